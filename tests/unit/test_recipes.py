@@ -1,0 +1,110 @@
+"""Recipes follow RECIPES' sources: per strategy, dataset size and kind of network, with a person's values on top."""
+
+from typing import Any
+
+import pytest
+
+from tlcore.errors import SpecError
+from tlcore.recipes import DataFacts, ModelFacts, Preprocessing, Recipe, TrainRecipe, default_budget, resolve
+from tlcore.strategies import STRATEGIES
+
+MODEL = ModelFacts(
+    model="m",
+    library="timm",
+    family="cnn",
+    preprocessing=Preprocessing(size=224, resize=256, interpolation="bicubic", mean=(0.5,) * 3, std=(0.2,) * 3),
+    crop_pct=0.875,
+    fixed_input_size=False,
+    num_parameters=1,
+    num_features=1,
+    num_groups=3,
+    has_batch_norm=True,
+)
+
+
+def recipe(strategy: str, num_train: int = 195, short_side: int = 300, **wanted: Any) -> Recipe:
+    model = wanted.pop("model", MODEL)
+    return resolve(STRATEGIES[strategy], DataFacts(num_train, short_side), model, **wanted)
+
+
+def phase(strategy: str, index: int = 0, **wanted: Any) -> TrainRecipe:
+    found = recipe(strategy, **wanted).phases[index]
+    assert isinstance(found, TrainRecipe)
+    return found
+
+
+def test_the_batch_grows_with_the_dataset() -> None:
+    assert [recipe("fine_tuning", n).batch_size for n in (100, 1_999, 2_000)] == [32, 32, 64]
+
+
+def test_rates_are_scaled_up_with_the_batch_but_never_down() -> None:
+    rates = [phase("fine_tuning", batch_size=b).learning_rate for b in (16, 64, 128)]
+    assert rates == pytest.approx([1e-2, 1e-2, 2e-2])
+
+
+def test_fine_tuning_trains_the_backbone_ten_times_slower_than_the_head() -> None:
+    made = phase("fine_tuning")
+    assert made.learning_rate / made.backbone_learning_rate == pytest.approx(10)
+
+
+def test_the_second_stage_is_ten_times_slower_than_plain_fine_tuning() -> None:
+    plain, second = phase("fine_tuning"), phase("staged_fine_tuning", 1)
+    assert plain.learning_rate / second.learning_rate == pytest.approx(10)
+    assert plain.backbone_learning_rate / second.backbone_learning_rate == pytest.approx(10)
+
+
+@pytest.mark.parametrize(
+    ("num_train", "batch_size", "expected"), [(999, 32, "eval"), (1_000, 32, "train"), (5_000, 8, "eval")]
+)
+def test_few_images_or_small_batches_keep_pretrained_statistics(num_train: int, batch_size: int, expected: str) -> None:
+    assert phase("fine_tuning", num_train=num_train, batch_size=batch_size).normalization == expected
+
+
+def test_from_scratch_always_learns_its_own_statistics() -> None:
+    assert phase("from_scratch", num_train=50, batch_size=8).normalization == "train"
+
+
+def test_transformers_get_adamw() -> None:
+    vit = MODEL.model_copy(update={"family": "transformer", "has_batch_norm": False})
+    assert phase("fine_tuning", model=vit).optimizer == "adamw"
+    assert phase("transfer_learning", model=vit).optimizer == "sgd"
+
+
+def test_small_images_are_trained_small_unless_the_network_forbids_it() -> None:
+    assert recipe("fine_tuning", short_side=64).preprocessing.size == 128
+    assert recipe("fine_tuning", short_side=96).preprocessing.size == 224
+    fixed = MODEL.model_copy(update={"fixed_input_size": True})
+    assert recipe("fine_tuning", short_side=64, model=fixed).preprocessing.size == 224
+
+
+def test_another_size_keeps_the_crop_percentage() -> None:
+    assert recipe("fine_tuning", image_size=112).preprocessing.resize == 128
+    fixed = MODEL.model_copy(update={"fixed_input_size": True})
+    with pytest.raises(SpecError, match="224 px only, not 112"):
+        recipe("fine_tuning", image_size=112, model=fixed)
+
+
+def test_a_persons_own_values_win() -> None:
+    assert phase("fine_tuning", overrides={"weight_decay": 0.5}).weight_decay == 0.5
+
+
+@pytest.mark.parametrize(
+    ("strategy", "overrides", "message"),
+    [
+        ("feature_extraction", {"learning_rate": 1}, "feature_extraction has no setting learning_rate.*classifier"),
+        ("fine_tuning", {"classifier": "knn"}, "no setting classifier"),
+        ("fine_tuning", {"trainable": "head"}, "no setting trainable"),
+        ("fine_tuning", {"learning_rate": -1}, "learning_rate=-1 cannot be used"),
+        ("fine_tuning", {"optimizer": "lion"}, "optimizer='lion' cannot be used"),
+        ("feature_extraction", {"classifier": "forest"}, "classifier='forest' cannot be used"),
+    ],
+)
+def test_a_setting_that_does_not_apply_is_refused(strategy: str, overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        recipe(strategy, overrides=overrides)
+
+
+def test_default_budgets() -> None:
+    assert str(default_budget(500, accelerated=True)) == "500 steps"
+    assert str(default_budget(50_000, accelerated=True)) == "10000 steps"
+    assert str(default_budget(500, accelerated=False)) == "5 epochs"

@@ -1,0 +1,91 @@
+"""A comparison's spec: expanded to runs, fingerprinted, and strict about its values."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tlcore.errors import SpecError
+from tlcore.spec import Budget, ComparisonSpec, checked
+
+VALID: dict[str, Any] = {
+    "dataset_id": "ants-0011",
+    "dataset_fingerprint": "ff",
+    "models": ["m1", "m2"],
+    "strategies": ["from_scratch", "fine_tuning"],
+    "budget": {"epochs": 3},
+}
+
+
+def spec(**changes: Any) -> ComparisonSpec:
+    return checked(ComparisonSpec, **{**VALID, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [-1]}, "seeds.0.*greater than or equal to 0.*-1"),
+        ({"seeds": [2**31]}, "less than or equal"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [1, 1]}, "1 is given twice"),
+        ({"budget": {"epochs": 0}}, "epochs.*greater than or equal to 1"),
+        ({"budget": {"epochs": 1, "steps": 3}}, "one of epochs, steps or seconds"),
+        ({"budget": {}}, "one of epochs, steps or seconds"),
+        ({"fractions": [0.0]}, "fractions.0"),
+        ({"fractions": [1.5]}, "fractions.0"),
+        ({"strategies": ["finetune"]}, "fine_tuning.*staged_fine_tuning"),
+        ({"strategies": []}, "strategies"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"weights": {"m3": "imagenet"}}, "m3.*not among the models"),
+        ({"weights": {"m1": "none"}}, "fine_tuning starts from pretrained weights"),
+        ({"overrides": {"feature_extraction": {"c_low": 0}}}, "feature_extraction.*not among the strategies"),
+        ({"no_such_field": 1}, "no_such_field"),
+        ({"seeds": list(range(1000))}, "4,000 runs are more than the limit"),
+    ],
+)
+def test_a_wrong_value_gives_one_line_that_names_it(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message) as caught:
+        spec(**changes)
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    seeds=st.lists(st.integers(0, 100), min_size=1, max_size=5, unique=True),
+    fractions=st.lists(st.sampled_from([0.1, 0.5, 1.0]), min_size=1, unique=True),
+)
+def test_the_grid_is_complete_and_without_repeats(seeds: list[int], fractions: list[float]) -> None:
+    runs = spec(seeds=seeds, fractions=fractions).runs()
+    cells = {(r.model, r.strategy, r.seed, r.fraction) for r in runs}
+    assert len(runs) == len(cells) == 4 * len(seeds) * len(fractions)
+
+
+def test_runs_of_one_comparison_are_one_family_and_another_budget_is_another() -> None:
+    runs = spec(seeds=[0, 1], fractions=[0.5, 1]).runs()
+    assert len({r.family for r in runs}) == 1
+    assert spec(budget={"epochs": 4}).runs()[0].family != runs[0].family
+    assert spec(weights={"m1": "file:/x"}).runs()[0].family == runs[0].family
+
+
+def test_a_random_start_needs_no_weights() -> None:
+    made = spec(strategies=["from_scratch"], weights={"m1": "none"})
+    assert {r.weights for r in made.runs()} == {"none"}
+
+
+def test_only_strategies_that_start_pretrained_get_the_weights() -> None:
+    made = {r.strategy: r.weights for r in spec(models=["m1"], weights={"m1": "file:/w"}).runs()}
+    assert made == {"from_scratch": "none", "fine_tuning": "file:/w"}
+
+
+def test_overrides_reach_only_their_strategy() -> None:
+    made = spec(overrides={"fine-tuning": {"weight_decay": 0}}).runs()
+    assert {r.strategy: r.overrides for r in made} == {"from_scratch": {}, "fine_tuning": {"weight_decay": 0}}
+
+
+def test_a_budget_says_itself_in_words() -> None:
+    assert [str(Budget(epochs=1)), str(Budget(steps=20)), str(Budget(seconds=1.5))] == [
+        "1 epoch",
+        "20 steps",
+        "1.5 seconds",
+    ]

@@ -1,0 +1,70 @@
+"""A checked, versioned dataset: what it holds, where its files are, and how it splits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tlcore.results import Value
+
+PARTS = ("train", "val", "test")
+
+
+class LeftOut(Value):
+    """A file that did not become part of the dataset, and why."""
+
+    path: str
+    reason: str
+
+
+class DatasetInfo(Value):
+    """All that is known of a dataset without opening its images: `dataset.json`.
+
+    id: its name as a slug and the first characters of the fingerprint. classes: in sorted order; a label is an
+    index into it. class_counts: images per class. part_counts: images per given part (`""` where none is given).
+    given: `none` (no folders), `train_val`, `train_test` or `train_val_test`. short_side: median, in pixels.
+    """
+
+    id: str
+    name: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    num_images: int
+    class_counts: dict[str, int]
+    part_counts: dict[str, int]
+    given: str
+    short_side: int
+    total_bytes: int
+    created_ms: int
+    source: str
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset on disk.
+
+    images: one row per image, sorted by path, with columns path (relative to `root`, posix), label (int),
+    part (`train`, `val`, `test` or `""`), sha256, width, height (after EXIF orientation) and mode.
+    """
+
+    info: DatasetInfo
+    images: pd.DataFrame
+    root: Path
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of `Dataset.images` for each part, ascending; `train` is already reduced to the fraction.
+
+    num_train_full: size of the whole training part. fingerprint: content hashes per part. test_fingerprint: of
+    the test part alone.
+    """
+
+    train: tuple[int, ...]
+    val: tuple[int, ...]
+    test: tuple[int, ...]
+    num_train_full: int
+    fingerprint: str
+    test_fingerprint: str

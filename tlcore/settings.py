@@ -1,0 +1,74 @@
+"""Where things are, and the limits of this installation: the only reader of the environment."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_BESIDE_PACKAGE = Path(__file__).resolve().parent.parent / "mlruns"
+
+
+class Settings(BaseSettings):
+    """Values from the environment (`TLCORE_…`), else defaults.
+
+    `home` replaces `mlruns/` itself. `mlflow_tracking_uri` is read from `MLFLOW_TRACKING_URI`. `trainer`: the
+    function, as `module:name`, with which workers train a run; tests put a small one in its place.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TLCORE_", frozen=True, populate_by_name=True)
+
+    home: Path = _BESIDE_PACKAGE
+    mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
+    owner: str = Field(default="", validation_alias="USER")
+    test_data: Path | None = None
+    test_weights: Path | None = None
+    max_upload_mb: int = 500
+    max_dataset_gb: float = 50.0
+    max_dataset_files: int = 500_000
+    worker_idle_seconds: float = 600.0
+    cancel_grace_seconds: float = 10.0
+    trainer: str = "tlcore.training.run:train_run"
+
+    @property
+    def root(self) -> Path:
+        """The home as an absolute path."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow store: `MLFLOW_TRACKING_URI`, else a database in the home."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "weights"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment for a process of ours that must see these same settings."""
+    fields = Settings.model_fields.items()
+    names = {name: str(field.validation_alias or f"TLCORE_{name.upper()}") for name, field in fields}
+    values = settings.model_copy(update={"home": settings.root}).model_dump(mode="json", exclude_none=True)
+    return {**os.environ, **{names[name]: str(value) for name, value in values.items()}}
+
+
+def get_settings() -> Settings:
+    """Settings as the environment is now."""
+    return Settings()

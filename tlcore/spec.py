@@ -1,0 +1,188 @@
+"""What a person asks for: a comparison, and the runs that it expands to. Frozen, and unknown keys are refused."""
+
+import hashlib
+import json
+import re
+from itertools import product
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from tlcore.errors import SpecError
+from tlcore.strategies import STRATEGIES, find_strategy
+
+MAX_SEED = 2**31 - 1
+MAX_RUNS = 2_000
+OverrideValue = bool | int | float | str
+WEIGHTS_FORMS = "imagenet, a timm tag, file:PATH, run:RUN_ID or none"
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Frozen(BaseModel):
+    """A value: never changed after it was made, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Budget(Frozen):
+    """What every run may spend: exactly one of epochs, optimiser steps or training seconds."""
+
+    epochs: int | None = Field(default=None, ge=1, le=10_000)
+    steps: int | None = Field(default=None, ge=1, le=10_000_000)
+    seconds: float | None = Field(default=None, gt=0, le=30 * 24 * 3600)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Budget":
+        given = [name for name in ("epochs", "steps", "seconds") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a budget is one of epochs, steps or seconds, not {' and '.join(given) or 'none'}")
+        return self
+
+    def as_dict(self) -> dict[str, int | float]:
+        """Only what was set, such as `{"epochs": 3}`."""
+        return self.model_dump(exclude_none=True)
+
+    def __str__(self) -> str:
+        ((unit, amount),) = self.as_dict().items()
+        return f"{amount:g} {unit if amount != 1 else unit.rstrip('s')}"
+
+
+class SharedSpec(Frozen):
+    """What all runs of a comparison have in common: its family."""
+
+    dataset_id: str
+    dataset_fingerprint: str
+    budget: Budget
+    image_size: int | None = Field(default=None, ge=16, le=1024)
+    batch_size: int | None = Field(default=None, ge=1, le=4096)
+    device: str = "auto"
+    num_threads: int | None = Field(default=None, ge=1, le=512)
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            raise ValueError(f"unknown device {value!r}: use auto, cpu, cuda or cuda:INDEX")
+        return value
+
+
+class RunSpec(SharedSpec):
+    """One run as asked: the family, and its place in the grid.
+
+    weights: `imagenet`, a timm tag, `file:PATH`, `run:RUN_ID` or `none`; always `none` for a random start.
+    fraction: the part of the training images that is used, in (0, 1].
+    overrides: recipe values for this run's strategy, by field name of `recipes.PhaseRecipe`.
+    """
+
+    model: str
+    weights: str
+    strategy: str
+    seed: int = Field(ge=0, le=MAX_SEED)
+    fraction: float = Field(default=1.0, gt=0, le=1)
+    overrides: dict[str, OverrideValue] = {}
+
+    @property
+    def name(self) -> str:
+        """A short name for lists, such as `fine_tuning · mobilenetv2_100 · seed 0`."""
+        part = "" if self.fraction == 1 else f" · {self.fraction:.0%} of the data"
+        return f"{self.strategy} · {self.model} · seed {self.seed}{part}"
+
+    @property
+    def family(self) -> str:
+        """Fingerprint of what a comparable run shares with this one."""
+        shared = self.model_dump(mode="json", include=set(SharedSpec.model_fields))
+        return content_fingerprint(shared)
+
+
+NonEmpty = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class ComparisonSpec(SharedSpec):
+    """A grid of models × strategies × seeds × fractions that share everything else."""
+
+    models: NonEmpty
+    weights: dict[str, str] = {}
+    strategies: NonEmpty
+    seeds: tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...] = Field(default=(0,), min_length=1)
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(1.0,), min_length=1)
+    overrides: dict[str, dict[str, OverrideValue]] = {}
+    title: str = ""
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _canonical(cls, value: Any) -> Any:
+        return tuple(find_strategy(name).id for name in value) if isinstance(value, list | tuple) else value
+
+    @field_validator("overrides", mode="before")
+    @classmethod
+    def _canonical_keys(cls, value: Any) -> Any:
+        return {find_strategy(k).id: v for k, v in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("models", "strategies", "seeds", "fractions")
+    @classmethod
+    def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        repeated = {str(v) for v in value if value.count(v) > 1}
+        if repeated:
+            raise ValueError(f"{', '.join(sorted(repeated))} is given twice: name each value once")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ComparisonSpec":
+        stray = sorted(set(self.weights) - set(self.models))
+        if stray:
+            raise ValueError(f"weights are given for {', '.join(stray)}, which is not among the models")
+        stray = sorted(set(self.overrides) - set(self.strategies))
+        if stray:
+            raise ValueError(f"settings are given for {', '.join(stray)}, which is not among the strategies")
+        for model in self.models:
+            needing = [s for s in self.strategies if STRATEGIES[s].needs_weights]
+            if needing and self.weights_of(model) == "none":
+                raise ValueError(f"{needing[0]} starts from pretrained weights, but {model} has none: {WEIGHTS_FORMS}")
+        count = len(self.models) * len(self.strategies) * len(self.seeds) * len(self.fractions)
+        if count > MAX_RUNS:
+            raise ValueError(f"{count:,} runs are more than the limit of {MAX_RUNS:,}: ask for fewer")
+        return self
+
+    def weights_of(self, model: str) -> str:
+        """Where this model's pretrained weights come from."""
+        return self.weights.get(model, "imagenet")
+
+    def runs(self) -> list[RunSpec]:
+        """Every run of the grid; the same seed of all strategies comes together, so that a stopped grid is matched."""
+        shared = {name: getattr(self, name) for name in SharedSpec.model_fields}
+        grid = product(self.fractions, self.seeds, self.models, self.strategies)
+        return [
+            RunSpec(
+                **shared,
+                model=model,
+                weights=self.weights_of(model) if STRATEGIES[strategy].needs_weights else "none",
+                strategy=strategy,
+                seed=seed,
+                fraction=fraction,
+                overrides=self.overrides.get(strategy, {}),
+            )
+            for fraction, seed, model, strategy in grid
+        ]
+
+
+def content_fingerprint(value: Any) -> str:
+    """SHA-256 of a JSON value with sorted keys, in hexadecimal."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def checked(kind: type[S], **values: Any) -> S:
+    """Build a spec, with pydantic's complaints turned into one clear line. Raises: SpecError."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise SpecError("; ".join(_one_line(e) for e in error.errors())) from error
+
+
+def _one_line(error: Any) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    field = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "value_error":
+        return message
+    return f"{field}: {message[0].lower()}{message[1:]} (got {error['input']!r})"
