@@ -1,0 +1,300 @@
+"""Imports from end to end: what lands, what is left out, and that a failed import leaves nothing."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.helpers import draw, make_image_folder
+from tlcore.datasets import intake, staging
+from tlcore.datasets.intake import add_dataset
+from tlcore.datasets.splits import make_split
+from tlcore.datasets.store import load_dataset
+from tlcore.errors import ArchiveError, DatasetError, RunCancelledError, SplitError, StorageError
+from tlcore.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def leftovers(home: Path) -> list[str]:
+    """What lies in the home's dataset folder beside the lock."""
+    return sorted(p.name for p in (home / "datasets").iterdir() if p.name != ".lock")
+
+
+def packed(folder: Path, kind: str) -> Path:
+    target = folder.parent / f"My Images.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(target, "w") as archive:
+            for path in sorted(folder.rglob("*.png")):
+                archive.write(path, path.relative_to(folder.parent))
+    else:
+        with tarfile.open(target, f"w:{kind.partition('.')[2]}") as archive:
+            archive.add(folder, folder.name)
+    return target
+
+
+def test_a_folder_lands_whole(tmp_path, settings):
+    source = make_image_folder(tmp_path, ("ants", "bees"), 10, (48, 32))
+    told = []
+    info = add_dataset(source, "My Insects", settings, lambda done, words: told.append((done, words)))
+    dataset = load_dataset(info.id, settings)
+    assert info.id == f"my-insects-{info.fingerprint[:8]}"
+    assert (info.classes, info.num_images, info.given) == (("ants", "bees"), 20, "none")
+    assert (info.class_counts, info.part_counts) == ({"ants": 10, "bees": 10}, {"": 20})
+    assert (info.short_side, info.left_out, info.notes) == (32, (), ())
+    assert info.total_bytes == sum(p.stat().st_size for p in source.rglob("*.png"))
+    for image in dataset.images.itertuples():
+        original = source / image.path
+        assert (dataset.root / image.path).read_bytes() == original.read_bytes()
+        assert info.classes[image.label] == original.parent.name
+        assert (image.width, image.height, image.mode) == (48, 32, "RGB")
+    assert told[0][0] == 0.0
+    assert told[-1] == (1.0, "20 images")
+    assert all(0 <= done <= 1 for done, _ in told)
+    assert leftovers(settings.root) == [info.id]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_archive_and_folder_give_the_same_dataset(tmp_path, settings, kind):
+    source = make_image_folder(tmp_path, 3, 6, parts=("train", "val"))
+    archive = packed(source, kind)
+    info = add_dataset(archive, settings=settings)
+    assert (info.name, info.given, info.part_counts) == ("My Images", "train_val", {"train": 18, "val": 18})
+    again = add_dataset(source, "other name", settings)
+    assert again == info
+    assert leftovers(settings.root) == [info.id]
+    assert archive.exists()
+
+
+def test_row_order_follows_content_and_not_names(tmp_path, settings):
+    """Caches are kept by fingerprint and read by row number, so equal content must mean equal rows."""
+    make_image_folder(tmp_path, 2, 8)
+    shutil.copytree(tmp_path / "images", tmp_path / "parts" / "train")
+    (tmp_path / "parts" / "test").mkdir()
+    for label in ("class_0", "class_1"):
+        moved = sorted((tmp_path / "parts" / "train" / label).iterdir())[:3]
+        for number, path in enumerate(moved):
+            path.rename(path.with_name(f"{9 - number}.png"))
+        shutil.copytree(tmp_path / "parts" / "train" / label, tmp_path / "parts" / "test" / label)
+        for path in (tmp_path / "parts" / "test" / label).glob("class*"):
+            path.unlink()
+        for path in (tmp_path / "parts" / "train" / label).glob("?.png"):
+            path.unlink()
+    one = add_dataset(tmp_path / "images", "a", settings)
+    other = add_dataset(tmp_path / "parts", "a", settings)
+    assert one.fingerprint == other.fingerprint
+    assert (one.given, other.given, other.id) == ("none", "train_test", f"{one.id}-2")
+    first, second = load_dataset(one.id, settings).images, load_dataset(other.id, settings).images
+    assert first[["label", "sha256"]].equals(second[["label", "sha256"]])
+
+
+def test_a_table_of_labels(tmp_path, settings):
+    make_image_folder(tmp_path, 2, 4)
+    pictures = tmp_path / "flat"
+    pictures.mkdir()
+    rows = ["filename;class;set"]
+    for label in ("class_0", "class_1"):
+        for number, path in enumerate(sorted((tmp_path / "images" / label).iterdir())):
+            path.rename(pictures / path.name)
+            rows.append(f"{path.name};{label}/..;{'test' if number == 0 else 'train'}")
+    (pictures / "labels.csv").write_text("\n".join(rows))
+    info = add_dataset(pictures / "labels.csv", settings=settings)
+    assert (info.classes, info.given) == (("class_0/..", "class_1/.."), "train_test")
+    assert info.part_counts == {"test": 2, "train": 6}
+    assert add_dataset(pictures, settings=settings) == info
+    dataset = load_dataset(info.id, settings)
+    assert all((dataset.root / path).resolve().is_relative_to(dataset.root) for path in dataset.images["path"])
+
+
+def test_bad_files_are_left_out_by_name(tmp_path, settings):
+    source = make_image_folder(tmp_path, ("ants", "bees"), 5)
+    picture = source / "ants" / "ants_0000.png"
+    (source / "ants" / "cut off.png").write_bytes(picture.read_bytes()[:-500])
+    (source / "bees" / "notes.txt").write_text("hello")
+    (source / "bees" / "really a png.jpg").write_bytes(picture.read_bytes())
+    (source / "bees" / ".DS_Store").write_bytes(b"x")
+    info = add_dataset(source, settings=settings)
+    assert {x.path: x.reason for x in info.left_out} == {
+        "ants/cut off.png": "damaged: the file ends too early",
+        "bees/notes.txt": "not an image but text",
+        "bees/.DS_Store": "hidden or left by the system",
+    }
+    assert info.num_images == 11
+    assert any("1 pictures occur under more than one class" in note for note in info.notes)
+    dataset = load_dataset(info.id, settings)
+    assert sorted(p.relative_to(dataset.root).as_posix() for p in dataset.root.rglob("*.*")) == sorted(
+        dataset.images["path"]
+    )
+
+
+def test_names_that_differ_by_case_only_keep_both_files(tmp_path, settings):
+    source = make_image_folder(tmp_path, ("ants", "Ants"), 4)
+    for folder in ("ants", "Ants"):
+        for path in sorted((source / folder).iterdir()):
+            path.rename(path.with_name(path.name.lower()))
+    shutil.copy(source / "ants" / "ants_0000.png", source / "ants" / "ANTS_0001.png")
+    info = add_dataset(source, settings=settings)
+    paths = load_dataset(info.id, settings).images["path"]
+    assert info.class_counts == {"Ants": 4, "ants": 5}
+    assert len({path.casefold() for path in paths}) == 9
+
+
+def test_exif_orientation_counts_for_the_size(tmp_path, settings):
+    source = make_image_folder(tmp_path, 2, 4)
+    exif = Image.Exif()
+    exif[0x112] = 6
+    draw(0, 2, 50, (40, 20)).save(source / "class_0" / "turned.jpg", exif=exif)
+    dataset = load_dataset(add_dataset(source, settings=settings).id, settings)
+    turned = dataset.images[dataset.images["path"].str.endswith("turned.jpg")].iloc[0]
+    assert (turned.width, turned.height) == (20, 40)
+
+
+def test_fifty_and_fifty(tmp_path, settings):
+    info = add_dataset(make_image_folder(tmp_path, 2, 50, 16), settings=settings)
+    split = make_split(load_dataset(info.id, settings), 0)
+    assert (len(split.train), len(split.val), len(split.test)) == (60, 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda t: t / "gone", DatasetError, "there is no file or folder .*gone: check the path"),
+        (
+            lambda t: write(t / "a.zip", b"\x00\x01no archive"),
+            ArchiveError,
+            "a.zip is no zip, tar .* a file of unknown",
+        ),
+        (lambda t: write(t / "a.rar", b"Rar!\x1a\x07"), ArchiveError, "a.rar is no zip, tar .* a RAR archive: pack"),
+        (lambda t: write(t / "a.zip", b"PK\x03\x04" + b"x" * 99), ArchiveError, "a.zip is a zip archive, but damaged"),
+        (lambda t: make_image_folder(t, 1, 4), DatasetError, "has one class only, 'class_0': at least two are needed"),
+        (lambda t: make_image_folder(t, 2, 0), DatasetError, "no images found in .*images: put one folder per class"),
+        (
+            lambda t: make_image_folder(t, 2, 2),
+            SplitError,
+            "class 'class_0' has 2 different images, but needs at least 3",
+        ),
+        (lambda t: make_image_folder(t, 2, 3, parts=("val", "test")), DatasetError, "has val and test images but none"),
+        (lambda t: next(make_image_folder(t, 2, 1).rglob("*.png")), DatasetError, "is a single image: give its folder"),
+        (lambda t: write(t / "a.csv", b"a,b\n1,2\n"), DatasetError, "a.csv has no columns for path and label"),
+        (lambda t: t, DatasetError, "holds Transfer Lab's own"),
+        (
+            lambda t: broken(make_image_folder(t, 2, 3)),
+            DatasetError,
+            "no usable images in .*; 6 files were left out, such",
+        ),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_leaves_nothing(tmp_path, settings, make, kind, message):
+    with pytest.raises(kind, match=message) as caught:
+        add_dataset(make(tmp_path), settings=settings)
+    assert "\n" not in str(caught.value)
+    assert not (settings.datasets).exists() or leftovers(settings.root) == []
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def broken(folder: Path) -> Path:
+    for path in folder.rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:100])
+    return folder
+
+
+def test_a_cancelled_import_leaves_nothing(tmp_path, settings):
+    source = make_image_folder(tmp_path, 2, 30)
+    seen = []
+
+    def stop() -> bool:
+        return bool(list(settings.datasets.glob(".staging-*/dataset/files/*/*.png")) and seen.append(1) is None)
+
+    with pytest.raises(RunCancelledError, match="nothing was kept"):
+        add_dataset(source, settings=settings, should_stop=stop)
+    assert seen
+    assert leftovers(settings.root) == []
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, settings, monkeypatch):
+    source = make_image_folder(tmp_path, 2, 5)
+    placed = []
+
+    def place_file(source: Path, target: Path, move: bool) -> None:
+        placed.append(target)
+        if len(placed) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        staging.place_file(source, target, move)
+
+    monkeypatch.setattr(intake, "place_file", place_file)
+    with pytest.raises(StorageError, match=r"the disk is full .*: nothing was kept; free some space"):
+        add_dataset(source, settings=settings)
+    assert leftovers(settings.root) == []
+
+
+def test_more_than_the_disk_can_hold_is_refused_at_once(tmp_path, settings, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(StorageError, match=r"are needed but .* has 0\.00 GB free"):
+        add_dataset(make_image_folder(tmp_path, 2, 5), settings=settings)
+    assert leftovers(settings.root) == []
+
+
+def test_limits_of_the_installation_hold(tmp_path, settings, home):
+    source = make_image_folder(tmp_path, 2, 5)
+    with pytest.raises(DatasetError, match="more than 9 files"):
+        add_dataset(source, settings=Settings(home=home, max_dataset_files=9))
+    with pytest.raises(DatasetError, match="more than 1e-06 GB"):
+        add_dataset(packed(source, "zip"), settings=Settings(home=home, max_dataset_gb=1e-6))
+    assert leftovers(home) == []
+
+
+def test_a_killed_import_is_cleared_away_by_the_next_and_a_live_one_is_not(tmp_path, settings):
+    source = make_image_folder(tmp_path, 2, 5)
+    os.mkfifo(tmp_path / "gate")
+    script = (
+        "import sys; from pathlib import Path; from tlcore.datasets.intake import add_dataset\n"
+        "def wait(done, words):\n"
+        "    if list(Path(sys.argv[3]).glob('datasets/.staging-*')):\n"
+        "        print('in', flush=True); open(sys.argv[2]).read()\n"
+        "add_dataset(Path(sys.argv[1]), progress=wait)\n"
+    )
+    command = [sys.executable, "-c", script, str(source), str(tmp_path / "gate"), str(settings.root)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in\n"
+        info = add_dataset(source, settings=settings)
+        assert len([name for name in leftovers(settings.root) if not name.endswith(".lock")]) == 2
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert add_dataset(source, settings=settings) == info
+        assert leftovers(settings.root) == [info.id]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_two_imports_at_once_land_one_dataset(tmp_path, settings):
+    source = make_image_folder(tmp_path, 2, 5)
+    script = "import sys; from tlcore.datasets.intake import add_dataset; print(add_dataset(sys.argv[1]).id)"
+    command = [sys.executable, "-c", script, str(source)]
+    processes = [subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    ids = {process.communicate(timeout=120)[0].strip() for process in processes}
+    assert leftovers(settings.root) == sorted(ids)
+    assert len(ids) == 1
+
+
+def test_faults_of_given_parts_are_told(tmp_path, settings):
+    source = make_image_folder(tmp_path, ("a", "b", "c"), 4, parts=("train", "test"))
+    shutil.rmtree(source / "test" / "c")
+    shutil.copy(source / "train" / "a" / "a_0000.png", source / "test" / "a" / "copy.png")
+    notes = add_dataset(source, settings=settings).notes
+    assert "The given test part has no image of c." in notes
+    assert "1 pictures occur in more than one of the given parts: results may look too good." in notes

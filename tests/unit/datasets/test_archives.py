@@ -1,0 +1,205 @@
+"""Unpacking takes plain files only, counts what really comes out, and escapes nowhere."""
+
+import io
+import os
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tlcore.datasets.archives import archive_kind, unpack
+from tlcore.datasets.files import Limits, never
+from tlcore.errors import ArchiveError, DatasetError, RunCancelledError
+
+LIMITS = Limits(num_files=100, num_bytes=20_000_000, free_bytes=1_000_000)
+
+
+def unpacked(archive: Path, limits: Limits = LIMITS, should_stop=never):
+    """What `unpack` took (path -> bytes) and left out (path -> reason)."""
+    files, left_out = unpack(archive, archive.parent / "unpacked", limits, lambda done, message: None, should_stop)
+    return {"/".join(below): path.read_bytes() for below, path in files.items()}, {x.path: x.reason for x in left_out}
+
+
+def make_zip(path: Path, members: dict[str, bytes], **options) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, **options) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def make_tar(path: Path, members: dict[str, bytes], mode: str = "w", **options) -> Path:
+    with tarfile.open(path, mode, **options) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.fixture(params=["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])
+def pack(request, tmp_path):
+    """Packs members as each kind of archive; the name says nothing, as the content counts."""
+
+    def packed(members: dict[str, bytes]) -> Path:
+        path = tmp_path / "upload"
+        if request.param == "zip":
+            return make_zip(path, members)
+        return make_tar(path, members, "w" + request.param[3:].replace(".", ":"))
+
+    return packed
+
+
+def test_plain_files_come_out_as_they_are(pack):
+    members = {"cats/1.png": b"one" * 700, "cats/ü 2.png": b"", "deep/er/3": os.urandom(5000)}
+    path = pack(members)
+    assert archive_kind(path) == ("zip" if zipfile.is_zipfile(path) else "tar")
+    assert unpacked(path) == (members, {})
+
+
+@pytest.mark.parametrize("name", ["/etc/evil", "../evil", "a/../../evil", "C:/evil", "a/.."])
+def test_names_that_point_outside_are_left_out(pack, tmp_path, name):
+    files, left_out = unpacked(pack({name: b"x", "a/1": b"good"}))
+    assert files == {"a/1": b"good"}
+    assert left_out == {name: "its name points outside the archive"}
+    assert {p.name for p in tmp_path.rglob("*")} == {"upload", "unpacked", "0000000"}
+
+
+def test_backslashes_are_separators_and_cannot_escape(tmp_path):
+    files, left_out = unpacked(make_zip(tmp_path / "a", {"..\\evil": b"x", "cats\\1.png": b"good"}))
+    assert files == {"cats/1.png": b"good"}
+    assert list(left_out) == ["../evil"]
+
+
+def test_names_that_differ_by_case_only_do_not_overwrite(pack):
+    members = {"a/X.png": b"1", "a/x.png": b"2", "A/x.png": b"3", "a/x.png/y": b"4"}
+    assert unpacked(pack(members))[0] == members
+
+
+def test_the_same_name_twice_keeps_the_first(tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(tmp_path / "a", "w") as archive:
+        archive.writestr("a/1", b"first")
+        archive.writestr("a/1", b"second")
+    assert unpacked(tmp_path / "a") == ({"a/1": b"first"}, {"a/1": "in the archive twice; the first was taken"})
+
+
+def test_system_files_are_left_out_once_per_folder(pack):
+    members = {"__MACOSX/a/._1": b"x", "__MACOSX/b": b"x", "a/.DS_Store": b"x", "a/Thumbs.db": b"x", "a/1": b"good"}
+    files, left_out = unpacked(pack(members))
+    assert list(files) == ["a/1"]
+    assert set(left_out) == {"__MACOSX", "a/.DS_Store", "a/Thumbs.db"}
+
+
+def test_tar_links_and_devices_are_left_out(tmp_path):
+    with tarfile.open(tmp_path / "a", "w") as archive:
+        for kind, target in [
+            (tarfile.SYMTYPE, "/etc/passwd"),
+            (tarfile.LNKTYPE, "../../evil"),
+            (tarfile.CHRTYPE, ""),
+            (tarfile.FIFOTYPE, ""),
+        ]:
+            info = tarfile.TarInfo(f"a/{kind.decode()}")
+            info.type, info.linkname = kind, target
+            archive.addfile(info)
+    files, left_out = unpacked(tmp_path / "a")
+    assert files == {}
+    assert set(left_out) == {"a/2", "a/1", "a/3", "a/6"}
+    assert left_out["a/2"].startswith("a link")
+
+
+def test_zip_links_are_left_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+        info = zipfile.ZipInfo("a/link")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(info, "/etc/passwd")
+    assert unpacked(tmp_path / "a")[1]["a/link"].startswith("a link")
+
+
+def test_macos_names_without_the_utf8_flag_are_read_as_utf8(tmp_path):
+    path = make_zip(tmp_path / "a", {"XXXX/1": b"good"})
+    path.write_bytes(path.read_bytes().replace(b"XXXX", "éé".encode()))
+    assert list(unpacked(path)[0]) == ["éé/1"]
+
+
+@pytest.mark.parametrize("pack", ["zip", "tar.gz", "tar.bz2", "tar.xz"], indirect=True)
+def test_a_bomb_is_stopped_by_its_ratio(pack):
+    path = pack({"a/1": bytes(3_000_000), "a/2": b""})
+    with pytest.raises(ArchiveError, match="unpacks to more than 100 times its size"):
+        unpacked(path)
+
+
+def test_bytes_are_counted_and_not_believed(tmp_path):
+    """A zip whose directory declares 10 bytes for a member of 9 million brings no more than the limit."""
+    path = make_zip(tmp_path / "a", {"a/1": os.urandom(9_000_000)})
+    data = path.read_bytes().replace((9_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+    path.write_bytes(data)
+    files, left_out = unpacked(path)
+    assert sum(map(len, files.values())) <= 10
+    assert "a/1" in left_out
+
+
+def test_size_and_number_are_bounded(pack):
+    path = pack({f"a/{i}": os.urandom(1000) for i in range(20)})
+    with pytest.raises(DatasetError, match="more than 19 files"):
+        unpacked(path, Limits(num_files=19, num_bytes=10**9))
+    (path.parent / "unpacked").rename(path.parent / "first")
+    with pytest.raises(DatasetError, match=r"more than 1.5e-05 GB"):
+        unpacked(path, Limits(num_files=100, num_bytes=15_000))
+
+
+def test_bytes_that_a_tar_only_skips_count_too(tmp_path):
+    """A hidden member is skipped by decompressing it: terabytes of it would take for ever."""
+    path = make_tar(tmp_path / "a", {".hidden": bytes(3_000_000), "a/1": b"good"}, "w:gz")
+    with pytest.raises(ArchiveError, match="unpacks to more than 100 times"):
+        unpacked(path)
+
+
+def test_a_giant_header_is_refused_and_not_read_into_memory(tmp_path):
+    with tarfile.open(tmp_path / "a", "w:xz", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("a/1")
+        info.pax_headers = {"comment": "x" * 8_000_000}
+        archive.addfile(info)
+    with pytest.raises(ArchiveError, match="has a header beyond"):
+        unpacked(tmp_path / "a", Limits(num_files=100, num_bytes=10**9, free_bytes=10**9))
+
+
+def test_a_cut_off_archive_is_an_error(pack):
+    path = pack({f"a/{i}": os.urandom(3000) for i in range(9)})
+    path.write_bytes(path.read_bytes()[:16_000])
+    with pytest.raises(ArchiveError, match=r"upload is .*damaged or cut off"):
+        unpacked(path)
+
+
+def test_a_damaged_tar_header_is_not_taken_for_the_end(tmp_path):
+    path = make_tar(tmp_path / "a", {"a/1": b"x", "a/2": b"y"})
+    data = bytearray(path.read_bytes())
+    data[1024 + 10] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match="bad header at byte 1,024"):
+        unpacked(path)
+
+
+def test_a_damaged_member_of_a_zip_costs_only_itself(tmp_path):
+    path = make_zip(tmp_path / "a", {"a/1": os.urandom(3000), "a/2": b"good"})
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 0xFF
+    path.write_bytes(data)
+    files, left_out = unpacked(path)
+    assert files == {"a/2": b"good"}
+    assert left_out["a/1"].startswith("damaged in the archive")
+
+
+def test_an_encrypted_zip_is_an_error(tmp_path):
+    path = make_zip(tmp_path / "a", {"a/1": b"secret"})
+    data = bytearray(path.read_bytes())
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match=r"is encrypted \(a/1\): unpack it"):
+        unpacked(path)
+
+
+def test_it_can_be_stopped(pack):
+    with pytest.raises(RunCancelledError):
+        unpacked(pack({"a/1": b"x"}), should_stop=lambda: True)

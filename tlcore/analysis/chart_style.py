@@ -1,0 +1,112 @@
+"""What all figures share: inks for light and dark pages, strategy colours, panels, axes with units."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from tlcore.analysis.curves import Metric, XAxis
+from tlcore.analysis.groups import Group, fraction_words, several_fractions, several_models
+
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+GRID = "rgba(128, 128, 128, 0.25)"
+CLEAR = "rgba(0, 0, 0, 0)"
+SYMBOLS = ("circle", "square", "diamond", "hexagram", "cross", "pentagon", "star", "hourglass")
+X_TITLES: dict[XAxis, str] = {
+    "epoch": "Epochs",
+    "images_seen": "Training images seen",
+    "train_seconds": "Training time (seconds)",
+}
+METRIC_TITLES: dict[Metric, str] = {"accuracy": "Accuracy (%)", "loss": "Loss (cross-entropy, nats)"}
+MAX_COLUMNS = 2
+MAX_NAME = 18
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Colours of one page theme."""
+
+    text: str
+    muted: str
+    paper: str
+    template: str
+    scale: tuple[tuple[float, str], ...]
+
+
+LIGHT = Ink("#262730", "#5f6470", "#ffffff", "plotly_white", ((0, "#f3f6fa"), (0.5, "#6baed6"), (1, "#08306b")))
+DARK = Ink("#f0f2f6", "#a9b0bd", "#0e1117", "plotly_dark", ((0, "#1b222c"), (0.5, "#2f7fb8"), (1, "#d6ecff")))
+
+
+def ink(dark: bool) -> Ink:
+    return DARK if dark else LIGHT
+
+
+def faded(color: str, opacity: float) -> str:
+    """`#RRGGBB` as rgba."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {opacity:g})"
+
+
+def layout(dark: bool, revision: str, title: str, note: str = "", height: int = 420) -> dict[str, Any]:
+    """Common layout: no background, title with a note under it, legend below the plot. height: pixels.
+
+    revision: what zoom and hidden curves belong to; they survive a redraw with the same one.
+    """
+    colors = ink(dark)
+    return {
+        "template": colors.template,
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": FONT, "color": colors.text, "size": 13},
+        "title": {
+            "text": escape(title, quote=False),
+            "subtitle": {"text": escape(note, quote=False), "font": {"size": 12, "color": colors.muted}},
+            "font": {"size": 17},
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 0.985,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"l": 8},
+        },
+        "height": height,
+        "margin": {"l": 64, "r": 24, "t": 84, "b": 56},
+        "uirevision": revision,
+        "modebar": {"bgcolor": CLEAR, "color": colors.muted, "activecolor": colors.text},
+        "hoverlabel": {"font": {"family": FONT}, "align": "left", "namelength": -1},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"},
+    }
+
+
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    return {
+        "title": {"text": title, "font": {"size": 13}},
+        "gridcolor": GRID,
+        "zeroline": False,
+        "automargin": True,
+        **more,
+    }
+
+
+def cut(name: str) -> str:
+    """A name that fits on an axis; the whole one belongs into the hover text."""
+    return escape(name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…", quote=False)
+
+
+PanelKey = tuple[str, float]
+
+
+def panels_of(groups: Sequence[Group]) -> dict[PanelKey, str]:
+    """One panel for each model and fraction, with its title; a lone panel has none."""
+    titles: dict[PanelKey, str] = {}
+    for group in groups:
+        parts = [escape(group.model, quote=False)] if several_models(groups) else []
+        parts += [fraction_words(group.fraction)] if several_fractions(groups) else []
+        titles[group.model, group.fraction] = ", ".join(parts)
+    return titles
+
+
+def place(index: int, columns: int) -> tuple[int, int]:
+    """Row and column, from 1, of the panel at this index."""
+    return index // columns + 1, index % columns + 1

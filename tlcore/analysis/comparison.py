@@ -1,0 +1,127 @@
+"""What a comparison says: the JSON contract's value. Tables, differences and findings are told in their own files."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from tlcore.analysis.differences import comparable, differences
+from tlcore.analysis.findings import overfitting
+from tlcore.analysis.groups import Group, groups_of, in_words, percent, several_models
+from tlcore.analysis.leaderboard import Predictions, estimate_of, leaderboard, leaderboard_table
+from tlcore.analysis.statistics import Estimate
+from tlcore.results import (
+    AccuracyOnly,
+    ComparisonRecord,
+    ComparisonResult,
+    PartMetrics,
+    PartScore,
+    RunRecord,
+    RunResult,
+    StrategyResult,
+    Verdict,
+)
+from tlcore.spec import ComparisonSpec
+
+__all__ = [
+    "comparable",
+    "differences",
+    "leaderboard",
+    "leaderboard_table",
+    "overfitting",
+    "result_of",
+]
+
+
+def result_of(record: ComparisonRecord, predictions: Predictions) -> ComparisonResult:
+    """The result of a comparison, finished or not. predictions: by run id, as far as they are at hand."""
+    groups = groups_of(record)
+    estimates = [estimate_of(group, predictions) for group in groups]
+    resolved = [run.resolved for run in record.runs if run.resolved is not None]
+    return ComparisonResult(
+        comparison_id=record.comparison_id,
+        dataset=record.dataset,
+        models=record.spec.models,
+        weights=weights_text(record.spec),
+        device=_joined([r.device for r in resolved]),
+        device_reason=_joined([r.device_reason for r in resolved]),
+        budget=record.spec.budget.as_dict(),
+        runs=tuple(_run_result(run) for run in record.runs),
+        strategies=tuple(_strategy_result(g, e) for g, e in zip(groups, estimates, strict=True)),
+        verdict=ranking(record, groups, estimates),
+    )
+
+
+def ranking(record: ComparisonRecord, groups: Sequence[Group], estimates: Sequence[Estimate | None]) -> Verdict:
+    """The order by mean test accuracy on the most training data, in one sentence; nothing is tested."""
+    largest = max(group.fraction for group in groups)
+    ranked = [(g, e) for g, e in zip(groups, estimates, strict=True) if e is not None and g.fraction == largest]
+    ranked.sort(key=lambda pair: -pair[1].mean)
+    if not ranked:
+        return Verdict(text="not tested: no run has finished", best=(), distinguishable=False)
+    models = several_models(groups)
+    names = [f"{g.model} / {in_words(g.entry)}" if models else in_words(g.entry) for g, _ in ranked]
+    order = "; ".join(f"{i}. {n} {percent(e.mean)}" for i, (n, (_, e)) in enumerate(zip(names, ranked, strict=True), 1))
+    seeds = sorted({len(g.finished) for g, _ in ranked})
+    over = f"{' to '.join(str(s) for s in (seeds[0], seeds[-1])[: len(seeds)])} seed{'' if seeds[-1] == 1 else 's'}"
+    top = ranked[0][0]
+    return Verdict(
+        text=f"not tested: order by mean test accuracy over {over} at a budget of {record.spec.budget}: {order}",
+        best=(f"{top.model} / {top.strategy}" if models else top.strategy,),
+        distinguishable=False,
+    )
+
+
+def weights_text(spec: ComparisonSpec) -> str:
+    """Where the pretrained weights came from, as one string: the source, or `model=source` for each model."""
+    if len(spec.models) == 1:
+        return spec.weights_of(spec.models[0])
+    return ", ".join(f"{model}={spec.weights_of(model)}" for model in spec.models)
+
+
+def _strategy_result(group: Group, estimate: Estimate | None) -> StrategyResult:
+    return StrategyResult(
+        model=group.model,
+        strategy=group.strategy,
+        fraction=group.fraction,
+        num_seeds=len(group.finished),
+        test_accuracy_mean=None if estimate is None else estimate.mean,
+        test_accuracy_ci95=None if estimate is None else estimate.interval,
+    )
+
+
+def _run_result(run: RunRecord) -> RunResult:
+    outcome = run.outcome if run.status == "FINISHED" else None
+    figures = {
+        name: _finite(getattr(outcome, name, None))
+        for name in (
+            "best_epoch", "epochs", "images_seen", "train_seconds", "total_seconds", "peak_memory_bytes",
+            "num_parameters", "num_trainable_parameters", "frozen_state_unchanged", "did_not_learn",
+        )
+    }  # fmt: skip
+    return RunResult(
+        run_id=run.run_id,
+        model=run.spec.model,
+        strategy=run.spec.strategy,
+        seed=run.spec.seed,
+        fraction=run.spec.fraction,
+        weights=run.spec.weights,
+        status=run.status,
+        error=run.error,
+        test=_score(outcome.test) if outcome else PartScore(),
+        val=AccuracyOnly(accuracy=_finite(outcome.val.accuracy) if outcome else None),
+        train=AccuracyOnly(accuracy=_finite(outcome.train.accuracy) if outcome else None),
+        **figures,
+    )
+
+
+def _score(part: PartMetrics) -> PartScore:
+    return PartScore(**{name: _finite(getattr(part, name)) for name in PartScore.model_fields})
+
+
+def _finite(value: Any) -> Any:
+    """The number, or None for one that is none: the contract has null, never NaN."""
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _joined(values: Sequence[str]) -> str | None:
+    return "; ".join(dict.fromkeys(values)) or None

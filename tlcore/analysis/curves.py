@@ -1,0 +1,83 @@
+"""Learning curves of several seeds as one: mean and range on a common grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlcore.results import ENDED, EvaluationPoint, RunRecord
+
+XAxis = Literal["epoch", "images_seen", "train_seconds"]
+Metric = Literal["accuracy", "loss"]
+Part = Literal["train", "val"]
+Series = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Band:
+    """Mean, lowest and highest over `num_seeds` seeds at each x; a single x for a strategy with one curve point."""
+
+    x: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    num_seeds: int
+
+    @property
+    def is_point(self) -> bool:
+        return len(self.x) == 1
+
+
+def curve_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Runs whose curves count: those that finished or still go on; the broken ones only where there are no others."""
+    with_history = [r for r in runs if r.history]
+    whole = [r for r in with_history if r.status not in {"FAILED", "KILLED"}]
+    return whole or with_history
+
+
+def band(runs: Sequence[RunRecord], part: Part, metric: Metric, x: XAxis) -> Band | None:
+    """Mean and range over the runs' seeds, or None where nothing was measured.
+
+    Every seed is interpolated on all x that any seed was measured at. A seed that has ended keeps its last value to
+    the end of the slowest one; while one still trains, the band ends where that one is.
+    """
+    used = curve_runs(runs)
+    series = [(run, _series(run.history, f"{part}_{metric}", x)) for run in used]
+    series = [(run, s) for run, s in series if len(s[0])]
+    if not series:
+        return None
+    longer = [(run, s) for run, s in series if len(s[0]) > 1]
+    if not longer:
+        xs = np.array([s[0].mean() for _, s in series]).mean(keepdims=True)
+        return _summary(xs, np.stack([s[1] for _, s in series]))
+    ended = all(run.status in ENDED for run, _ in longer)
+    start = max(s[0][0] for _, s in longer)
+    end = max(start, (max if ended else min)(s[0][-1] for _, s in longer))
+    every = np.unique(np.concatenate([s[0] for _, s in longer]))
+    grid = every[(every >= start) & (every <= end)]
+    return _summary(grid, np.stack([np.interp(grid, *s) for _, s in longer]))
+
+
+def phase_borders(runs: Sequence[RunRecord], x: XAxis) -> list[float]:
+    """Where each phase after the first begins, mean over seeds: the last point measured in the phase before."""
+    found: dict[int, list[float]] = {}
+    for run in curve_runs(runs):
+        for before, after in zip(run.history, run.history[1:], strict=False):
+            if after.phase != before.phase:
+                found.setdefault(after.phase, []).append(float(getattr(before, x)))
+    return [float(np.mean(found[phase])) for phase in sorted(found)]
+
+
+def _series(history: Sequence[EvaluationPoint], field: str, x: XAxis) -> Series:
+    points = [(float(getattr(p, x)), getattr(p, field)) for p in history]
+    points = [(at, value) for at, value in points if value is not None and np.isfinite(value)]
+    return np.array([at for at, _ in points], dtype=float), np.array([value for _, value in points], dtype=float)
+
+
+def _summary(grid: NDArray[np.float64], values: NDArray[np.float64]) -> Band:
+    """values: [S seeds, G grid points]."""
+    columns = (grid, values.mean(axis=0), values.min(axis=0), values.max(axis=0))
+    x, mean, low, high = (tuple(float(v) for v in column) for column in columns)
+    return Band(x, mean, low, high, len(values))

@@ -1,0 +1,159 @@
+"""What differs between runs besides model, strategy, seed and fraction, and what forbids to compare them."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+
+from tlcore.analysis.groups import fraction_words
+from tlcore.results import ComparisonRecord, RunRecord
+from tlcore.spec import SharedSpec
+from tlcore.strategies import STRATEGIES
+
+MAX_NAMES = 3
+# What a run resolved, and its name on screen. Split fingerprints are left out: they follow the seed.
+RESOLVED = {
+    "device": "Device",
+    "dtype": "Number format",
+    "num_threads": "CPU threads",
+    "image_size": "Image size (pixels)",
+    "batch_size": "Batch size",
+    "total_steps": "Optimiser steps",
+    "num_val": "Validation images",
+    "num_test": "Test images",
+    "weights_fingerprint": "Pretrained weights (fingerprint)",
+}
+RECIPE = {
+    "classifier": "Classifier",
+    "optimizer": "Optimiser",
+    "learning_rate": "Learning rate of the head",
+    "backbone_learning_rate": "Learning rate of the backbone",
+    "momentum": "Momentum",
+    "nesterov": "Nesterov momentum",
+    "weight_decay": "Weight decay",
+    "decay_norms": "Weight decay on norms and biases",
+    "schedule": "Learning rate schedule",
+    "warmup": "Warm-up (part of the phase)",
+    "augmentation": "Augmentation",
+    "normalization": "Normalisation statistics",
+    "label_smoothing": "Label smoothing",
+    "c_low": "Regularisation sweep, log10 of the lowest C",
+    "c_high": "Regularisation sweep, log10 of the highest C",
+    "neighbors": "Neighbours",
+}
+WORDS = {True: "yes", False: "no", "crop_flip": "random crop and flip", "train": "updated", "eval": "kept"}
+BACKBONE_VALUES = frozenset({"backbone_learning_rate", "normalization"})  # mean nothing where only the head trains
+
+
+def differences(record: ComparisonRecord) -> list[str]:
+    """One line for each setting that differs between the runs, with who has which value."""
+    runs = [run for run in record.runs if run.resolved is not None]
+    settings: dict[str, Callable[[RunRecord], Hashable]] = {"Pretrained weights": _weights}
+    settings |= {label: _resolved(name) for name, label in RESOLVED.items()}
+    settings |= {label: _recipe(name) for name, label in RECIPE.items()}
+    preprocessing = sorted({name for run in runs for name in _preprocessing(run)})
+    settings |= {f"Preprocessing, {name}": _preprocessed(name) for name in preprocessing if name != "size"}
+    libraries = sorted({name for run in runs for name in _versions(run)})
+    settings |= {f"Version of {name}": _version(name) for name in libraries}
+    lines = (_line(label, runs, value) for label, value in settings.items())
+    return [line for line in lines if line]
+
+
+def comparable(runs: Sequence[RunRecord]) -> list[str]:
+    """Reasons why these runs cannot be compared, one line each; none when family and test split agree."""
+    reasons = [
+        f"{name.replace('_', ' ')} differs: {_values(values)}"
+        for name in SharedSpec.model_fields
+        if len(values := list(dict.fromkeys(str(getattr(run.spec, name)) for run in runs))) > 1
+    ]
+    tests = list(dict.fromkeys(run.resolved.test_fingerprint for run in runs if run.resolved is not None))
+    if len(tests) > 1:
+        reasons.append(f"the test images differ: {len(tests)} test splits ({_values([t[:12] for t in tests])})")
+    return reasons
+
+
+def _values(values: Sequence[str]) -> str:
+    return " and ".join((", ".join(values[:-1]), values[-1])) if len(values) > 1 else "".join(values)
+
+
+def _weights(run: RunRecord) -> Hashable:
+    return run.spec.weights if STRATEGIES[run.spec.strategy].needs_weights else None
+
+
+def _resolved(name: str) -> Callable[[RunRecord], Hashable]:
+    def value(run: RunRecord) -> Hashable:
+        found: Hashable = getattr(run.resolved, name)
+        return found[:12] if isinstance(found, str) and name == "weights_fingerprint" else found
+
+    return value
+
+
+def _recipe(name: str) -> Callable[[RunRecord], Hashable]:
+    """The value in each phase that has it, such as `0.01, then 0.001`; None where no phase has it."""
+
+    def value(run: RunRecord) -> Hashable:
+        phases = run.resolved.recipe.get("phases") if run.resolved else None
+        rows = [p for p in phases if isinstance(p, Mapping)] if isinstance(phases, list | tuple) else []
+        if name in BACKBONE_VALUES:
+            rows = [row for row in rows if row.get("trainable") != "head"]
+        shown = [_word(row[name]) for row in rows if row.get(name) is not None]
+        return None if not shown else shown[0] if len(set(shown)) == 1 else ", then ".join(shown)
+
+    return value
+
+
+def _preprocessing(run: RunRecord) -> Mapping[str, object]:
+    found = run.resolved.recipe.get("preprocessing") if run.resolved else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _preprocessed(name: str) -> Callable[[RunRecord], Hashable]:
+    return lambda run: str(_preprocessing(run).get(name))
+
+
+def _versions(run: RunRecord) -> Mapping[str, str]:
+    return run.resolved.library_versions if run.resolved else {}
+
+
+def _version(name: str) -> Callable[[RunRecord], Hashable]:
+    return lambda run: _versions(run).get(name)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool | str):
+        return WORDS.get(value, str(value))
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _line(label: str, runs: Sequence[RunRecord], value_of: Callable[[RunRecord], Hashable]) -> str | None:
+    """`Batch size: 32 (From scratch, Fine-tuning); 64 (Feature extraction)`, or None where all agree."""
+    holders: dict[Hashable, list[RunRecord]] = {}
+    for run in runs:
+        value = value_of(run)
+        if value is not None:
+            holders.setdefault(value, []).append(run)
+    if len(holders) < 2:
+        return None
+    name = _naming(holders)
+    said = (f"{_word(value)} ({_listed([name(run) for run in own])})" for value, own in holders.items())
+    return f"{label}: {'; '.join(said)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(names))
+    if len(distinct) <= max(MAX_NAMES, len(STRATEGIES)):
+        return ", ".join(distinct)
+    return f"{', '.join(distinct[:MAX_NAMES])} and {len(distinct) - MAX_NAMES} more"
+
+
+def _naming(holders: Mapping[Hashable, Sequence[RunRecord]]) -> Callable[[RunRecord], str]:
+    """The shortest way to say which runs have which value: by strategy, model, data or seed alone, else by run."""
+    ways: tuple[Callable[[RunRecord], str], ...] = (
+        lambda run: STRATEGIES[run.spec.strategy].short_label,
+        lambda run: run.spec.model,
+        lambda run: fraction_words(run.spec.fraction),
+        lambda run: f"seed {run.spec.seed}",
+        lambda run: f"{run.spec.model} / {STRATEGIES[run.spec.strategy].short_label}",
+    )
+    for way in ways:
+        groups = [{way(run) for run in own} for own in holders.values()]
+        if sum(len(g) for g in groups) == len(set().union(*groups)):
+            return way
+    return lambda run: run.spec.name

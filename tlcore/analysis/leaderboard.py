@@ -1,0 +1,156 @@
+"""The table of a comparison: one row per model, strategy and fraction."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from statistics import fmean, stdev
+
+import pandas as pd
+
+from tlcore.analysis.groups import Group, fraction_words, groups_of
+from tlcore.analysis.statistics import (
+    Estimate,
+    Interval,
+    accuracy_estimate,
+    correct_matrix,
+    seed_means_estimate,
+    wilson_interval,
+)
+from tlcore.results import ComparisonRecord, RunOutcome, Value
+
+Predictions = Mapping[str, pd.DataFrame]
+
+
+class LeaderboardRow(Value):
+    """One model, strategy and fraction over its finished seeds; accuracies in [0, 1], None without a finished run.
+
+    interval_covers: the variation in `ci95`, in words. test_spread: sample standard deviation over seeds.
+    did_not_learn: seeds whose training loss stayed at guessing. frozen_unchanged: None where no phase freezes.
+    """
+
+    model: str
+    strategy: str
+    label: str
+    short_label: str
+    color: str
+    fraction: float
+    seeds_finished: int
+    seeds_asked: int
+    test_accuracy: float | None = None
+    test_accuracies: tuple[float, ...] = ()
+    ci95: Interval | None = None
+    interval_covers: str = "none"
+    test_spread: float | None = None
+    train_accuracy: float | None = None
+    val_accuracy: float | None = None
+    gap: float | None = None
+    train_seconds: float | None = None
+    total_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    num_parameters: int | None = None
+    num_trainable_parameters: int | None = None
+    did_not_learn: int = 0
+    frozen_unchanged: bool | None = None
+
+
+def leaderboard(record: ComparisonRecord, predictions: Predictions) -> list[LeaderboardRow]:
+    """Rows sorted by fraction, then mean test accuracy, the best first; those without a finished run last.
+
+    predictions: by run id; where a group's are not complete, its interval covers the seeds only.
+    """
+    rows = [_row(group, predictions) for group in groups_of(record)]
+    return sorted(rows, key=lambda r: (-r.fraction, r.test_accuracy is None, -(r.test_accuracy or 0.0)))
+
+
+def estimate_of(group: Group, predictions: Predictions) -> Estimate | None:
+    """Mean test accuracy of a group with its interval; None without a finished run."""
+    outcomes = [run.outcome for run in group.finished if run.outcome is not None]
+    if not outcomes:
+        return None
+    frames = [predictions[run.run_id] for run in group.finished if run.run_id in predictions]
+    if len(frames) == len(outcomes):
+        return accuracy_estimate(correct_matrix(frames))
+    if len(outcomes) == 1:
+        test = outcomes[0].test
+        return Estimate(
+            test.accuracy, wilson_interval(round(test.accuracy * test.num_images), test.num_images), "images"
+        )
+    return seed_means_estimate([outcome.test.accuracy for outcome in outcomes])
+
+
+def leaderboard_table(rows: Sequence[LeaderboardRow]) -> pd.DataFrame:
+    """The rows as people read them: units in the headings, numbers left as numbers; constant columns left out."""
+    table = pd.DataFrame([_shown(row) for row in rows])
+    constant = [c for c in ("Model", "Training data") if c in table and table[c].nunique() < 2]
+    return table.drop(columns=constant)
+
+
+def _row(group: Group, predictions: Predictions) -> LeaderboardRow:
+    entry = group.entry
+    finished = group.finished
+    known = {
+        "model": group.model,
+        "strategy": group.strategy,
+        "label": entry.label,
+        "short_label": entry.short_label,
+        "color": entry.color,
+        "fraction": group.fraction,
+        "seeds_finished": len(finished),
+        "seeds_asked": len(group.runs),
+    }
+    estimate = estimate_of(group, predictions)
+    if estimate is None:
+        return LeaderboardRow.model_validate(known)
+    outcomes = [run.outcome for run in finished if run.outcome is not None]
+    measured = {"test_accuracy": estimate.mean, "ci95": estimate.interval, "interval_covers": estimate.basis}
+    return LeaderboardRow.model_validate({**known, **measured, **_means(outcomes)})
+
+
+def _means(outcomes: Sequence[RunOutcome]) -> dict[str, object]:
+    accuracies = tuple(o.test.accuracy for o in outcomes)
+    proofs = [o.frozen_state_unchanged for o in outcomes if o.frozen_state_unchanged is not None]
+    memory = [o.peak_memory_bytes for o in outcomes if o.peak_memory_bytes is not None]
+    return {
+        "test_accuracies": accuracies,
+        "test_spread": stdev(accuracies) if len(accuracies) > 1 else None,
+        "train_accuracy": fmean(o.train.accuracy for o in outcomes),
+        "val_accuracy": fmean(o.val.accuracy for o in outcomes),
+        "gap": fmean(o.train.accuracy - o.val.accuracy for o in outcomes),
+        "train_seconds": fmean(o.train_seconds for o in outcomes),
+        "total_seconds": fmean(o.total_seconds for o in outcomes),
+        "peak_memory_bytes": max(memory) if memory else None,
+        "num_parameters": outcomes[0].num_parameters,
+        "num_trainable_parameters": max(o.num_trainable_parameters for o in outcomes),
+        "did_not_learn": sum(o.did_not_learn for o in outcomes),
+        "frozen_unchanged": all(proofs) if proofs else None,
+    }
+
+
+def _shown(row: LeaderboardRow) -> dict[str, object]:
+    interval = "–" if row.ci95 is None else f"{100 * row.ci95[0]:.1f} to {100 * row.ci95[1]:.1f}"
+    return {
+        "Model": row.model,
+        "Strategy": row.label,
+        "Training data": fraction_words(row.fraction),
+        "Seeds": f"{row.seeds_finished} of {row.seeds_asked}",
+        "Test accuracy (%)": _scaled(row.test_accuracy, 100, 1),
+        "95 % interval (%)": interval,
+        "Spread over seeds (points)": _scaled(row.test_spread, 100, 1),
+        "Validation accuracy (%)": _scaled(row.val_accuracy, 100, 1),
+        "Train − validation (points)": _scaled(row.gap, 100, 1),
+        "Training time (s)": _scaled(row.train_seconds, 1, 1),
+        "Parameters trained": row.num_trainable_parameters,
+        "Learned": _learned(row),
+        "Frozen part": {True: "unchanged", False: "CHANGED", None: "–"}[row.frozen_unchanged],
+    }
+
+
+def _learned(row: LeaderboardRow) -> str:
+    if not row.seeds_finished:
+        return "–"
+    if not row.did_not_learn:
+        return "yes"
+    return "no" if row.did_not_learn == row.seeds_finished else f"not {row.did_not_learn} of {row.seeds_finished}"
+
+
+def _scaled(value: float | None, factor: float, digits: int) -> float | None:
+    return None if value is None or not isfinite(value) else round(factor * value, digits)

@@ -1,0 +1,149 @@
+"""Means and 95 % intervals over seeds and test images, which are crossed: every seed meets the same images.
+
+Two-way random effects without replication (Searle, Casella & McCulloch 1992, ch. 4): the variance of the grand mean
+is v = v_seed + v_image − v_residual, kept from falling below either part, with Satterthwaite's degrees of freedom.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tlcore.errors import ComparisonError
+
+Interval = tuple[float, float]
+Basis = Literal["seeds and images", "images", "seeds", "none"]
+CONFIDENCE = 0.95
+Z95 = 1.959963984540054  # normal quantile at 0.975
+
+
+@dataclass(frozen=True)
+class Components:
+    """Mean squares of the two-way layout divided by its size: parts of the variance of the grand mean."""
+
+    seed: float
+    image: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval; `basis` says which variation the interval covers."""
+
+    mean: float
+    interval: Interval | None
+    basis: Basis
+
+
+def correct_matrix(frames: Sequence[pd.DataFrame], split: str = "test") -> NDArray[np.bool_]:
+    """Whether each image was predicted right: [S seeds, N images], images sorted by path.
+
+    frames: predictions of one run each, with columns split, path, label and predicted.
+    Raises: ComparisonError when the runs did not predict the same images.
+    """
+    rows: list[pd.Series[Any]] = []
+    for frame in frames:
+        part = frame[frame["split"] == split]
+        rows.append((part["label"] == part["predicted"]).set_axis(part["path"]).sort_index())
+    if not rows or any(not row.index.equals(rows[0].index) for row in rows) or not rows[0].index.is_unique:
+        sizes = ", ".join(str(len(row)) for row in rows) or "no"
+        raise ComparisonError(
+            f"the runs did not predict the same {split} images ({sizes} images): compare runs with one {split} split"
+        )
+    return np.stack([row.to_numpy(dtype=bool) for row in rows])
+
+
+def components(values: NDArray[Any]) -> Components:
+    """Parts of the variance of the mean of values [S ≥ 2 seeds, N ≥ 2 images]."""
+    x = np.asarray(values, dtype=float)
+    seeds, images = x.shape
+    by_seed, by_image, mean = x.mean(axis=1), x.mean(axis=0), x.mean()
+    residual = x - by_seed[:, None] - by_image[None, :] + mean
+    return Components(
+        seed=float(((by_seed - mean) ** 2).sum() / (seeds * (seeds - 1))),
+        image=float(((by_image - mean) ** 2).sum() / (images * (images - 1))),
+        residual=float((residual**2).sum() / (seeds * images * (seeds - 1) * (images - 1))),
+    )
+
+
+def variance_of_mean(parts: Components, seeds: int, images: int) -> tuple[float, float]:
+    """Variance of the grand mean and its degrees of freedom (Satterthwaite 1946)."""
+    total = parts.seed + parts.image - parts.residual
+    if total >= max(parts.seed, parts.image):
+        spread = (
+            parts.seed**2 / (seeds - 1)
+            + parts.image**2 / (images - 1)
+            + parts.residual**2 / ((seeds - 1) * (images - 1))
+        )
+        return total, total**2 / spread
+    return (parts.seed, seeds - 1.0) if parts.seed >= parts.image else (parts.image, images - 1.0)
+
+
+def accuracy_estimate(correct: NDArray[Any]) -> Estimate:
+    """Mean accuracy of correct [S seeds, N images] with its interval; one seed covers the images only (Wilson)."""
+    seeds, images = correct.shape
+    mean = float(np.mean(correct))
+    if seeds == 1 or np.ptp(np.asarray(correct, dtype=int)) == 0:
+        basis: Basis = "images" if seeds == 1 else "seeds and images"
+        return Estimate(mean, wilson_interval(round(mean * images), images), basis)
+    return Estimate(mean, _two_way_interval(correct, lower=0.0), "seeds and images")
+
+
+def difference_estimate(first: NDArray[Any], second: NDArray[Any]) -> Estimate:
+    """Mean of first − second, both [S, N] over the same seeds and images, with its interval in [−1, 1].
+
+    Raises: ComparisonError for different shapes.
+    """
+    if first.shape != second.shape:
+        raise ComparisonError(
+            f"results of {first.shape[0]} × {first.shape[1]} and {second.shape[0]} × {second.shape[1]} "
+            "(seeds × images) are not paired: compare the same seeds on the same test images"
+        )
+    difference = np.asarray(first, dtype=int) - np.asarray(second, dtype=int)
+    mean = float(difference.mean())
+    if difference.shape[0] == 1 or np.ptp(difference) == 0:
+        basis: Basis = "images" if difference.shape[0] == 1 else "seeds and images"
+        return Estimate(mean, _paired_interval(difference[0]), basis)
+    return Estimate(mean, _two_way_interval(difference, lower=-1.0), "seeds and images")
+
+
+def seed_means_estimate(accuracies: Sequence[float]) -> Estimate:
+    """Mean of one accuracy per seed with the t interval over seeds, for runs whose predictions are not at hand."""
+    mean = float(np.mean(accuracies))
+    if len(accuracies) < 2:
+        return Estimate(mean, None, "none")
+    variance = float(np.var(accuracies, ddof=1)) / len(accuracies)
+    return Estimate(mean, _t_interval(mean, variance, len(accuracies) - 1.0, lower=0.0), "seeds")
+
+
+def wilson_interval(count: int, total: int) -> Interval:
+    """Wilson's 95 % score interval for count successes of total (Wilson 1927)."""
+    share, z2 = count / total, Z95**2
+    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z95 * np.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def _two_way_interval(values: NDArray[Any], lower: float) -> Interval:
+    seeds, images = values.shape
+    variance, freedom = variance_of_mean(components(values), seeds, images)
+    return _t_interval(float(np.mean(values)), variance, freedom, lower)
+
+
+def _t_interval(mean: float, variance: float, freedom: float, lower: float) -> Interval:
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * variance**0.5
+    return max(lower, mean - half), min(1.0, mean + half)
+
+
+def _paired_interval(difference: NDArray[Any]) -> Interval:
+    """Interval of a mean of −1, 0 and 1 over images: adjusted Wald of Bonett & Price (2012)."""
+    total = len(difference) + 2
+    better = (int((difference > 0).sum()) + 1) / total
+    worse = (int((difference < 0).sum()) + 1) / total
+    half = Z95 * ((better + worse - (better - worse) ** 2) / total) ** 0.5
+    return max(-1.0, better - worse - half), min(1.0, better - worse + half)

@@ -1,0 +1,141 @@
+"""From files to labelled images: class folders, parts above them, or a table of labels."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tlcore.datasets.dataset import LeftOut
+from tlcore.datasets.files import Limits, Listing, Stop, left_out_others, list_files, never, sort_out
+from tlcore.datasets.names import part_of
+from tlcore.datasets.tables import SUFFIXES, Entry, Row, beside, header_of, match, read_table, relative_to
+from tlcore.errors import DatasetError
+
+HOW = "put one folder per class (cats/1.jpg, dogs/2.jpg), or a CSV with the columns path and label beside the images"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The labelled images of a source, not decoded yet; what was left out; and remarks for people."""
+
+    entries: list[Entry]
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def discover(listing: Listing, limits: Limits, source: str) -> Found:
+    """Labels from a table if there is one at the top, else from folders. Raises: DatasetError."""
+    tables = _tables(listing, limits)
+    if tables:
+        return _by_table(listing, tables)
+    if not listing.images:
+        first = listing.left_out + left_out_others(listing.others)
+        seen = f"; {first[0].path}: {first[0].reason}" if first else ""
+        raise DatasetError(f"no images found in {source}{seen}: {HOW}")
+    return _by_folders(listing, source)
+
+
+def discover_by_table(table: Path, limits: Limits, should_stop: Stop = never) -> Found:
+    """Images that a table on disk names, relative to its folder or anywhere below it. Raises: DatasetError."""
+    rows = read_table(table, table.name, limits.num_files)
+    if rows is None:
+        raise DatasetError(
+            f"{table.name} has no columns for path and label (its first line is {header_of(table)!r}): "
+            "name them path, label and, if there is one, split"
+        )
+    folder = table.parent.resolve()
+    rows = relative_to(rows, folder)
+    named = beside(rows, folder)
+    if 2 * len(named) >= len(rows):
+        listing = sort_out(named, [], should_stop)
+    else:  # the images are in a folder that the table does not name
+        listing = sort_out(*list_files(folder, limits, should_stop), should_stop)
+    return _labelled(listing, rows, [f"Labels were read from {table.name}."])
+
+
+def _tables(listing: Listing, limits: Limits) -> dict[tuple[str, ...], list[Row]]:
+    """Tables of labels that lie at the top, below wrapping folders only, and name at least one file."""
+    everything = listing.images | listing.others
+    top = min((len(below) for below in everything), default=0)
+    tables = {}
+    for below, file in listing.others.items():
+        if len(below) == top and below[-1].lower().endswith(SUFFIXES):
+            rows = read_table(file, below[-1], limits.num_files)
+            if rows and match(rows, everything)[0]:
+                tables[below] = rows
+    return tables
+
+
+def _by_table(listing: Listing, tables: dict[tuple[str, ...], list[Row]]) -> Found:
+    names = [below[-1] for below in tables]
+    if len(tables) > 1 and not all(part_of(Path(name).stem) for name in names):
+        raise DatasetError(f"{' and '.join(names)} both look like tables of labels: keep one of them")
+    others = {below: file for below, file in listing.others.items() if below not in tables}
+    rows = [row for table in tables.values() for row in table]
+    rest = Listing(listing.images, others, listing.left_out)
+    found = _labelled(rest, rows, [f"Labels were read from {' and '.join(names)}."])
+    named = {entry.below for entry in found.entries} | {tuple(left.path.split("/")) for left in found.left_out}
+    unnamed = [LeftOut(path="/".join(b), reason="not in the table") for b in listing.images if b not in named]
+    return Found(found.entries, found.left_out + unnamed, found.notes)
+
+
+def _labelled(listing: Listing, rows: Sequence[Row], notes: list[str]) -> Found:
+    """Match rows with all files, then leave out those that are no images: their reason says more than `not there`."""
+    entries, left_out = match(rows, listing.images | listing.others)
+    no_images = left_out_others({e.below: e.file for e in entries if e.below in listing.others})
+    images = [entry for entry in entries if entry.below in listing.images]
+    return Found(images, listing.left_out + left_out + no_images, notes)
+
+
+def _by_folders(listing: Listing, source: str) -> Found:
+    wrapping = _wrapping(list(listing.images))
+    inside = {below[len(wrapping) :] for below in listing.images if below[: len(wrapping)] == wrapping}
+    tops = {below[0] for below in inside if len(below) > 1}
+    parts = {top for top in tops if part_of(top) and _mostly_deeper(inside, top)}
+    if not tops or (not parts and len(tops) > 1 and all(part_of(top) for top in tops)):
+        raise DatasetError(f"the {len(listing.images):,} images in {source} are in no class folders: {HOW}")
+    class_first = not parts and _parts_below(inside)
+    entries: list[Entry] = []
+    left_out = listing.left_out + left_out_others(listing.others)
+    for below, file in listing.images.items():
+        rest = below[len(wrapping) :] if below[: len(wrapping)] == wrapping else ()
+        labelled = _label_and_part(rest, parts, class_first)
+        if labelled is None:
+            outside = bool(parts and rest) and rest[0] not in parts
+            words = "outside the train, val and test folders" if outside else "not in a class folder"
+            left_out.append(LeftOut(path="/".join(below), reason=words))
+        else:
+            entries.append(Entry(below, file, *labelled))
+    return Found(entries, left_out)
+
+
+def _label_and_part(below: tuple[str, ...], parts: set[str], class_first: bool) -> tuple[str, str] | None:
+    """Class and part of an image by the folders above it, or None if it is in no class folder."""
+    if parts:
+        return (below[1], part_of(below[0]) or "") if len(below) > 2 and below[0] in parts else None
+    if len(below) < 2:
+        return None
+    return below[0], (part_of(below[1]) or "") if class_first and len(below) > 2 else ""
+
+
+def _wrapping(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The folders that wrap all: each alone at its level, and holding folders of images rather than images."""
+    wrapping: tuple[str, ...] = ()
+    while True:
+        depth = len(wrapping)
+        folders = Counter(path[depth] for path in paths if len(path) > depth + 1)
+        deeper = [path for path in paths if len(path) > depth + 2]
+        if len(folders) != 1 or 2 * len(deeper) <= folders.total():
+            return wrapping
+        wrapping, paths = (*wrapping, *folders), deeper
+
+
+def _mostly_deeper(paths: Collection[tuple[str, ...]], top: str) -> bool:
+    """Whether a folder holds mainly folders of images: a class may well be called `train`."""
+    inside = [len(below) > 2 for below in paths if below[0] == top]
+    return 2 * sum(inside) > len(inside)
+
+
+def _parts_below(paths: Collection[tuple[str, ...]]) -> bool:
+    """Whether the parts lie below the classes: ants/train/1.jpg."""
+    return all(len(below) > 2 and part_of(below[1]) for below in paths)

@@ -1,0 +1,234 @@
+"""Images in: an archive, a folder or a table becomes a checked dataset, whole or not at all."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+
+import pandas as pd
+
+from tlcore.datasets.archives import archive_kind, unpack
+from tlcore.datasets.content import describe, head_of, is_text, looks_like_image
+from tlcore.datasets.dataset import PARTS, Dataset, DatasetInfo, LeftOut
+from tlcore.datasets.discovery import HOW, Found, discover, discover_by_table
+from tlcore.datasets.files import Limits, Progress, Stop, list_files, never, sort_out
+from tlcore.datasets.fingerprints import dataset_fingerprint
+from tlcore.datasets.inspection import Inspected, inspect_files, inspector_command
+from tlcore.datasets.names import UniquePaths, slug
+from tlcore.datasets.splits import check_splittable
+from tlcore.datasets.staging import check_space, place_file, staging
+from tlcore.datasets.store import land
+from tlcore.datasets.tables import SUFFIXES, Entry
+from tlcore.errors import ArchiveError, DatasetError
+from tlcore.settings import Settings, get_settings
+
+MAX_LISTED = 5_000  # files that are named as left out; beyond, they are counted
+_GIVEN = {
+    frozenset[str](): "none",
+    frozenset({"train", "val"}): "train_val",
+    frozenset({"train", "test"}): "train_test",
+    frozenset({"train", "val", "test"}): "train_val_test",
+}
+_COLUMNS = ["path", "label", "part", "sha256", "width", "height", "mode"]
+
+
+def add_dataset(
+    source: Path | str,
+    name: str | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    should_stop: Stop | None = None,
+) -> DatasetInfo:
+    """Make a dataset from a zip or tar, a folder, or a CSV of paths and labels; the source stays as it is.
+
+    The same content again gives the dataset that is there. progress: called with 0…1 and a few words.
+    Raises: DatasetError (ArchiveError, SplitError) when the source cannot be used, StorageError, RunCancelledError;
+    then nothing is left behind.
+    """
+    settings = settings or get_settings()
+    source = _existing(Path(source), settings)
+    is_archive = source.is_file() and archive_kind(source) is not None
+    tell, stop = progress or _silent, should_stop or never
+    with staging(settings.datasets) as folder:
+        tell(0.0, "Looking at the files")
+        found = _gather(source, folder, _limits(settings), tell, stop)
+        target = folder / "dataset"
+        if not is_archive:
+            check_space(folder, sum(entry.file.stat().st_size for entry in found.entries))
+        images, refused = _check(found.entries, target, is_archive, tell, stop)
+        found = replace(found, left_out=refused + found.left_out)
+        dataset = _describe(images, found, name or _name_of(source), source, target)
+        check_splittable(dataset)
+        tell(1.0, f"{dataset.info.num_images:,} images")
+        return land(dataset, target, settings)
+
+
+def _existing(source: Path, settings: Settings) -> Path:
+    source = source.expanduser().absolute()
+    if not source.exists():
+        raise DatasetError(f"there is no file or folder {source}: check the path")
+    if not source.is_dir() and not source.is_file():
+        raise DatasetError(f"{source} is neither a file nor a folder: give a zip, tar, CSV or folder")
+    if not os.access(source, os.R_OK):
+        raise DatasetError(f"{source} cannot be opened (permission denied): let this user read it")
+    source = source.resolve()
+    if settings.root.is_relative_to(source):
+        raise DatasetError(f"{source} holds Transfer Lab's own {settings.root}: give the folder of the images alone")
+    return source
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.max_dataset_files, int(settings.max_dataset_gb * 1e9))
+
+
+def _gather(source: Path, folder: Path, limits: Limits, tell: Progress, should_stop: Stop) -> Found:
+    """The labelled images of the source; those of an archive are unpacked into `folder`."""
+    if source.is_dir():
+        listing = sort_out(*list_files(source, limits, should_stop), should_stop)
+        return discover(listing, limits, str(source))
+    if archive_kind(source):
+        listing = sort_out(*unpack(source, folder / "unpacked", limits, tell, should_stop), should_stop)
+        return discover(listing, limits, source.name)
+    head = head_of(source)
+    if is_text(head) and source.suffix.lower() in SUFFIXES:
+        return discover_by_table(source, limits, should_stop)
+    if looks_like_image(head):
+        raise DatasetError(f"{source.name} is a single image: give its folder or an archive; {HOW}")
+    raise ArchiveError(
+        f"{source.name} is no zip, tar (.gz, .bz2, .xz) or CSV but {describe(head)}: pack the images as zip, "
+        "or give their folder"
+    )
+
+
+@dataclass
+class _Placing:
+    """Where files were put, in the order in which they are inspected."""
+
+    entries: list[Entry]
+    target: Path
+    move: bool
+    paths: list[str] = field(default_factory=list)
+    names: UniquePaths = field(default_factory=UniquePaths)
+    folders: dict[str, str] = field(default_factory=dict)
+    folder_names: UniquePaths = field(default_factory=UniquePaths)
+
+    def one_by_one(self) -> Iterator[Path]:
+        """Put each file into the dataset just before it is inspected: what is checked is what is kept."""
+        for entry in self.entries:
+            if entry.label not in self.folders:
+                self.folders[entry.label] = self.folder_names.take([entry.label])
+            above = [entry.part] if entry.part else []
+            path = self.names.take([*above, self.folders[entry.label], entry.below[-1]])
+            self.paths.append(path)
+            place_file(entry.file, self.target / "files" / path, self.move)
+            yield self.target / "files" / path
+
+
+def _check(
+    entries: list[Entry], target: Path, move: bool, tell: Progress, should_stop: Stop
+) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """Place and decode every file; returns the table of good ones (with class names) and the refused ones."""
+    placing = _Placing(entries, target, move)
+    rows: list[tuple[object, ...]] = []
+    refused: list[LeftOut] = []
+    verdicts = inspect_files(placing.one_by_one(), inspector_command(target / "thumbnails"), should_stop)
+    with closing(verdicts):
+        for done, (index, verdict) in enumerate(verdicts, start=1):
+            entry, path = entries[index], placing.paths[index]
+            if verdict.refused is not None:
+                (target / "files" / path).unlink()
+                refused.append(LeftOut(path="/".join(entry.below), reason=verdict.refused))
+            else:
+                rows.append(_row(entry, path, verdict))
+            if done % 20 == 0:
+                tell(done / len(entries), f"Checked {done:,} of {len(entries):,} images")
+    refused.sort(key=lambda left: left.path)
+    return pd.DataFrame(rows, columns=[*_COLUMNS, "class", "num_bytes"]), refused
+
+
+def _row(entry: Entry, path: str, verdict: Inspected) -> tuple[object, ...]:
+    facts = (verdict.sha256, verdict.width, verdict.height, verdict.mode)
+    return (path, 0, entry.part, *facts, entry.label, verdict.num_bytes)
+
+
+def _describe(images: pd.DataFrame, found: Found, name: str, source: Path, target: Path) -> Dataset:
+    classes = _classes(images, found, source)
+    given = _given(images, source)
+    if given == "none":
+        images["part"] = ""
+    images["label"] = images["class"].map({name: label for label, name in enumerate(classes)}).astype("int64")
+    images = images.sort_values(["label", "sha256", "path"], ignore_index=True)
+    fingerprint = dataset_fingerprint(zip(images["class"], images["sha256"], strict=True))
+    counts = Counter(images["class"])
+    info = DatasetInfo(
+        id=f"{slug(name)}-{fingerprint[:8]}",
+        name=name,
+        fingerprint=fingerprint,
+        classes=classes,
+        num_images=len(images),
+        class_counts={name: counts[name] for name in classes},
+        part_counts=dict(sorted(Counter(images["part"]).items())),
+        given=given,
+        short_side=int(median(images[["width", "height"]].min(axis=1))),
+        total_bytes=int(images["num_bytes"].sum()),
+        created_ms=time.time_ns() // 1_000_000,
+        source=str(source),
+        left_out=tuple(found.left_out[:MAX_LISTED]),
+        notes=(*found.notes, *_remarks(images, len(found.left_out))),
+    )
+    return Dataset(info, images[_COLUMNS], target / "files")
+
+
+def _classes(images: pd.DataFrame, found: Found, source: Path) -> tuple[str, ...]:
+    classes = tuple(sorted(set(images["class"])))
+    out = found.left_out
+    first = f"; {len(out):,} files were left out, such as {out[0].path}: {out[0].reason}" if out else ""
+    if not classes:
+        raise DatasetError(f"no usable images in {source}{first}: {HOW}")
+    if len(classes) == 1:
+        raise DatasetError(f"{source} has one class only, {classes[0]!r}{first}: at least two are needed; {HOW}")
+    return classes
+
+
+def _given(images: pd.DataFrame, source: Path) -> str:
+    parts = frozenset(images["part"]) - {""}
+    if len(parts) <= 1:
+        return "none"
+    if parts not in _GIVEN:
+        there = " and ".join(part for part in PARTS if part in parts)
+        raise DatasetError(f"{source} has {there} images but none to train on: add a train folder, or remove the parts")
+    return _GIVEN[parts]
+
+
+def _remarks(images: pd.DataFrame, num_left_out: int) -> Iterator[str]:
+    copies = len(images) - images["sha256"].nunique()
+    if copies:
+        yield f"{copies:,} files are exact copies of others; where the split is drawn here, copies stay together."
+    labels = images.groupby("sha256")["label"].nunique()
+    if (labels > 1).any():
+        yield f"{(labels > 1).sum():,} pictures occur under more than one class; they are used for training only."
+    for part in sorted(set(images["part"]) - {""}):
+        absent = sorted(set(images["class"]) - set(images["class"][images["part"] == part]))
+        if absent:
+            yield f"The given {part} part has no image of {', '.join(absent)}."
+    parts = images[images["part"] != ""].groupby("sha256")["part"].nunique()
+    if (parts > 1).any():
+        yield f"{(parts > 1).sum():,} pictures occur in more than one of the given parts: results may look too good."
+    if num_left_out > MAX_LISTED:
+        yield f"{num_left_out:,} files were left out; the first {MAX_LISTED:,} are listed."
+
+
+def _name_of(source: Path) -> str:
+    name = source.name
+    for suffix in (".zip", ".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tbz2", ".txz", ".tar", *SUFFIXES):
+        if source.is_file() and name.lower().endswith(suffix):
+            return name[: -len(suffix)] or name
+    return name
+
+
+def _silent(done: float, message: str) -> None:
+    """Takes the news of an import that nobody watches."""

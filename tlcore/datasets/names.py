@@ -1,0 +1,82 @@
+"""Names of files and folders: what they mean, and what they may be called here. Standard library only."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+PART_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+_SYSTEM_NAMES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "icon\r"}
+# Stand-ins that sites serve for a photo that is gone; the picture decodes, but it shows nothing of its class.
+_PLACEHOLDER = re.compile(r"(image|img|photo|picture)[-_ ]?(not[-_ ]?found|not[-_ ]?available|unavailable)", re.I)
+MAX_NAME_BYTES = 120  # file systems take 255 bytes; leaves room for a number that tells equal names apart
+
+
+def part_of(folder: str) -> str | None:
+    """`train`, `val` or `test` if a folder's (or a table's) name means one, in any case."""
+    return PART_NAMES.get(folder.strip().casefold())
+
+
+def is_system(name: str) -> bool:
+    """Whether an operating system or a tool left this file or folder, such as `.DS_Store` or `__MACOSX`."""
+    return name.startswith(".") or name.casefold() in _SYSTEM_NAMES
+
+
+def is_placeholder(name: str) -> bool:
+    """Whether the name says that this is no photo but a site's stand-in, such as `imageNotFound.gif`."""
+    return _PLACEHOLDER.fullmatch(name.rpartition(".")[0]) is not None
+
+
+def readable(name: str) -> str:
+    """The name as valid, composed Unicode: file systems may hold any bytes, macOS decomposes accents."""
+    return unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode("utf-8"))
+
+
+def safe_name(name: str) -> str:
+    """One path component that every file system takes and that hides nothing.
+
+    Keeps the extension; never empty, `.`, `..` or hidden.
+    """
+    clean = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", readable(name)).strip(" ").rstrip(".")
+    if not clean or clean.startswith("."):
+        clean = f"_{clean}"
+    stem, dot, suffix = clean.rpartition(".")
+    if not dot or len(suffix) > 10:
+        stem, dot, suffix = clean, "", ""
+    room = MAX_NAME_BYTES - len((dot + suffix).encode())
+    return stem.encode()[:room].decode("utf-8", "ignore") + dot + suffix
+
+
+def slug(text: str, default: str = "dataset") -> str:
+    """A short lower-case name for ids, of letters, digits and dashes."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:40].strip("-") or default
+
+
+class UniquePaths:
+    """Hands out relative paths of which no two differ by case only, so that nothing overwrites another file."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, parts: Iterable[str]) -> str:
+        """A free posix path for these components; a taken one gets `~2`, `~3`, … before its extension."""
+        wanted = "/".join(safe_name(part) for part in parts)
+        folder, slash, name = wanted.rpartition("/")
+        stem, dot, suffix = name.rpartition(".")
+        if not dot:
+            stem, suffix = name, ""
+        path, number = wanted, 1
+        while path.casefold() in self._taken:
+            number += 1
+            path = f"{folder}{slash}{stem}~{number}{dot}{suffix}"
+        self._taken.add(path.casefold())
+        return path

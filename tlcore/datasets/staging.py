@@ -1,0 +1,121 @@
+"""A place where an import grows, which either becomes a dataset or leaves nothing behind."""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tlcore.errors import DatasetError, StorageError
+
+_PREFIX = ".staging-"
+_STORAGE_ERRORS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EIO: "the disk reports an error",
+    errno.EMFILE: "too many files are open",
+}
+
+
+@contextmanager
+def staging(datasets: Path) -> Iterator[Path]:
+    """A new folder beside the datasets, removed at the end whatever happens; leftovers of dead imports go first.
+
+    An import that lives holds a lock on a file beside its folder, so a leftover is known by its free lock.
+    Raises: StorageError when the disk is full or cannot be written.
+    """
+    with storage_errors(datasets):
+        datasets.mkdir(parents=True, exist_ok=True)
+        folder = datasets / f"{_PREFIX}{uuid.uuid4().hex[:12]}"
+        alive = FileLock(_lock_of(folder))
+        with datasets_lock(datasets):
+            remove_leftovers(datasets)
+            alive.acquire()
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            _discard(folder, alive)
+
+
+def remove_leftovers(datasets: Path) -> None:
+    """Remove what crashed imports and deletions left. Call with `datasets_lock` held."""
+    for name in {path.name.removesuffix(".lock") for path in datasets.glob(f"{_PREFIX}*")}:
+        folder = datasets / name
+        lock = FileLock(_lock_of(folder))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        _discard(folder, lock)
+
+
+def remove_dataset_folder(folder: Path) -> None:
+    """Make a dataset vanish at once, then free its disk space; a crash in between leaves a leftover."""
+    with datasets_lock(folder.parent):
+        grave = folder.parent / f"{_PREFIX}{uuid.uuid4().hex[:12]}"
+        lock = FileLock(_lock_of(grave))
+        lock.acquire()
+        folder.rename(grave)
+    _discard(grave, lock)
+
+
+def datasets_lock(datasets: Path) -> FileLock:
+    """Held while folders appear or vanish below `datasets`."""
+    return FileLock(datasets / ".lock")
+
+
+@contextmanager
+def storage_errors(place: Path) -> Iterator[None]:
+    """Turn an error of the disk into a StorageError that names the place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRORS:
+            raise
+        words = _STORAGE_ERRORS[error.errno]
+        raise StorageError(
+            f"{words} ({error.filename or place}): nothing was kept; free some space or set TLCORE_HOME elsewhere"
+        ) from error
+
+
+def check_space(place: Path, num_bytes: int) -> None:
+    """Raises: StorageError when this many bytes cannot fit."""
+    free = shutil.disk_usage(place).free
+    if num_bytes > free:
+        raise StorageError(
+            f"{num_bytes / 1e9:.2f} GB are needed but {place} has {free / 1e9:.2f} GB free: "
+            "free some space or set TLCORE_HOME elsewhere"
+        )
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _discard(folder: Path, lock: FileLock) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    _lock_of(folder).unlink(missing_ok=True)
+    lock.release()
+
+
+def place_file(source: Path, target: Path, move: bool) -> None:
+    """Move an unpacked file, or copy one that stays where it is, never through a link. Raises: OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if move:
+        source.rename(target)
+        return
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise DatasetError(f"{source} changed during the import ({error.strerror}): import again") from error
+    with os.fdopen(descriptor, "rb") as reading, target.open("xb") as writing:
+        shutil.copyfileobj(reading, writing, 1024 * 1024)

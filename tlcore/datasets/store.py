@@ -1,0 +1,174 @@
+"""The datasets of this home: list, open, look at, check and delete them."""
+
+import difflib
+import hashlib
+import io
+import re
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+from pydantic import ValidationError
+
+from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut
+from tlcore.datasets.inspector import THUMBNAIL_PX, thumbnail_path
+from tlcore.datasets.staging import datasets_lock, remove_dataset_folder, storage_errors
+from tlcore.errors import DatasetError, NotFoundError
+from tlcore.settings import Settings, get_settings
+
+CACHE_KINDS = ("images", "features")
+CACHE_KEY_LENGTH = 16  # a cache folder's name starts with this much of the dataset's fingerprint
+_ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+
+@dataclass(frozen=True)
+class GalleryRow:
+    """One image of a gallery. row: its number in `Dataset.images`. thumbnail: a JPEG of at most 160 px."""
+
+    row: int
+    path: str
+    label: str
+    part: str
+    width: int
+    height: int
+    thumbnail: Path
+
+
+def list_datasets(settings: Settings | None = None) -> list[DatasetInfo]:
+    """Every dataset of this home, newest first. Raises: DatasetError for one whose description is damaged."""
+    folder = (settings or get_settings()).datasets
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in folder.glob("*/dataset.json"):
+        if _ID.fullmatch(path.parent.name):
+            with suppress(FileNotFoundError):  # deleted by somebody since the folder was listed
+                found.append(_read_info(path))
+    return sorted(found, key=lambda info: (-info.created_ms, info.id))
+
+
+def load_info(dataset_id: str, settings: Settings | None = None) -> DatasetInfo:
+    """What is known of a dataset. Raises: NotFoundError naming the nearest ids, DatasetError."""
+    return _read_info(_folder(dataset_id, settings or get_settings()) / "dataset.json")
+
+
+def load_dataset(dataset_id: str, settings: Settings | None = None) -> Dataset:
+    """A dataset with its table of images. Raises: NotFoundError, DatasetError."""
+    folder = _folder(dataset_id, settings or get_settings())
+    return Dataset(_read_info(folder / "dataset.json"), _read_images(folder), folder / "files")
+
+
+def delete_dataset(dataset_id: str, settings: Settings | None = None) -> None:
+    """Remove a dataset and what was cached of it, unless another dataset has the same content.
+
+    Raises: NotFoundError, StorageError.
+    """
+    settings = settings or get_settings()
+    folder = _folder(dataset_id, settings)
+    fingerprint = _read_info(folder / "dataset.json").fingerprint
+    with storage_errors(folder):
+        remove_dataset_folder(folder)
+        if any(info.fingerprint == fingerprint for info in list_datasets(settings)):
+            return
+        for kind in CACHE_KINDS:
+            for cached in (settings.cache / kind).glob(f"{fingerprint[:CACHE_KEY_LENGTH]}-*"):
+                shutil.rmtree(cached) if cached.is_dir() else cached.unlink()
+
+
+def check_dataset(dataset_id: str, settings: Settings | None = None) -> tuple[LeftOut, ...]:
+    """Files that are missing or no longer what was imported; empty if all is well. Raises: NotFoundError."""
+    dataset = load_dataset(dataset_id, settings)
+    problems = []
+    for path, sha256 in zip(dataset.images["path"], dataset.images["sha256"], strict=True):
+        if not (dataset.root / path).is_file():
+            problems.append(LeftOut(path=path, reason="missing"))
+        elif _hash(dataset.root / path) != sha256:
+            problems.append(LeftOut(path=path, reason="changed since it was imported"))
+    return tuple(problems)
+
+
+def gallery(dataset: Dataset, label: int | None = None, offset: int = 0, limit: int = 50) -> list[GalleryRow]:
+    """A page of images in the order of their paths, of one class (its index) or of all."""
+    images = dataset.images if label is None else dataset.images[dataset.images["label"] == label]
+    page = images.sort_values("path").iloc[offset : offset + limit]
+    return [
+        GalleryRow(
+            row=int(image.Index),
+            path=str(image.path),
+            label=dataset.info.classes[int(image.label)],
+            part=str(image.part),
+            width=int(image.width),
+            height=int(image.height),
+            thumbnail=thumbnail_path(dataset.root.parent / "thumbnails", str(image.sha256)),
+        )
+        for image in page.itertuples()
+    ]
+
+
+def thumbnail(dataset: Dataset, row: int, px: int = THUMBNAIL_PX) -> bytes:
+    """A JPEG of at most px × px pixels (and at most 160), made from the one that the import stored."""
+    stored = thumbnail_path(dataset.root.parent / "thumbnails", str(dataset.images["sha256"].iloc[row])).read_bytes()
+    if px >= THUMBNAIL_PX:
+        return stored
+    with Image.open(io.BytesIO(stored), formats=["JPEG"]) as picture:
+        picture.thumbnail((px, px))
+        out = io.BytesIO()
+        picture.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def land(dataset: Dataset, folder: Path, settings: Settings) -> DatasetInfo:
+    """Make a finished folder of files and thumbnails a dataset, in one rename; the same content again is not kept.
+
+    The id gets a number where another dataset has it: equal content with other parts. Raises: OSError.
+    """
+    with datasets_lock(settings.datasets):
+        for info in list_datasets(settings):
+            if info.fingerprint == dataset.info.fingerprint and _same(dataset, info, settings):
+                return info
+        taken = {path.name for path in settings.datasets.iterdir()}
+        ids = (f"{dataset.info.id}-{number}" if number > 1 else dataset.info.id for number in range(1, len(taken) + 2))
+        info = dataset.info.model_copy(update={"id": next(id_ for id_ in ids if id_ not in taken)})
+        (folder / "dataset.json").write_text(info.model_dump_json(indent=1), encoding="utf-8")
+        dataset.images.to_parquet(folder / "images.parquet", index=False)
+        folder.rename(settings.datasets / info.id)
+    return info
+
+
+def _same(dataset: Dataset, info: DatasetInfo, settings: Settings) -> bool:
+    """Whether the stored dataset has the same images in the same parts, whatever the files are called."""
+    key = ["label", "sha256", "part"]
+    stored = _read_images(settings.datasets / info.id)
+    return bool(sorted(map(tuple, stored[key].values)) == sorted(map(tuple, dataset.images[key].values)))
+
+
+def _folder(dataset_id: str, settings: Settings) -> Path:
+    folder = settings.datasets / dataset_id
+    if _ID.fullmatch(dataset_id) and (folder / "dataset.json").is_file():
+        return folder
+    known = [info.id for info in list_datasets(settings)]
+    near = difflib.get_close_matches(dataset_id, known, n=3, cutoff=0.4) or known[:3]
+    remedy = f"did you mean {' or '.join(near)}?" if near else "add one with `python -m tlcore dataset add PATH`"
+    raise NotFoundError(f"there is no dataset {dataset_id!r}: {remedy}")
+
+
+def _read_info(path: Path) -> DatasetInfo:
+    try:
+        return DatasetInfo.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} is damaged: remove the folder {path.parent} and import the images again") from error
+
+
+def _read_images(folder: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(folder / "images.parquet")
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{folder / 'images.parquet'} is damaged or gone: import the images again") from error
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
