@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tlcore.service.library import compare
 
-__version__ = "0.1.0"
 __all__ = ["compare"]
 
 

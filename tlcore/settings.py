@@ -6,7 +6,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_BESIDE_PACKAGE = Path(__file__).resolve().parent.parent / "mlruns"
+VERSION = "0.1.0"
+_PACKAGE = Path(__file__).resolve().parent
+_BESIDE_PACKAGE = _PACKAGE.parent / "mlruns"
 
 
 class Settings(BaseSettings):
@@ -66,7 +68,13 @@ def child_environment(settings: Settings) -> dict[str, str]:
     fields = Settings.model_fields.items()
     names = {name: str(field.validation_alias or f"TLCORE_{name.upper()}") for name, field in fields}
     values = settings.model_copy(update={"home": settings.root}).model_dump(mode="json", exclude_none=True)
-    return {**os.environ, **{names[name]: str(value) for name, value in values.items()}}
+    return python_environment(**{names[name]: str(value) for name, value in values.items()})
+
+
+def python_environment(**extra: str) -> dict[str, str]:
+    """The environment for a Python process of ours, wherever it is started: it finds this package."""
+    paths = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **extra}
 
 
 def get_settings() -> Settings:

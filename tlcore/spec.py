@@ -181,7 +181,7 @@ def checked(kind: type[S], **values: Any) -> S:
 
 
 def _one_line(error: Any) -> str:
-    message = error["msg"].removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ")
     field = ".".join(str(p) for p in error["loc"])
     if error["type"] == "value_error":
         return message

@@ -174,12 +174,16 @@ def phase_blocks(strategy: Strategy, num_blocks: int = 4) -> list[PhaseBlocks]:
 
 def _blocks_of(phase: Phase, start: Start, num_blocks: int) -> PhaseBlocks:
     if isinstance(phase, Fit):
-        frozen: tuple[Block, ...] = ("frozen",) * num_blocks
-        return PhaseBlocks(f"fit {phase.classifier.replace('_', ' ')}", 1.0, frozen, start, "fitted")
+        title = f"fit {phase.classifier.replace('_', ' ')}"
+        return PhaseBlocks(title, 1.0, _states(0, num_blocks), start, "fitted")
     trained = {"head": 0, "all": num_blocks}.get(phase.trainable)
     if trained is None:
         count = phase.trainable.removeprefix("last:")
         trained = min(int(count), num_blocks) if count.isdigit() else num_blocks
-    states: tuple[Block, ...] = ("frozen",) * (num_blocks - trained) + ("training",) * trained
     title = {"head": "train head", "all": "train all"}.get(phase.trainable, f"train {phase.trainable}")
-    return PhaseBlocks(title, phase.share, states, start, "training")
+    return PhaseBlocks(title, phase.share, _states(trained, num_blocks), start, "training")
+
+
+def _states(trained: int, num_blocks: int) -> tuple[Block, ...]:
+    """The blocks nearest the head train."""
+    return tuple("training" if index >= num_blocks - trained else "frozen" for index in range(num_blocks))

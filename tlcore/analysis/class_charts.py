@@ -1,6 +1,6 @@
 """Class by class: recall of every strategy, and the class counts of a dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 
 from tlcore.analysis.chart_style import SYMBOLS, axis, cut, layout
 from tlcore.analysis.groups import Group, groups_of, name_of
-from tlcore.datasets.dataset import DatasetInfo
 from tlcore.results import ComparisonRecord
 
 MAX_CLASSES = 40  # rows of the per-class chart
@@ -77,10 +76,9 @@ def per_class_chart(record: ComparisonRecord, split: str = "test", dark: bool = 
     return figure
 
 
-def class_counts(info: DatasetInfo, dark: bool = False) -> go.Figure:
-    """Images of each class in a dataset."""
-    names = list(info.classes)
-    counts = [info.class_counts[name] for name in names]
+def class_counts(images: Mapping[str, int], dark: bool = False) -> go.Figure:
+    """Images of each class in a dataset. images: number per class, in the order of the classes."""
+    names, counts = list(images), list(images.values())
     figure = go.Figure()
     figure.add_bar(
         x=counts,
@@ -93,8 +91,8 @@ def class_counts(info: DatasetInfo, dark: bool = False) -> go.Figure:
         hovertemplate="<b>%{x:,} images</b> of %{customdata}<extra></extra>",
     )
     ratio = max(counts) / max(1, min(counts))
-    note = f"{info.num_images:,} images in {len(names)} classes; largest to smallest {ratio:.1f} : 1"
-    figure.update_layout(**layout(dark, f"counts-{info.id}", "Images per class", note, 150 + 26 * len(names)))
+    note = f"{sum(counts):,} images in {len(names)} classes; largest to smallest {ratio:.1f} : 1"
+    figure.update_layout(**layout(dark, "counts", "Images per class", note, 150 + 26 * len(names)))
     figure.update_xaxes(**axis("Images", rangemode="tozero"))
     ticks = {"tickvals": list(range(len(names))), "ticktext": [cut(n) for n in names]}
     figure.update_yaxes(**axis("", range=[len(names) - 0.4, -0.6], showgrid=False, **ticks))

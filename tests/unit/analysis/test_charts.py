@@ -9,7 +9,6 @@ from tests.records import example
 from tlcore.analysis import charts
 from tlcore.analysis.groups import groups_of
 from tlcore.analysis.leaderboard import leaderboard
-from tlcore.datasets.dataset import DatasetInfo
 from tlcore.strategies import STRATEGIES
 
 NASTY = ("<b>ants</b>", "bees & wasps that have a long name")
@@ -18,13 +17,6 @@ NASTY = ("<b>ants</b>", "bees & wasps that have a long name")
 @pytest.fixture(scope="module")
 def whole():
     return example()
-
-
-def info(counts):
-    return DatasetInfo(
-        id="d", name="d", fingerprint="f", classes=tuple(counts), num_images=sum(counts.values()), class_counts=counts,
-        part_counts={}, given="none", short_side=300, total_bytes=1, created_ms=1, source="s",
-    )  # fmt: skip
 
 
 def all_figures(built, dark):
@@ -38,7 +30,7 @@ def all_figures(built, dark):
         charts.per_class_chart(built.record, "val", dark),
         charts.accuracy_intervals(rows, dark=dark),
         charts.cost_chart(rows, dark=dark),
-        charts.class_counts(info(counts), dark),
+        charts.class_counts(counts, dark),
     ]
 
 
@@ -175,6 +167,6 @@ def test_cost_is_logarithmic_only_over_a_wide_range(whole):
 
 
 def test_class_counts_say_how_uneven_the_classes_are():
-    figure = charts.class_counts(info({"a": 30, "b": 10}))
+    figure = charts.class_counts({"a": 30, "b": 10})
     assert tuple(figure.data[0].x) == (30, 10)
     assert "3.0 : 1" in figure.layout.title.subtitle.text

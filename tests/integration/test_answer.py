@@ -1,0 +1,99 @@
+"""Questions in, JSON out; errors a person can act on are answers too."""
+
+import json
+
+import pytest
+
+from tlcore.training import answer as module
+from tlcore.training.answer import answer
+from tlcore.training.catalogue import SHORT_LIST, catalogue
+from tlcore.training.models import model_facts
+
+
+def test_model_facts():
+    found = answer({"question": "model_facts", "model": "test_resnet"})
+    assert found["ok"]
+    assert found["answer"] == model_facts("test_resnet").model_dump(mode="json")
+    json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind"),
+    [
+        ({"question": "model_facts", "model": "no_such"}, "ModelError"),
+        ({"question": "model_facts"}, "SpecError"),
+        ({"question": "nonsense"}, "SpecError"),
+        ({}, "SpecError"),
+        ({"question": "speed", "model": "test_resnet", "device": "cuda:99"}, "DeviceError"),
+        ({"question": "predict", "models": {}, "images": []}, "SpecError"),
+    ],
+)
+def test_errors_have_a_kind(request_, kind):
+    found = answer(request_)
+    assert (found["ok"], found["kind"]) == (False, kind)
+    assert found["error"]
+
+
+def test_check_weights_says_what_is_missing(tmp_path):
+    found = answer({"question": "check_weights", "model": "test_resnet", "source": f"file:{tmp_path / 'x.pth'}"})
+    assert found["ok"]
+    assert not found["answer"]["usable"]
+    assert "x.pth does not exist" in found["answer"]["message"]
+
+
+def test_devices():
+    found = answer({"question": "devices"})["answer"]
+    assert found["devices"][0]["id"] == "cpu"
+    assert found["auto"] in {d["id"] for d in found["devices"]}
+    assert "automatically" in found["auto_reason"]
+
+
+def test_several_questions_in_one():
+    parts = [{"question": "pick_device", "device": "cpu"}, {"question": "model_facts", "model": "no_such"}]
+    replies = answer({"question": "several", "requests": parts})["answer"]
+    assert replies == [answer(part) for part in parts]
+    assert (replies[0]["answer"]["id"], replies[1]["kind"]) == ("cpu", "ModelError")
+
+
+def test_speed_is_measured(monkeypatch):
+    monkeypatch.setattr("tlcore.training.speed._SECONDS", 0.01)
+    request = {"question": "speed", "model": "test_resnet", "image_size": 32, "batch_size": 2, "device": "cpu"}
+    found = answer(request)["answer"]
+    assert found["forward"] > 0
+    assert found["step"] > 0
+    assert (found["image_size"], found["batch_size"], found["device"]) == (32, 2, "cpu")
+
+
+def test_catalogue_starts_with_the_short_list():
+    models = catalogue()
+    assert [m["model"] for m in models[: len(SHORT_LIST)]] == list(SHORT_LIST)
+    names = [m["model"] for m in models]
+    assert len(names) == len(set(names)) > 1000
+    json.dumps(models)
+    for entry in models[: len(SHORT_LIST)]:
+        facts = model_facts(entry["model"])
+        assert entry["num_parameters"] == facts.num_parameters
+        assert entry["input_size"] == facts.preprocessing.size
+        assert tuple(entry["weight_tags"]) == facts.weight_tags
+
+
+def test_catalogue_sees_files_that_are_here(monkeypatch, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/squeezenet1_1-b8a52dc0.pth").touch()
+    (tmp_path / "models--timm--test_resnet.r160_in1k").mkdir()
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    here = [m["model"] for m in catalogue() if m["usable_now"]]
+    assert here == ["torchvision:squeezenet1_1", "test_resnet"]
+
+
+def test_main_reads_stdin(monkeypatch, capsys):
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"question": "model_facts", "model": "no_such"}'))
+    assert module.main() == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "ModelError"
+    for bad in ("no json", "[1]"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(bad))
+        assert module.main() == 2
+        assert "request" in capsys.readouterr().err

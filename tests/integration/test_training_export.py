@@ -1,0 +1,103 @@
+"""The model folder, taken elsewhere: its script in a process that cannot see this package."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.training_support import Bench, tiny_dataset
+from tlcore.errors import ImageError, NotFoundError
+from tlcore.spec import Budget
+from tlcore.training.predict import predict
+
+CASES = {
+    "frozen head": ("transfer_learning", "test_resnet", {}),
+    "transformer": ("feature_extraction", "test_vit", {}),
+    "svm": ("feature_extraction", "test_resnet", {"classifier": "linear_svm"}),
+    "knn": ("feature_extraction", "test_resnet", {"classifier": "knn"}),
+    "torchvision": ("transfer_learning", "torchvision:squeezenet1_1", {}),
+}
+# Runs each script as `python -I predict.py PHOTO...` would, in one process, as importing torch takes seconds.
+ELSEWHERE = """
+import json, runpy, sys
+scripts, photos = map(json.loads, sys.argv[1:])
+for script in scripts:
+    sys.argv = [script, *photos]
+    runpy.run_path(script, run_name="__main__")
+assert not any(name.split(".")[0] == "tlcore" for name in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    return Bench(folder, tiny_dataset(folder, classes=2, per_class=8, size=(70, 50)), budget=Budget(steps=2))
+
+
+@pytest.fixture(scope="module")
+def photos(bench):
+    return [bench.dataset.root / path for path in bench.dataset.images["path"].iloc[::5]]
+
+
+@pytest.fixture(scope="module")
+def homes(bench, tmp_path_factory):
+    """The model folder of each case, copied to another place."""
+    found = {}
+    for name, (strategy, model, overrides) in CASES.items():
+        bench.model = model
+        size = 64 if name == "torchvision" else None
+        bench.run(bench.spec(strategy, overrides=overrides, image_size=size), name)
+        found[name] = tmp_path_factory.mktemp("taken home") / name
+        shutil.copytree(bench.work(name) / "model", found[name])
+    return found
+
+
+@pytest.fixture(scope="module")
+def printed(homes, photos):
+    """What each script prints for the photos."""
+    arguments = [json.dumps([str(home / "predict.py") for home in homes.values()]), json.dumps(list(map(str, photos)))]
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", ELSEWHERE, *arguments], cwd="/", capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert len(lines) == len(homes) * len(photos)
+    return {name: lines[i * len(photos) : (i + 1) * len(photos)] for i, name in enumerate(homes)}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_script_says_what_this_package_says(bench, photos, homes, printed, case):
+    answers, classes = predict({"r": homes[case]}, photos)["r"], list(bench.dataset.info.classes)
+    assert [line["predicted"] for line in printed[case]] == [answer["predicted"] for answer in answers]
+    for line, answer in zip(printed[case], answers, strict=True):
+        assert line["path"] == answer["path"]
+        assert ("probabilities" in line) == (answer["probabilities"] is not None) == (case != "svm")
+        if case != "svm":
+            assert list(line["probabilities"]) == list(answer["probabilities"]) == classes
+            found, expected = (list(p["probabilities"].values()) for p in (line, answer))
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_folder_tells_people_what_they_need(bench, homes, case):
+    about = json.loads((homes[case] / "model.json").read_text())
+    assert json.loads((homes[case] / "preprocessing.json").read_text()) == about["preprocessing"]
+    assert about["preprocessing"]["size"] == about["image_size"]
+    assert (homes[case] / "labels.txt").read_text().splitlines() == list(bench.dataset.info.classes)
+    assert (homes[case] / "knn.safetensors").exists() == (case == "knn")
+    assert len((homes[case] / "predict.py").read_text().splitlines()) <= (20 if case == "knn" else 18)
+
+
+def test_a_photo_that_cannot_be_read_is_named(homes, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"broken\.jpg"):
+        predict({"r": homes["frozen head"]}, [broken])
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(NotFoundError, match=r"model\.json"):
+        predict({"r": tmp_path}, [])

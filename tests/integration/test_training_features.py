@@ -1,0 +1,67 @@
+"""The feature cache: shared, paid for, and safe against crashes."""
+
+import json
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from tests.training_support import Bench, Crash, Recorder, tiny_dataset
+from tlcore.errors import RunCancelledError
+from tlcore.training import features as features_module
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path, tiny_dataset(tmp_path, classes=2, per_class=8))
+
+
+def only_cache(bench):
+    (meta,) = (bench.folder / "cache" / "features").glob("*/meta.json")
+    return meta.parent
+
+
+def test_runs_share_features_and_each_pays_for_them(bench, monkeypatch):
+    first = bench.run(bench.spec("feature_extraction"), "first")
+    meta = only_cache(bench) / "meta.json"
+    assert first.train_seconds > json.loads(meta.read_text())["seconds_per_image"]
+    assert only_cache(bench).name.startswith(bench.dataset.info.fingerprint[:16])
+    meta.write_text(json.dumps({"seconds_per_image": 100.0}))
+    monkeypatch.setattr(features_module, "feature_batches", None)
+    recorder = Recorder()
+    second = bench.run(bench.spec("feature_extraction", seed=1), "second", recorder)
+    used = recorder.resolution.num_train + recorder.resolution.num_val
+    assert 100 * used < second.train_seconds < 100 * used + 60
+    assert second.total_seconds < 60
+
+
+def test_other_weights_have_other_features(bench):
+    bench.run(bench.spec("feature_extraction"), "first")
+    shape = np.load(only_cache(bench) / "features.npy", mmap_mode="r").shape
+    assert shape[0] == len(bench.dataset.images)
+    bench.run(bench.spec("feature_extraction", image_size=48), "larger")
+    assert len(list((bench.folder / "cache" / "features").glob("*/meta.json"))) == 2
+
+
+def test_a_crash_while_making_features_leaves_nothing_that_looks_complete(bench, monkeypatch):
+    real = features_module.feature_batches
+
+    def breaks(*args):
+        yield next(real(*args))
+        raise Crash
+
+    monkeypatch.setattr(features_module, "feature_batches", breaks)
+    bench.batch_size = 4
+    with pytest.raises(Crash):
+        bench.run(bench.spec("feature_extraction"), "crash")
+    assert not list((bench.folder / "cache" / "features").glob("*/"))
+    monkeypatch.setattr(features_module, "feature_batches", real)
+    assert bench.run(bench.spec("feature_extraction"), "crash").test.num_images > 0
+
+
+def test_waiting_for_anothers_features_can_be_stopped(bench):
+    bench.run(bench.spec("feature_extraction"), "first")
+    folder = only_cache(bench)
+    (folder / "meta.json").unlink()
+    with FileLock(f"{folder}.lock"), pytest.raises(RunCancelledError):
+        bench.run(bench.spec("feature_extraction", seed=1), "second", Recorder(stop_after=5))

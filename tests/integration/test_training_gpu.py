@@ -1,0 +1,59 @@
+"""The same runs on a CUDA device; nothing here asks for the same bits."""
+
+import pytest
+import torch
+
+from tests.training_support import Bench, Recorder, tiny_dataset
+from tlcore.errors import RunCancelledError
+from tlcore.spec import Budget
+from tlcore.strategies import STRATEGIES
+from tlcore.training.batches import RESIDENT_SHARE, open_source
+from tlcore.training.device import pick_device
+from tlcore.training.images import open_cache
+from tlcore.training.models import model_facts
+from tlcore.training.predict import predict
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here"),
+]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    return Bench(folder, tiny_dataset(folder, classes=3, per_class=20), budget=Budget(epochs=4))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_runs_on_cuda(bench, strategy):
+    recorder = Recorder()
+    outcome = bench.run(bench.spec(strategy, device="cuda"), strategy, recorder)
+    assert recorder.resolution.device == "cuda:0"
+    assert outcome.frozen_state_unchanged in (None, True)
+    assert outcome.train_seconds <= outcome.total_seconds
+    assert outcome.peak_memory_bytes > 0
+    photo = bench.dataset.root / bench.dataset.images["path"].iloc[0]
+    (answer,) = predict({"r": bench.work(strategy) / "model"}, [photo])["r"]
+    assert sum(answer["probabilities"].values()) == pytest.approx(1.0)
+
+
+def test_a_stopped_run_goes_on_with_nearly_the_same_curve(bench):
+    spec = bench.spec("staged_fine_tuning", device="cuda")
+    whole, second = Recorder(), Recorder()
+    bench.run(spec, "whole", whole)
+    with pytest.raises(RunCancelledError):
+        bench.run(spec, "pieces", Recorder(stop_at=7))
+    bench.run(spec, "pieces", second)
+    losses = [[p.val_loss for p in r.histories[-1][0]] for r in (whole, second)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+@pytest.mark.parametrize("free_share", [RESIDENT_SHARE, 0.0])
+def test_pixels_are_the_same_whether_they_stay_on_the_device_or_not(bench, monkeypatch, free_share):
+    monkeypatch.setattr("tlcore.training.batches.RESIDENT_SHARE", free_share)
+    preprocessing = model_facts("test_resnet").preprocessing
+    cache = open_cache(bench.dataset, preprocessing, bench.folder / "cache")
+    source = open_source(cache, bench.dataset, preprocessing, pick_device("cuda"))
+    rows = bench.dataset.images.index.to_numpy()[::7].copy()
+    assert torch.equal(source.read_eval(rows).cpu(), torch.from_numpy(cache.eval_pixels[rows]))

@@ -1,0 +1,85 @@
+"""The device is what was asked for, or an error; only `auto` chooses, and says why."""
+
+import pytest
+import torch
+
+from tlcore.errors import DeviceError
+from tlcore.training import device as devices
+from tlcore.training.device import all_devices, peak_memory, pick_device, reset_peak_memory, set_threads
+
+
+@pytest.fixture
+def no_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Pretend GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0) if device.index == 0 else (7, 5))
+
+
+@pytest.mark.usefixtures("no_cuda")
+@pytest.mark.parametrize("asked", ["cuda", "cuda:0"])
+def test_cuda_asked_for_and_absent_is_an_error(asked):
+    with pytest.raises(DeviceError, match="because"):
+        pick_device(asked)
+
+
+@pytest.mark.usefixtures("no_cuda")
+def test_auto_falls_back_and_says_why():
+    chosen = pick_device("auto")
+    assert chosen.id == "cpu"
+    assert "automatically, because" in chosen.reason
+    assert not chosen.accelerated
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_auto_takes_a_gpu_and_its_best_format():
+    assert (pick_device("auto").id, pick_device("auto").dtype) == ("cuda:0", torch.bfloat16)
+    assert (pick_device("cuda:1").id, pick_device("cuda:1").dtype) == ("cuda:1", torch.float32)
+    assert "capability 7.5" in pick_device("cuda:1").reason
+    assert [d.id for d in all_devices()] == ["cpu", "cuda:0", "cuda:1"]
+    with pytest.raises(DeviceError, match="cuda:0 to cuda:1"):
+        pick_device("cuda:2")
+
+
+@pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "", "mps"])
+def test_unknown_devices(asked):
+    with pytest.raises(DeviceError, match="unknown device"):
+        pick_device(asked)
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [
+        ({"avx2"}, torch.float32),
+        ({"amx_bf16"}, torch.bfloat16),
+        ({"avx512_bf16"}, torch.bfloat16),
+        (set(), torch.float32),
+    ],
+)
+def test_cpu_format_follows_its_instructions(monkeypatch, flags, dtype):
+    monkeypatch.setattr(devices, "_cpu_facts", lambda: ("Some CPU", frozenset(flags)))
+    assert pick_device("cpu").dtype == dtype
+
+
+def test_threads_are_set_and_given_back():
+    before = torch.get_num_threads()
+    try:
+        assert set_threads(1) == torch.get_num_threads() == 1
+        assert set_threads(None) == devices._FIRST_THREADS
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_peak_memory_sees_an_allocation():
+    cpu = torch.device("cpu")
+    reset_peak_memory(cpu)
+    before = peak_memory(cpu)
+    block = torch.ones(64 * 1024 * 1024 // 4)
+    assert peak_memory(cpu) - before > 32e6
+    del block

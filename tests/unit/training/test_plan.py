@@ -1,0 +1,78 @@
+"""Budgets as steps, borders, evaluations and learning rates."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tlcore.recipes import DataFacts, ModelFacts, Preprocessing, Recipe, TrainRecipe, resolve
+from tlcore.spec import Budget
+from tlcore.strategies import STRATEGIES
+from tlcore.training.plan import MAX_EVALUATIONS, learning_rate_factor, make_plan
+
+MODEL = ModelFacts(
+    model="test_resnet",
+    library="timm",
+    family="cnn",
+    preprocessing=Preprocessing(size=32, resize=36, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3),
+    crop_pct=0.9,
+    fixed_input_size=False,
+    num_parameters=1,
+    num_features=8,
+    num_groups=3,
+    has_batch_norm=True,
+)
+
+
+def recipe(strategy: str, batch_size: int = 32) -> Recipe:
+    return resolve(STRATEGIES[strategy], DataFacts(195, 224), MODEL, batch_size=batch_size)
+
+
+def test_epochs_become_steps_on_the_full_training_part():
+    plan = make_plan(Budget(epochs=3), recipe("fine_tuning"), 195)
+    assert plan.total_steps == round(3 * 195 / 32)
+    assert sorted(plan.evaluations) == [6, 12, 18]
+
+
+def test_phase_borders_are_whole_steps_with_at_least_one_each():
+    assert make_plan(Budget(steps=18), recipe("staged_fine_tuning"), 195).ends == (6, 18)
+    assert make_plan(Budget(steps=1), recipe("staged_fine_tuning"), 195).ends == (1, 2)
+
+
+def test_a_budget_of_seconds_has_borders_in_seconds():
+    plan = make_plan(Budget(seconds=30), recipe("staged_fine_tuning"), 195)
+    assert plan.ends == pytest.approx((10, 30))
+    assert plan.total_steps is None
+
+
+def test_a_fit_takes_no_steps():
+    plan = make_plan(Budget(epochs=100), recipe("feature_extraction"), 195)
+    assert (plan.total, plan.evaluations) == (0, frozenset())
+
+
+@given(
+    strategy=st.sampled_from([s.id for s in STRATEGIES.values() if s.id != "feature_extraction"]),
+    epochs=st.integers(1, 400),
+    images=st.integers(2, 3_000),
+    batch=st.integers(1, 256),
+)
+def test_evaluations_are_few_and_include_every_phase_end(strategy, epochs, images, batch):
+    plan = make_plan(Budget(epochs=epochs), recipe(strategy, batch), images)
+    assert len(plan.evaluations) <= MAX_EVALUATIONS
+    assert set(plan.ends) <= plan.evaluations
+    assert all(0 < step <= plan.total for step in plan.evaluations)
+    assert list(plan.ends) == sorted(set(plan.ends))
+    if epochs <= 40 and images >= batch:
+        assert len(plan.evaluations) >= epochs
+
+
+def test_cosine_with_warm_up_rises_to_one_and_falls_to_nothing():
+    values = TrainRecipe(trainable="all", share=1.0, warmup=0.1)
+    assert learning_rate_factor(values, 0.05) == pytest.approx(0.5)
+    assert learning_rate_factor(values, 0.1) == pytest.approx(1.0)
+    assert learning_rate_factor(values, 0.55) == pytest.approx(0.5)
+    assert learning_rate_factor(values, 1.0) == pytest.approx(0.0)
+
+
+def test_a_constant_schedule_stays():
+    values = TrainRecipe(trainable="all", share=1.0, schedule="constant")
+    assert {learning_rate_factor(values, p) for p in (0.0, 0.3, 1.0)} == {1.0}

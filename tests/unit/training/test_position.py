@@ -1,0 +1,65 @@
+"""Where a run stands: borders, evaluations, and whether anything was learned."""
+
+import math
+
+import pytest
+import torch
+
+from tlcore.results import EvaluationPoint
+from tlcore.training.checkpoints import fresh_state
+from tlcore.training.plan import Plan
+from tlcore.training.position import did_not_learn, evaluation_due, phase_over, phase_progress
+
+STEPS = Plan("steps", (3, 9), 2.25, evaluations=frozenset({2, 3, 4, 7, 9}))
+SECONDS = Plan("seconds", (1.0, 3.0), 2.0, interval=0.5)
+
+
+def state(**changes):
+    made = fresh_state(torch.device("cpu"))
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def point(step, seconds=0.0, loss=0.1):
+    return EvaluationPoint(
+        step=step, epoch=0, images_seen=0, train_seconds=seconds, timestamp_ms=0, phase=0, train_loss=loss
+    )
+
+
+def test_a_point_is_due_once():
+    before = state(step=2, begun=0)
+    assert evaluation_due(STEPS, before)
+    before.history = (point(2),)
+    assert not evaluation_due(STEPS, before)
+    assert not evaluation_due(STEPS, state(step=1, begun=0))
+
+
+def test_a_phase_that_begins_where_another_ended_is_neither_over_nor_due():
+    begins = state(step=3, begun=3, begun_step=3, phase=1, history=(point(3),))
+    assert not phase_over(STEPS, begins)
+    assert not evaluation_due(STEPS, begins)
+    assert phase_progress(STEPS, begins) == pytest.approx(0.5 / 6)
+
+
+def test_seconds_end_a_phase_after_at_least_one_step():
+    assert not phase_over(SECONDS, state(step=0, begun=0.0, train_seconds=5.0))
+    assert phase_over(SECONDS, state(step=1, begun=0.0, train_seconds=1.0))
+    late = state(step=4, begun=3.5, begun_step=4, phase=1, train_seconds=3.5)
+    assert not phase_over(SECONDS, late)
+    assert phase_progress(SECONDS, late) == 1.0
+
+
+def test_with_seconds_a_point_waits_for_the_end_of_an_epoch_and_the_interval():
+    assert not evaluation_due(SECONDS, state(step=2, begun=0.0, train_seconds=0.4))
+    assert not evaluation_due(SECONDS, state(step=3, begun=0.0, train_seconds=0.7))
+    assert evaluation_due(SECONDS, state(step=4, begun=0.0, train_seconds=0.8))
+    assert evaluation_due(SECONDS, state(step=3, begun=0.0, train_seconds=1.1))
+
+
+def test_a_run_learned_if_its_loss_fell_at_any_time_after_a_tenth():
+    plan, chance = Plan("steps", (100,), 10.0), math.log(2)
+    assert did_not_learn((point(50, loss=chance), point(100, loss=0.99 * chance)), plan, 2)
+    assert not did_not_learn((point(50, loss=0.9 * chance), point(100, loss=chance)), plan, 2)
+    assert did_not_learn((point(5, loss=0.5 * chance), point(100, loss=chance)), plan, 2)
+    assert not did_not_learn((EvaluationPoint(**{**point(0).model_dump(), "train_loss": None}),), plan, 2)

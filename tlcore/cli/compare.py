@@ -1,0 +1,119 @@
+"""`python -m tlcore compare`, `demo` and `report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tlcore.cli.datasets import add_with_progress
+from tlcore.cli.output import note, progress, say, show_result, write_json
+from tlcore.errors import SpecError
+from tlcore.results import ComparisonResult
+from tlcore.service import comparisons, plans
+from tlcore.service import demo as demo_service
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON; - for stdout")]
+DEFAULT_EPOCHS = 5
+
+
+def compare(
+    dataset: Annotated[str, typer.Option(help="dataset id, or a path to import")],
+    model: Annotated[list[str], typer.Option(help="timm name, or torchvision:NAME; repeatable")],
+    strategy: Annotated[list[str], typer.Option(help="repeatable")],
+    weights: Annotated[list[str], typer.Option(help="[MODEL=]imagenet, a timm tag, file:PATH, run:ID or none")] = [],  # noqa: B006
+    seeds: Annotated[str, typer.Option(help="comma-separated")] = "0",
+    epochs: Annotated[int | None, typer.Option(help=f"budget of every run (default: {DEFAULT_EPOCHS} epochs)")] = None,
+    steps: Annotated[int | None, typer.Option(help="budget in optimiser steps")] = None,
+    seconds: Annotated[float | None, typer.Option(help="budget in training seconds")] = None,
+    fractions: Annotated[str, typer.Option(help="parts of the training images, comma-separated")] = "1",
+    image_size: Annotated[int | None, typer.Option(help="pixels; default: the model's own")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="default: 32, or 64 from 2,000 training images")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX")] = "auto",
+    set_: Annotated[list[str], typer.Option("--set", help="STRATEGY.KEY=VALUE; repeatable")] = [],  # noqa: B006
+    add_to: Annotated[str | None, typer.Option(help="comparison to add these runs to")] = None,
+    json_file: JsonFile = None,
+    detach: Annotated[bool, typer.Option("--detach", help="print the comparison's id and return at once")] = False,
+) -> None:
+    """Run a matched family of strategies and compare them."""
+    if epochs is None and steps is None and seconds is None:
+        epochs = DEFAULT_EPOCHS
+    spec = plans.make_spec(
+        add_with_progress(dataset),
+        models=model,
+        strategies=strategy,
+        weights=weights,
+        epochs=epochs,
+        steps=steps,
+        seconds=seconds,
+        overrides=plans.parse_overrides(set_),
+        seeds=_numbers("--seeds", seeds, int),
+        fractions=_numbers("--fractions", fractions, float),
+        image_size=image_size,
+        batch_size=batch_size,
+        device=device,
+    )
+    plan = plans.make_plan(spec)
+    note(f"{len(plan.runs)} runs on {plan.device} ({plan.device_reason}), {spec.budget} each")
+    _launch(plan, add_to, json_file, detach)
+
+
+def demo(json_file: JsonFile = None) -> None:
+    """The whole job with no network: sample data, all strategies, table and verdict."""
+    plan = demo_service.make_plan()
+    note(f"{demo_service.describe()}: {len(plan.runs)} runs on {plan.device}, {plan.spec.budget} each")
+    _launch(plan, None, json_file, detach=False)
+
+
+def report(
+    comparison: str,
+    html: Annotated[Path | None, typer.Option(help="write a self-contained HTML report")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """The result of a comparison: table and verdict, or a file."""
+    if html is not None:
+        html.write_text(comparisons.report_html(comparison), encoding="utf-8")
+        note(f"wrote {html}")
+    _show(comparisons.result(comparison), json_file)
+
+
+def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach: bool) -> None:
+    comparison_id = comparisons.submit(plan, add_to=add_to)
+    note(f"comparison {comparison_id}")
+    if detach:
+        say(comparison_id)
+        return
+    try:
+        _watch(comparison_id)
+    except KeyboardInterrupt:
+        comparisons.cancel(comparison_id)
+        note("cancelled; finished runs are kept")
+        raise typer.Exit(1) from None
+    result = comparisons.result(comparison_id)
+    _show(result, json_file)
+    note(f"MLflow: {comparisons.mlflow_command()}")
+    if any(run.status != "FINISHED" for run in result.runs):
+        raise typer.Exit(1)
+
+
+def _watch(comparison_id: str) -> None:
+    with progress() as bars:
+        tasks: dict[str, int] = {}
+        for jobs in comparisons.watch(comparison_id):
+            for job in jobs:
+                if job.id not in tasks:
+                    tasks[job.id] = bars.add_task(job.title, total=1.0)
+                bars.update(tasks[job.id], completed=job.progress, description=f"{job.title}: {job.message}")  # type: ignore[arg-type]
+
+
+def _show(result: ComparisonResult, json_file: Path | None) -> None:
+    if json_file is not None:
+        write_json(json_file, result.model_dump(mode="json"))
+    if str(json_file) != "-":
+        show_result(result)
+
+
+def _numbers(option: str, text: str, kind: type[int] | type[float]) -> tuple[int | float, ...]:
+    try:
+        return tuple(kind(item) for item in text.split(",") if item.strip())
+    except ValueError:
+        raise SpecError(f"{option} {text!r} is not a list of numbers such as 0,1,2") from None

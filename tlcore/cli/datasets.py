@@ -1,0 +1,63 @@
+"""`python -m tlcore dataset …`."""
+
+from typing import Annotated
+
+import typer
+
+from tlcore.cli.output import progress, say, table
+from tlcore.datasets.dataset import DatasetInfo
+from tlcore.service import datasets as service
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def add(
+    path: Annotated[str, typer.Argument(help="zip, tar, folder or CSV of paths and labels")],
+    name: Annotated[str | None, typer.Option(help="how to call it; default: the file's name")] = None,
+) -> None:
+    """Add a dataset; prints its id and what was found."""
+    show_info(add_with_progress(path, name))
+
+
+@app.command("list")
+def list_all() -> None:
+    """All datasets, newest first."""
+    rows = [[d.id, d.name, f"{d.num_images:,}", str(len(d.classes)), d.given] for d in service.list_datasets()]
+    table("", ["id ", "name ", "images", "classes", "folders "], rows)
+
+
+@app.command()
+def show(dataset: str) -> None:
+    """What a dataset holds."""
+    show_info(service.get_dataset(dataset))
+
+
+@app.command()
+def check(dataset: str) -> None:
+    """Whether a dataset can be split and trained on, and what was left out of it."""
+    info = service.get_dataset(dataset)
+    sizes = service.split_sizes(info.id)
+    show_info(info)
+    say(f"split for seed 0: {sizes['train']} train, {sizes['val']} validation, {sizes['test']} test")
+
+
+def add_with_progress(path: str, name: str | None = None) -> DatasetInfo:
+    """Resolve a dataset id or path, with a bar while a path is imported."""
+    with progress() as bars:
+        task = bars.add_task("dataset", total=1.0)
+        return service.resolve_dataset(
+            path, name, lambda done, message: bars.update(task, completed=done, description=message)
+        )
+
+
+def show_info(info: DatasetInfo) -> None:
+    """A dataset's facts, one line each."""
+    say(f"{info.id}  ({info.name})")
+    say(f"{info.num_images:,} images in {len(info.classes)} classes, fingerprint {info.fingerprint[:16]}")
+    for name in info.classes:
+        say(f"  {name}: {info.class_counts[name]:,}")
+    for text in info.notes:
+        say(text)
+    for left in info.left_out:
+        say(f"left out: {left.path}: {left.reason}")

@@ -1,0 +1,100 @@
+"""What the command line prints: tables on stdout, progress on stderr."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tlcore.errors import StorageError
+from tlcore.results import ComparisonResult, StrategyResult
+from tlcore.strategies import STRATEGIES
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """One line of result on stdout, with no markup read into it."""
+    out.print(text, markup=False, highlight=False)
+
+
+def note(text: str) -> None:
+    """One line of news on stderr."""
+    err.print(text, markup=False, highlight=False)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Progress bars on stderr; silent where stderr is no terminal."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=err, disable=not err.is_terminal) as bars:
+        yield bars
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A plain table; columns whose heading ends in a space are left-aligned, others right."""
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column.strip(), justify="left" if column.endswith(" ") else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    out.print(drawn, markup=False)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON to a file, or to stdout for `-`. Raises: StorageError."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if str(path) == "-":
+        sys_write(text)
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}; name a file in a folder that exists") from error
+
+
+def sys_write(text: str) -> None:
+    out.file.write(text)
+
+
+def percent(value: float | None) -> str:
+    """An accuracy as a percentage with one decimal, or a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def show_result(result: ComparisonResult) -> None:
+    """The table of strategies and the verdict."""
+    ranked = sorted(result.strategies, key=lambda s: -(s.test_accuracy_mean or 0))
+    columns = ["model ", "strategy ", "data", "seeds", "test accuracy %", "95 % interval", "train s"]
+    table("", columns, [_row(result, s) for s in ranked])
+    for run in result.runs:
+        if run.error:
+            note(f"{run.strategy} on {run.model}, seed {run.seed}: {run.status.lower()}: {run.error}")
+    say(f"\n{result.verdict.text}")
+
+
+def _row(result: ComparisonResult, entry: StrategyResult) -> list[str]:
+    mine = [
+        run.train_seconds
+        for run in result.runs
+        if (run.model, run.strategy, run.fraction) == (entry.model, entry.strategy, entry.fraction)
+        and run.train_seconds is not None
+    ]
+    interval = entry.test_accuracy_ci95
+    return [
+        entry.model,
+        STRATEGIES[entry.strategy].label,
+        f"{entry.fraction:.0%}",
+        str(entry.num_seeds),
+        percent(entry.test_accuracy_mean),
+        f"{percent(interval[0])} to {percent(interval[1])}" if interval else "–",
+        seconds(sum(mine) / len(mine) if mine else None),
+    ]

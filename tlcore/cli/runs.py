@@ -1,0 +1,51 @@
+"""`python -m tlcore predict`, `export` and `runs`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tlcore.cli.output import percent, say, table, write_json
+from tlcore.service import comparisons, take_home
+
+
+def predict(
+    run: str,
+    images: list[Path],
+    json_file: Annotated[Path | None, typer.Option("--json", help="write every class's probability")] = None,
+) -> None:
+    """What a run's best network says of some photographs."""
+    answers = take_home.predict([run], images)[run]
+    for answer in answers:
+        sure = None if answer.confidence is None else answer.confidence
+        say(f"{answer.path}: {answer.predicted}" + ("" if sure is None else f" ({percent(sure)} %)"))
+    if json_file is not None:
+        write_json(json_file, [answer.model_dump(mode="json") for answer in answers])
+
+
+def export(run: str, to: Annotated[Path, typer.Option(help="folder to write")]) -> None:
+    """Weights, labels, preprocessing and a short script that needs only torch and timm or torchvision."""
+    take_home.export(run, to)
+    for file in sorted(to.iterdir()):
+        say(str(file))
+
+
+def runs(
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    offset: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Recent comparisons, newest first."""
+    rows = [
+        [
+            c.comparison_id,
+            datetime.fromtimestamp(c.created_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M"),
+            c.dataset_name,
+            ", ".join(c.models),
+            str(len(c.strategies)),
+            f"{c.counts.get('FINISHED', 0)}/{sum(c.counts.values())}",
+            c.status.lower(),
+        ]
+        for c in comparisons.list_comparisons(limit, offset)
+    ]
+    table("", ["comparison ", "created (UTC) ", "dataset ", "models ", "strategies", "runs done", "status "], rows)

@@ -1,0 +1,55 @@
+"""Everything that is wrong with a comparison at once, for a form: `make_plan` stops at the first problem."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tlcore.datasets import splits, store
+from tlcore.errors import TlcoreError
+from tlcore.recipes import DataFacts
+from tlcore.service import models
+from tlcore.service.plans import Plan, make_plan, recipe_of
+from tlcore.settings import get_settings
+from tlcore.spec import ComparisonSpec
+from tlcore.strategies import STRATEGIES
+
+
+def check(spec: ComparisonSpec) -> tuple[Plan | None, list[str]]:
+    """The plan where it can be launched, else None and one line for each problem."""
+    try:
+        return make_plan(spec), []
+    except TlcoreError as error:
+        return None, _problems(spec) or [str(error)]
+
+
+def _problems(spec: ComparisonSpec) -> list[str]:
+    found: list[str] = []
+    data: DataFacts | None = None
+    with _noting(found):
+        dataset = store.load_dataset(spec.dataset_id, get_settings())
+        for fraction in spec.fractions:
+            split = splits.make_split(dataset, spec.seeds[0], fraction)
+            data = DataFacts(num_train=split.num_train_full, short_side=dataset.info.short_side)
+    with _noting(found):
+        models.check_device(spec.device)
+    for model in spec.models:
+        _check_model(spec, model, data, found)
+    return list(dict.fromkeys(found))
+
+
+def _check_model(spec: ComparisonSpec, model: str, data: DataFacts | None, found: list[str]) -> None:
+    needing = any(STRATEGIES[s].needs_weights for s in spec.strategies)
+    with _noting(found):
+        facts = models.model_facts(model)
+        for strategy in spec.strategies if data else ():
+            with _noting(found):
+                recipe_of(spec, model, strategy, data, facts)
+        if needing:
+            models.require_weights({model: spec.weights_of(model)})
+
+
+@contextmanager
+def _noting(found: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except TlcoreError as error:
+        found.append(str(error))

@@ -1,0 +1,143 @@
+"""Comparisons: launch, watch, cancel, read."""
+
+import time
+from collections.abc import Iterator
+
+import pandas as pd
+
+from tlcore import jobs, tracking
+from tlcore.analysis import report
+from tlcore.analysis.comparison import result_of
+from tlcore.errors import SpecError
+from tlcore.results import ComparisonRecord, ComparisonResult, ComparisonSummary, JobView
+from tlcore.service import recorded
+from tlcore.service.plans import Plan
+from tlcore.settings import get_settings
+from tlcore.spec import ComparisonSpec, RunSpec, SharedSpec, checked
+
+POLL_SECONDS = 0.3
+
+
+def submit(plan: Plan, owner: str | None = None, add_to: str | None = None) -> str:
+    """Create the MLflow runs, queue them, see that the supervisor lives; returns the comparison's id at once.
+
+    add_to: a comparison of the same family; runs that it already has are not made again.
+    Raises: SpecError, StorageError, NotFoundError.
+    """
+    settings = get_settings()
+    name = settings.owner if owner is None else owner
+    if add_to is None:
+        wanted = plan.runs
+        comparison_id = tracking.create_comparison(settings, plan.spec, plan.dataset, name)
+    else:
+        existing = record(add_to)
+        comparison_id, wanted = add_to, _missing(plan, existing)
+        tracking.extend_comparison(settings, comparison_id, _union(existing.spec, plan.spec), plan.dataset)
+    made = [(tracking.create_run(settings, comparison_id, run, plan.dataset, name), run) for run in wanted]
+    jobs.submit_runs(settings, comparison_id, made, plan.device)
+    return comparison_id
+
+
+def list_comparisons(limit: int = 20, offset: int = 0) -> list[ComparisonSummary]:
+    """Recent comparisons, newest first."""
+    return tracking.list_comparisons(get_settings(), limit, offset)
+
+
+def record(comparison_id: str) -> ComparisonRecord:
+    """A comparison with its runs, curves and matrices; a shipped recording by its own id. Raises: NotFoundError."""
+    if comparison_id == recorded.RECORDED_ID:
+        return recorded.record()
+    return tracking.load_comparison(get_settings(), comparison_id)
+
+
+def predictions(run_id: str) -> pd.DataFrame:
+    """Per-image predictions of a finished run: columns split, path, label, predicted, prob_0 … prob_K-1."""
+    found = recorded.predictions(run_id)
+    return tracking.load_predictions(get_settings(), run_id) if found is None else found
+
+
+def all_predictions(whole: ComparisonRecord) -> dict[str, pd.DataFrame]:
+    """The predictions of every finished run, by run id."""
+    return {run.run_id: predictions(run.run_id) for run in whole.runs if run.status == "FINISHED"}
+
+
+def result(comparison_id: str) -> ComparisonResult:
+    """The JSON contract's value."""
+    whole = record(comparison_id)
+    return result_of(whole, all_predictions(whole))
+
+
+def report_html(comparison_id: str) -> str:
+    """One self-contained HTML file that works offline."""
+    whole = record(comparison_id)
+    return report.report_html(whole, all_predictions(whole))
+
+
+def jobs_of(comparison_id: str) -> list[JobView]:
+    """The queue's view of a comparison's runs, in order."""
+    return jobs.jobs_of(get_settings(), comparison_id)
+
+
+def all_jobs(limit: int = 200) -> list[JobView]:
+    """Queued, running and recently ended jobs, newest first."""
+    return jobs.recent(get_settings(), limit)
+
+
+def watch(comparison_id: str) -> Iterator[list[JobView]]:
+    """The jobs of a comparison, again and again until all have ended and MLflow says so too."""
+    while True:
+        seen = jobs_of(comparison_id)
+        yield seen
+        if jobs.is_settled(get_settings(), comparison_id):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def cancel(comparison_id: str) -> None:
+    """Stop a comparison: waiting runs end at once, the running one at its next batch."""
+    jobs.cancel(get_settings(), [job.id for job in jobs_of(comparison_id)])
+
+
+def cancel_run(run_id: str) -> None:
+    """Stop one run."""
+    jobs.cancel(get_settings(), [run_id])
+
+
+def log_tail(run_id: str, lines: int = 40) -> str:
+    """The end of what the run's worker printed."""
+    return jobs.log_tail(get_settings(), run_id, lines)
+
+
+def mlflow_command() -> str:
+    """The command that opens MLflow's own pages on this store."""
+    return f"mlflow ui --backend-store-uri {get_settings().tracking_uri} --host 127.0.0.1"
+
+
+def _missing(plan: Plan, existing: ComparisonRecord) -> list[RunSpec]:
+    """The runs that the comparison lacks. Raises: SpecError when they would not be comparable, or none is new."""
+    asked, there = plan.runs[0], existing.spec.runs()[0]
+    if asked.family != there.family:
+        differing = [n for n in SharedSpec.model_fields if getattr(existing.spec, n) != getattr(plan.spec, n)]
+        raise SpecError(
+            f"these runs cannot join comparison {existing.comparison_id}: {', '.join(differing)} differ; start another"
+        )
+    have = {(r.spec.model, r.spec.strategy, r.spec.seed, r.spec.fraction) for r in existing.runs}
+    new = [run for run in plan.runs if (run.model, run.strategy, run.seed, run.fraction) not in have]
+    if not new:
+        raise SpecError(f"comparison {existing.comparison_id} has all of these runs already: name another seed")
+    return new
+
+
+def _union(old: ComparisonSpec, new: ComparisonSpec) -> ComparisonSpec:
+    """The grid that holds both. Raises: SpecError when both set the same model or strategy differently."""
+    grown = {
+        name: tuple(dict.fromkeys(getattr(old, name) + getattr(new, name)))
+        for name in ("models", "strategies", "seeds", "fractions")
+    }
+    for name in ("weights", "overrides"):
+        before, after = getattr(old, name), getattr(new, name)
+        clash = sorted(k for k in before.keys() & after.keys() if before[k] != after[k])
+        if clash:
+            raise SpecError(f"{name} of {clash[0]} differ from the comparison's own {before[clash[0]]!r}: use the same")
+    merged = {"weights": {**old.weights, **new.weights}, "overrides": {**old.overrides, **new.overrides}}
+    return checked(ComparisonSpec, **{**old.model_dump(), **grown, **merged})

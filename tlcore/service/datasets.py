@@ -1,0 +1,93 @@
+"""Datasets: add, find, show, delete."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tlcore import jobs
+from tlcore.datasets import intake, splits, store
+from tlcore.datasets.dataset import DatasetInfo
+from tlcore.errors import NotFoundError
+from tlcore.results import JobView, Value
+from tlcore.settings import get_settings
+
+Progress = Callable[[float, str], None]
+
+
+def list_datasets() -> list[DatasetInfo]:
+    """Every dataset of this home, newest first."""
+    return store.list_datasets(get_settings())
+
+
+def get_dataset(dataset_id: str) -> DatasetInfo:
+    """A dataset by id or by its name, where only one has it. Raises: NotFoundError."""
+    known = list_datasets()
+    found = [d for d in known if d.id == dataset_id] or [d for d in known if d.name == dataset_id]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NotFoundError(
+            f"{len(found)} datasets are named {dataset_id!r}: use an id: {', '.join(d.id for d in found)}"
+        )
+    listed = f"known are {', '.join(d.id for d in known[:5])}" if known else "there is none yet"
+    raise NotFoundError(f"no dataset and no path is named {dataset_id!r}: {listed}; add one from a path that exists")
+
+
+def resolve_dataset(id_or_path: str, name: str | None = None, progress: Progress | None = None) -> DatasetInfo:
+    """The dataset of this id, or one made from this path (the same content gives the same dataset)."""
+    path = Path(id_or_path).expanduser()
+    looks_like_path = path.exists() or "/" in id_or_path or "\\" in id_or_path
+    return add_dataset(path, name, progress) if looks_like_path else get_dataset(id_or_path)
+
+
+def add_dataset(path: Path, name: str | None = None, progress: Progress | None = None) -> DatasetInfo:
+    """Import a zip, tar, folder or CSV here and now. Raises: DatasetError, StorageError."""
+    return intake.add_dataset(path, name, get_settings(), progress=progress)
+
+
+def split_sizes(dataset_id: str, seed: int = 0, fraction: float = 1.0) -> dict[str, int]:
+    """Images per part for a seed and fraction. Raises: SplitError."""
+    split = splits.make_split(store.load_dataset(dataset_id, get_settings()), seed, fraction)
+    return {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
+
+
+def submit_import(path: Path, name: str | None, owner: str = "") -> str:
+    """Import in the background; returns the job's id, to be watched with `import_job`."""
+    return jobs.submit_import(get_settings(), path, name, owner)
+
+
+def import_job(job_id: str) -> JobView:
+    """How far an import is; its `result` is the dataset's id. Raises: NotFoundError."""
+    return jobs.get_job(get_settings(), job_id)
+
+
+def upload_folder() -> Path:
+    """Where a page puts an uploaded archive for the import job, which removes it."""
+    folder = get_settings().jobs / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def delete_dataset(dataset_id: str) -> None:
+    """Remove a dataset and its caches from the disk; runs made with it keep their results."""
+    store.delete_dataset(dataset_id, get_settings())
+
+
+class Picture(Value):
+    """One image of a gallery. thumbnail: path of a small JPEG."""
+
+    path: str
+    label: str
+    thumbnail: str
+
+
+def gallery(dataset_id: str, label: str | None = None, offset: int = 0, limit: int = 24) -> list[Picture]:
+    """A page of a dataset's pictures, of one class or of all."""
+    dataset = store.load_dataset(dataset_id, get_settings())
+    classes = dataset.info.classes
+    rows = store.gallery(dataset, None if label is None else classes.index(label), offset, limit)
+    return [Picture(path=row.path, label=row.label, thumbnail=str(row.thumbnail)) for row in rows]
+
+
+def split_note(info: DatasetInfo) -> str:
+    """How the dataset is split, in a sentence."""
+    return splits.split_note(info)

@@ -1,0 +1,40 @@
+"""The recorded comparison that comes with the project: the demo, run once, with its date and machine."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from tlcore.results import ComparisonRecord
+
+RECORDED_ID = "recorded-demo"
+FOLDER = Path(__file__).resolve().parent.parent / "demo" / "recorded"
+
+
+@lru_cache(maxsize=1)
+def record() -> ComparisonRecord:
+    """The recording as any other comparison, with `recorded_on` set."""
+    return ComparisonRecord.model_validate_json((FOLDER / "comparison.json").read_text(encoding="utf-8"))
+
+
+def predictions(run_id: str) -> pd.DataFrame | None:
+    """A recorded run's predictions; None for a run that is not of the recording."""
+    if run_id not in _run_ids():
+        return None
+    everything = pd.read_parquet(FOLDER / "predictions.parquet")
+    return everything[everything["run_id"] == run_id].drop(columns="run_id").reset_index(drop=True)
+
+
+def save(whole: ComparisonRecord, tables: dict[str, pd.DataFrame], recorded_on: str) -> None:
+    """Replace the recording. recorded_on: date and machine, for people."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    changed = whole.model_copy(update={"comparison_id": RECORDED_ID, "recorded_on": recorded_on})
+    (FOLDER / "comparison.json").write_text(json.dumps(changed.model_dump(mode="json")), encoding="utf-8")
+    joined = pd.concat([table.assign(run_id=run_id) for run_id, table in tables.items()], ignore_index=True)
+    joined.to_parquet(FOLDER / "predictions.parquet", index=False)
+
+
+@lru_cache(maxsize=1)
+def _run_ids() -> frozenset[str]:
+    return frozenset(run.run_id for run in record().runs) if (FOLDER / "comparison.json").exists() else frozenset()

@@ -1,0 +1,85 @@
+"""A comparison as a page shows it: its record with every table and finding, all computed here and none on the page."""
+
+from dataclasses import dataclass
+from math import inf
+from statistics import fmean
+
+import pandas as pd
+
+from tlcore.analysis.comparison import comparable, differences, leaderboard, leaderboard_table, overfitting, result_of
+from tlcore.analysis.leaderboard import LeaderboardRow
+from tlcore.results import ENDED, ComparisonRecord, JobView, RunRecord, Verdict
+from tlcore.service import comparisons
+
+
+@dataclass(frozen=True)
+class ComparisonView:
+    """rows, table: the leaderboard as values and as people read it. The last three: sentences."""
+
+    record: ComparisonRecord
+    rows: list[LeaderboardRow]
+    table: pd.DataFrame
+    verdict: Verdict
+    differences: list[str]
+    not_comparable: list[str]
+    findings: list[str]
+
+
+def view(comparison_id: str) -> ComparisonView:
+    """Everything of a comparison, finished or not. Raises: NotFoundError."""
+    record = comparisons.record(comparison_id)
+    predictions = comparisons.all_predictions(record)
+    rows = leaderboard(record, predictions)
+    return ComparisonView(
+        record=record,
+        rows=rows,
+        table=leaderboard_table(rows),
+        verdict=result_of(record, predictions).verdict,
+        differences=differences(record),
+        not_comparable=comparable(record.runs),
+        findings=overfitting(record),
+    )
+
+
+def finished_runs(record: ComparisonRecord) -> list[RunRecord]:
+    """Runs with results: highest validation accuracy first, then lowest validation loss."""
+    done = [run for run in record.runs if run.status == "FINISHED" and run.outcome is not None]
+    return sorted(done, key=_by_validation)
+
+
+def champions(record: ComparisonRecord) -> list[RunRecord]:
+    """The best seed of each model and strategy by validation accuracy, on the most training data it was given."""
+    best: dict[tuple[str, str], RunRecord] = {}
+    for run in sorted(finished_runs(record), key=lambda run: -run.spec.fraction):
+        best.setdefault((run.spec.model, run.spec.strategy), run)
+    return list(best.values())
+
+
+def progress(jobs: list[JobView]) -> float:
+    """The finished part of these jobs, 0…1."""
+    shares = [min(job.progress, 1.0) if job.status in {"QUEUED", "RUNNING"} else 1.0 for job in jobs]
+    return fmean(shares) if shares else 1.0
+
+
+def time_left(record: ComparisonRecord, jobs: list[JobView]) -> float | None:
+    """Seconds until the last run ends, runs being as long as the ended ones of their strategy, one after another.
+
+    None as long as nothing tells how long a waiting run will take.
+    """
+    strategies = {run.run_id: run.spec.strategy for run in record.runs}
+    took: dict[str, list[float]] = {}
+    for run in record.runs:
+        if run.outcome is not None and run.status in ENDED:
+            took.setdefault(run.spec.strategy, []).append(run.outcome.total_seconds)
+    running = [job.eta_seconds for job in jobs if job.status == "RUNNING"]
+    waiting = [took.get(strategies.get(job.id, "")) for job in jobs if job.status == "QUEUED"]
+    if any(eta is None for eta in running) or not all(waiting):
+        return None
+    return sum(eta for eta in running if eta is not None) + sum(fmean(seconds) for seconds in waiting if seconds)
+
+
+def _by_validation(run: RunRecord) -> tuple[float, float]:
+    if run.outcome is None:
+        return 0.0, inf
+    val = run.outcome.val
+    return -val.accuracy, inf if val.loss is None else val.loss

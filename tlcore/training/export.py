@@ -1,0 +1,124 @@
+"""The `model/` folder of a run: all that is needed to use the network elsewhere, without this package.
+
+weights.safetensors, model.json (format 1), labels.txt (one class per line, in the order of the scores),
+preprocessing.json and predict.py, a script that needs only torch, torchvision, Pillow, safetensors and timm (for
+models of timm). k-NN adds knn.safetensors with its reference features. Taking a model home is copying this folder.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from tlcore.recipes import FitRecipe, Recipe
+from tlcore.spec import RunSpec
+from tlcore.training.checkpoints import save_tensors, write_text
+from tlcore.training.fitting import KNN_FEATURES, KNN_LABELS
+from tlcore.training.models import Network
+
+FORMAT = 1
+
+_START = '''\
+"""Classify images with this model: python predict.py IMAGE..."""
+import json, sys, torch, {library}
+from pathlib import Path
+from PIL import Image, ImageOps
+from safetensors.torch import load_file
+from torchvision.transforms import v2 as T
+here = Path(__file__).resolve().parent
+about = json.loads((here / "model.json").read_text(encoding="utf-8"))
+labels, p = about["classes"], about["preprocessing"]
+shape = [T.Resize({resize}, T.InterpolationMode(p["interpolation"])), T.CenterCrop(p["size"]), T.PILToTensor()]
+prepare = T.Compose([*shape, T.ToDtype(torch.float32, scale=True), T.Normalize(p["mean"], p["std"])])
+model = {build}
+{surgery}model.load_state_dict(load_file(here / "weights.safetensors"))
+'''
+
+_LINEAR = """\
+for path in sys.argv[1:]:
+    image = prepare(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    scores = model.eval()(image[None])[0].detach()
+    print(json.dumps({{"path": path, "predicted": labels[scores.argmax()]{probabilities}}}))
+"""
+
+_NEIGHBORS = """\
+known, seen = load_file(here / "knn.safetensors"), []
+model.get_submodule(about["head_name"]).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0].detach()))
+for path in sys.argv[1:]:
+    model.eval()(prepare(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))[None])
+    near = (known["features"] @ torch.nn.functional.normalize(seen.pop(), dim=0)).topk(about["neighbors"]).indices
+    scores = torch.bincount(known["labels"][near], minlength=len(labels)) / about["neighbors"]
+    print(json.dumps({{"path": path, "predicted": labels[scores.argmax()]{probabilities}}}))
+"""
+
+_SOFTMAX = ', "probabilities": dict(zip(labels, scores.softmax(0).tolist()))'
+_SHARES = ', "probabilities": dict(zip(labels, scores.tolist()))'
+
+
+def write_model(
+    folder: Path,
+    network: Network,
+    tensors: dict[str, Tensor],
+    spec: RunSpec,
+    recipe: Recipe,
+    classes: tuple[str, ...],
+) -> None:
+    """Write the folder. tensors: of the run's best, with the k-NN's beside the network's. Raises: StorageError."""
+    description = describe(network, spec, recipe, classes)
+    own = {name: tensor for name, tensor in tensors.items() if name not in (KNN_FEATURES, KNN_LABELS)}
+    save_tensors(folder / "weights.safetensors", own)
+    if description["head"] == "knn":
+        description["neighbors"] = min(description["neighbors"], len(tensors[KNN_LABELS]))
+        references = {"features": tensors[KNN_FEATURES], "labels": tensors[KNN_LABELS]}
+        save_tensors(folder / "knn.safetensors", references)
+    _write_json(folder / "model.json", description)
+    _write_json(folder / "preprocessing.json", description["preprocessing"])
+    write_text(folder / "labels.txt", "".join(f"{name}\n" for name in classes))
+    write_text(folder / "predict.py", predict_script(description))
+
+
+def describe(network: Network, spec: RunSpec, recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The content of model.json. probabilities: whether softmax of the scores means anything (not for an SVM)."""
+    last = recipe.phases[-1]
+    classifier = last.classifier if isinstance(last, FitRecipe) else None
+    return {
+        "format": FORMAT,
+        "library": network.facts.library,
+        "architecture": network.architecture,
+        "build_arguments": dict(network.build_arguments),
+        "head_surgery": network.head_surgery,
+        "head_name": network.head_name,
+        "model": spec.model,
+        "image_size": network.image_size,
+        "classes": list(classes),
+        "num_classes": len(classes),
+        "preprocessing": recipe.preprocessing.model_dump(mode="json"),
+        "strategy": spec.strategy,
+        "weights": spec.weights,
+        "seed": spec.seed,
+        "head": "knn" if classifier == "knn" else "linear",
+        "probabilities": classifier != "linear_svm",
+        "neighbors": last.neighbors if isinstance(last, FitRecipe) else None,
+    }
+
+
+def predict_script(description: dict[str, Any]) -> str:
+    """predict.py: prints one JSON object for each image, computed in float32 on the CPU."""
+    arguments = "".join(f", {name}={value!r}" for name, value in description["build_arguments"].items())
+    timm = description["library"] == "timm"
+    maker = "timm.create_model" if timm else "torchvision.models.get_model"
+    surgery = description["head_surgery"].format(num_classes="len(labels)")
+    start = _START.format(
+        library="timm" if timm else "torchvision",
+        resize='p["resize"]' if description["preprocessing"]["resize"] else '[p["size"], p["size"]]',
+        build=f"{maker}({description['architecture']!r}, num_classes=len(labels){arguments})",
+        surgery=f"{surgery}\n" if surgery else "",
+    )
+    if description["head"] == "knn":
+        return start + _NEIGHBORS.format(probabilities=_SHARES)
+    return start + _LINEAR.format(probabilities=_SOFTMAX if description["probabilities"] else "")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,193 @@
+"""All images of a dataset, decoded once into files of uint8 pixels that later runs map into memory."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from tlcore.datasets import geometry
+from tlcore.datasets.dataset import Dataset
+from tlcore.datasets.geometry import PIXELS_VERSION, PixelJob, Pixels, train_side
+from tlcore.errors import ImageError, StorageError
+from tlcore.recipes import Preprocessing
+from tlcore.settings import python_environment
+from tlcore.spec import content_fingerprint
+
+Progress = Callable[[float, str], None]
+_IMAGES_PER_CHILD = 24  # fewer are decoded in the time that starting a child takes
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class ImageCache:
+    """Pixels of N images in the row order of `Dataset.images`, read from disk as they are needed.
+
+    eval_pixels: uint8 [N,S,S,3], the model's own evaluation transform before scaling to 0…1. train_pixels: uint8
+    [N,T,T,3], whole pictures squashed to a square. aspect: float32 [N], true width ÷ height.
+    """
+
+    eval_pixels: Pixels
+    train_pixels: Pixels
+    aspect: np.ndarray
+
+
+def open_cache(
+    dataset: Dataset, preprocessing: Preprocessing, cache_dir: Path, progress: Progress | None = None
+) -> ImageCache:
+    """The decoded images of a dataset for one geometry, made by child processes if this is the first time.
+
+    cache_dir: the home's `cache`. progress: told the part done in 0…1 and a message; if it raises, the work stops and
+    nothing is left behind. Raises: ImageError, StorageError.
+    """
+    tell = progress or (lambda done, message: None)
+    folder = cache_dir / "images" / cache_key(dataset, preprocessing)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_suffix(".lock"), tell):
+            if not folder.exists():
+                _build(dataset, preprocessing, folder, tell)
+        return _opened(dataset, folder)
+    except OSError as error:
+        raise StorageError(f"decoded images cannot be kept in {folder.parent}: {error}") from error
+
+
+def cache_key(dataset: Dataset, preprocessing: Preprocessing) -> str:
+    """What the pixels depend on: the files in row order, the geometry, and the decoding code; not mean and std."""
+    files = hashlib.sha256("\n".join(dataset.images["sha256"]).encode()).hexdigest()
+    looks = preprocessing.model_dump(include={"size", "resize", "interpolation"})
+    return content_fingerprint([dataset.info.fingerprint, files, looks, train_side(preprocessing), PIXELS_VERSION])[:24]
+
+
+@contextmanager
+def _locked(path: Path, tell: Progress) -> Iterator[None]:
+    lock = FileLock(path)
+    while True:
+        try:
+            lock.acquire(timeout=0.5)
+            break
+        except Timeout:
+            tell(0.0, "another run is decoding these images")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _opened(dataset: Dataset, folder: Path) -> ImageCache:
+    sizes = dataset.images[["width", "height"]].to_numpy(dtype=np.float32)
+    return ImageCache(
+        eval_pixels=np.load(folder / "eval.npy", mmap_mode="r"),
+        train_pixels=np.load(folder / "train.npy", mmap_mode="r"),
+        aspect=sizes[:, 0] / sizes[:, 1],
+    )
+
+
+def _build(dataset: Dataset, preprocessing: Preprocessing, folder: Path, tell: Progress) -> None:
+    for leftover in folder.parent.glob(f".{folder.name}-*"):  # of a builder that was killed: the lock is ours
+        shutil.rmtree(leftover)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        _reserve(staging, len(dataset.images), preprocessing)
+        _decode(_jobs(dataset, preprocessing, staging), staging, tell)
+        (staging / "done").unlink()
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _reserve(staging: Path, count: int, preprocessing: Preprocessing) -> None:
+    """Create the files with all their blocks: a disk that fills up later would kill whoever writes to the mapping."""
+    sides = {"eval.npy": preprocessing.size, "train.npy": train_side(preprocessing)}
+    for name, side in sides.items():
+        np.lib.format.open_memmap(staging / name, mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
+    (staging / "done").write_bytes(bytes(count))
+    needed = sum((staging / name).stat().st_size for name in sides)
+    for name in sides:
+        _allocate(staging / name, needed)
+
+
+def _allocate(path: Path, needed: int) -> None:
+    try:
+        with path.open("r+b") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            elif shutil.disk_usage(path).free < needed:
+                raise OSError(errno.ENOSPC, "no space left")
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise
+        free = shutil.disk_usage(path).free
+        raise StorageError(
+            f"the disk is full: the decoded images need {needed / 1e6:,.0f} MB in {path.parent.parent}, and "
+            f"{free / 1e6:,.0f} MB are free: make room, or choose a smaller image size"
+        ) from error
+
+
+def _jobs(dataset: Dataset, preprocessing: Preprocessing, staging: Path) -> list[Path]:
+    """One job file per child; children take every n-th image, so that all have big ones and small ones."""
+    paths = [str(dataset.root / path) for path in dataset.images["path"]]
+    children = max(1, min(_usable_cpus(), len(paths) // _IMAGES_PER_CHILD))
+    rows = list(enumerate(paths))
+    jobs = []
+    for child in range(children):
+        job = PixelJob(
+            preprocessing=preprocessing.model_dump(),
+            rows=rows[child::children],
+            eval_pixels=str(staging / "eval.npy"),
+            train_pixels=str(staging / "train.npy"),
+            done=str(staging / "done"),
+        )
+        jobs.append(staging / f"job{child}.json")
+        jobs[-1].write_text(json.dumps(job))
+    return jobs
+
+
+def _decode(jobs: list[Path], staging: Path, tell: Progress) -> None:
+    """Run the children to their end; a failed one, or an error in `tell`, ends the others."""
+    environment = python_environment()
+    command = [sys.executable, "-m", geometry.__name__]
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for job in jobs:
+            with job.with_suffix(".log").open("wb") as log:
+                running.append(subprocess.Popen([*command, str(job)], env=environment, stderr=log))
+        while any(child.poll() is None for child in running):
+            _check(running, jobs)
+            done = np.fromfile(staging / "done", dtype=np.uint8)
+            tell(float(done.mean()), f"decoding images ({int(done.sum()):,} of {len(done):,})")
+            time.sleep(_POLL_SECONDS)
+        _check(running, jobs)
+    finally:
+        for child in running:
+            child.kill()
+            child.wait()
+    for job in jobs:
+        job.unlink()
+        job.with_suffix(".log").unlink()
+
+
+def _check(running: list[subprocess.Popen[bytes]], jobs: list[Path]) -> None:
+    for child, job in zip(running, jobs, strict=True):
+        if child.returncode:
+            said = job.with_suffix(".log").read_text(errors="replace").strip()
+            if child.returncode == 2:
+                raise ImageError(said)
+            raise StorageError(
+                f"decoding images ended with exit code {child.returncode} (memory or disk may be short): {said[-500:]}"
+            )
+
+
+def _usable_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,46 @@
+"""Where a run stands in its plan: it follows from the state alone, so that a resumed run goes the same way."""
+
+import math
+
+from tlcore.results import EvaluationPoint
+from tlcore.training.checkpoints import State
+from tlcore.training.plan import Plan
+
+LEARNED = 0.98  # of ln K, the loss of guessing: a training loss that stays above it learned nothing (RECIPES.md)
+
+
+def spent(plan: Plan, state: State) -> float:
+    """What the run has used of its budget, in the plan's unit."""
+    return state.step if plan.unit == "steps" else state.train_seconds
+
+
+def phase_progress(plan: Plan, state: State) -> float:
+    """Part of the phase done in the middle of the step to come, 0…1."""
+    begun = state.begun or 0.0
+    half_step = 0.5 if plan.unit == "steps" else 0.0
+    length = plan.ends[state.phase] - begun
+    return min(1.0, (spent(plan, state) - begun + half_step) / length) if length > 0 else 1.0
+
+
+def phase_over(plan: Plan, state: State) -> bool:
+    """Whether the phase has used its part of the budget, and at least one step."""
+    return state.step > state.begun_step and spent(plan, state) >= plan.ends[state.phase]
+
+
+def evaluation_due(plan: Plan, state: State) -> bool:
+    """Whether the curve wants a point here that it does not have yet."""
+    last = state.history[-1] if state.history else None
+    if state.step == state.begun_step or (last is not None and last.step == state.step):
+        return False
+    if plan.unit == "steps" or phase_over(plan, state):
+        return state.step in plan.evaluations or phase_over(plan, state)
+    new_epoch = state.step // plan.steps_per_epoch > (state.step - 1) // plan.steps_per_epoch
+    return new_epoch and state.train_seconds - (last.train_seconds if last else 0.0) >= plan.interval
+
+
+def did_not_learn(history: tuple[EvaluationPoint, ...], plan: Plan, num_classes: int) -> bool:
+    """Whether the running training loss never fell to 0.98·ln K after a tenth of the budget."""
+    floor = LEARNED * math.log(num_classes)
+    late = [p for p in history if (p.step if plan.unit == "steps" else p.train_seconds) >= 0.1 * plan.total]
+    losses = [point.train_loss for point in late if point.train_loss is not None]
+    return bool(losses) and min(losses) > floor
