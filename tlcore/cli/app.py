@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-import click
 import typer
 
 from tlcore.cli import compare, datasets, runs, system
@@ -13,8 +12,8 @@ from tlcore.errors import TlcoreError
 app = typer.Typer(
     name="tlcore",
     help="Transfer learning, fine-tuning or training from scratch, compared on your own images.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     add_completion=False,
 )
 app.add_typer(datasets.app, name="dataset", help="Add, list, show and check datasets.")
@@ -32,13 +31,21 @@ for command in COMMANDS:
     app.command()(command)
 
 
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # click's own, or the copy that newer typer brings
+
+
 def main() -> NoReturn:
     """Run the command line and turn errors that a person can act on into one line and exit code 2."""
     try:
-        sys.exit(app(standalone_mode=False))
-    except (TlcoreError, click.UsageError) as error:
-        text = error.format_message() if isinstance(error, click.UsageError) else str(error)
-        sys.stderr.write(f"error: {' '.join(text.split())}\n")
-        sys.exit(2)
-    except click.exceptions.Abort:
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="python -m tlcore", standalone_mode=False))
+    except UsageError as error:
+        _refuse(error.format_message())  # type: ignore[attr-defined]
+    except TlcoreError as error:
+        _refuse(str(error))
+    except typer.Abort:
         sys.exit(1)
+
+
+def _refuse(message: str) -> NoReturn:
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.exit(2)

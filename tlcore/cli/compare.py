@@ -53,14 +53,13 @@ def compare(
         device=device,
     )
     plan = plans.make_plan(spec)
-    note(f"{len(plan.runs)} runs on {plan.device} ({plan.device_reason}), {spec.budget} each")
     _launch(plan, add_to, json_file, detach)
 
 
 def demo(json_file: JsonFile = None) -> None:
     """The whole job with no network: sample data, all strategies, table and verdict."""
     plan = demo_service.make_plan()
-    note(f"{demo_service.describe()}: {len(plan.runs)} runs on {plan.device}, {plan.spec.budget} each")
+    note(demo_service.describe())
     _launch(plan, None, json_file, detach=False)
 
 
@@ -78,7 +77,8 @@ def report(
 
 def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach: bool) -> None:
     comparison_id = comparisons.submit(plan, add_to=add_to)
-    note(f"comparison {comparison_id}")
+    count = "1 run" if len(plan.runs) == 1 else f"{len(plan.runs)} runs"
+    note(f"comparison {comparison_id}: {count} of {plan.spec.budget} on {plan.device}: {plan.device_reason}")
     if detach:
         say(comparison_id)
         return

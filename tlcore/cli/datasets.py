@@ -8,7 +8,7 @@ from tlcore.cli.output import progress, say, table
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.service import datasets as service
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """What the command line prints: tables on stdout, progress on stderr."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from tlcore.errors import StorageError
 from tlcore.results import ComparisonResult, StrategyResult
 from tlcore.strategies import STRATEGIES
 
-out = Console(soft_wrap=True)
+PIPED_WIDTH = 200  # columns where stdout is a file or a pipe, so that tables are not folded
+out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True)
 
 

@@ -1,0 +1,221 @@
+"""The command line as people use it: one whole job, and every kind of bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.helpers import make_image_folder
+from tests.helpers_jobs import stop_everything
+from tlcore.cli.app import main
+from tlcore.demo.cells import MODEL, WEIGHTS_PATH
+from tlcore.settings import Settings
+from tlcore.strategies import STRATEGIES
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACT_RUN = {
+    "run_id", "model", "strategy", "seed", "fraction", "status", "error", "test", "val", "train", "best_epoch",
+    "epochs", "images_seen", "train_seconds", "total_seconds", "peak_memory_bytes", "num_parameters",
+    "num_trainable_parameters", "frozen_state_unchanged",
+}  # fmt: skip
+
+
+def tlcore(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `python -m tlcore …` with a home of its own, from another folder than the repository's."""
+    environment = {**os.environ, "TLCORE_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-m", "tlcore", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=home.parent, env=environment)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home in which one comparison of all strategies on 50 + 50 pictures was done; `out.json` lies beside it."""
+    folder = tmp_path_factory.mktemp("shop")
+    make_image_folder(folder, ("plain", "ringed"), 50, 40)
+    home = folder / "home"
+    strategies = [part for name in STRATEGIES for part in ("--strategy", name)]
+    done = tlcore(
+        home, "compare", "--dataset", folder / "images", "--model", MODEL, "--weights", f"file:{WEIGHTS_PATH}",
+        *strategies, "--epochs", 2, "--image-size", 40, "--device", "cpu", "--json", folder / "out.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (folder / "stdout.txt").write_text(done.stdout)
+    yield folder
+    stop_everything(Settings(home=home))
+
+
+@pytest.fixture
+def said(shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """A function that runs the command line in this process on the shop's home: its exit code and stderr."""
+    monkeypatch.setenv("TLCORE_HOME", str(shop / "home"))
+
+    def run(*arguments: object) -> tuple[Any, str]:
+        monkeypatch.setattr(sys, "argv", ["tlcore", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def result(shop: Path) -> dict[str, Any]:
+    return json.loads((shop / "out.json").read_text())
+
+
+def test_the_json_follows_the_contract(result: dict[str, Any]) -> None:
+    assert set(result) >= {
+        "comparison_id", "dataset", "models", "weights", "device", "device_reason", "budget", "runs", "strategies",
+        "verdict",
+    }  # fmt: skip
+    assert result["dataset"] | {"id": "", "name": "", "fingerprint": ""} == {
+        "id": "", "name": "", "fingerprint": "", "num_images": 100, "num_classes": 2, "classes": ["plain", "ringed"],
+        "splits": {"train": 60, "val": 20, "test": 20},
+    }  # fmt: skip
+    assert (result["models"], result["budget"], result["device"]) == ([MODEL], {"epochs": 2}, "cpu")
+    assert all(set(run) >= CONTRACT_RUN for run in result["runs"])
+    assert set(result["runs"][0]["test"]) == {"accuracy", "balanced_accuracy", "loss", "ece"}
+    assert result["verdict"]["distinguishable"] is False
+
+
+def test_every_strategy_finished_and_frozen_was_frozen(result: dict[str, Any]) -> None:
+    runs = {run["strategy"]: run for run in result["runs"]}
+    assert set(runs) == set(STRATEGIES)
+    assert {run["status"] for run in runs.values()} == {"FINISHED"}
+    for name, run in runs.items():
+        assert run["frozen_state_unchanged"] is (True if STRATEGIES[name].freezes else None)
+    assert (runs["feature_extraction"]["epochs"], runs["feature_extraction"]["best_epoch"]) == (0, 0)
+    assert runs["fine_tuning"]["epochs"] == pytest.approx(2, abs=0.2)
+    assert runs["transfer_learning"]["num_trainable_parameters"] < runs["fine_tuning"]["num_trainable_parameters"]
+
+
+def test_the_table_names_every_strategy_and_the_verdict(shop: Path) -> None:
+    printed = (shop / "stdout.txt").read_text()
+    assert all(strategy.label in printed for strategy in STRATEGIES.values())
+    assert "not tested" in printed
+
+
+def test_report_repeats_the_same_numbers(shop: Path, result: dict[str, Any]) -> None:
+    done = tlcore(shop / "home", "report", result["comparison_id"], "--json", "-", "--html", shop / "report.html")
+    assert json.loads(done.stdout) == result
+    assert "Plotly" in (shop / "report.html").read_text()
+
+
+def test_an_added_seed_joins_and_another_family_is_refused(shop: Path, result: dict[str, Any]) -> None:
+    common = ("compare", "--dataset", result["dataset"]["id"], "--model", MODEL, "--weights", f"file:{WEIGHTS_PATH}",
+              "--strategy", "feature_extraction", "--image-size", 40, "--device", "cpu",
+              "--add-to", result["comparison_id"])  # fmt: skip
+    grown = tlcore(shop / "home", *common, "--epochs", 2, "--seeds", "0,1", "--json", "-")
+    assert grown.returncode == 0, grown.stderr
+    runs = json.loads(grown.stdout)["runs"]
+    assert len(runs) == len(STRATEGIES) + 1
+    assert sorted(r["seed"] for r in runs if r["strategy"] == "feature_extraction") == [0, 1]
+    other = tlcore(shop / "home", *common, "--epochs", 3, "--seeds", "2")
+    assert (other.returncode, other.stderr.count("\n")) == (2, 1)
+    assert "budget" in other.stderr
+
+
+def test_a_run_predicts_and_is_taken_home(shop: Path, result: dict[str, Any]) -> None:
+    run = next(r["run_id"] for r in result["runs"] if r["strategy"] == "feature_extraction")
+    photo = next((shop / "images" / "ringed").glob("*.png"))
+    said = tlcore(shop / "home", "predict", run, photo)
+    assert said.returncode == 0, said.stderr
+    assert str(photo) in said.stdout
+    assert "%" in said.stdout
+    taken = tlcore(shop / "home", "export", run, "--to", shop / "taken")
+    assert taken.returncode == 0, taken.stderr
+    assert {p.name for p in (shop / "taken").iterdir()} >= {"weights.safetensors", "labels.txt", "preprocessing.json"}
+
+
+def test_datasets_and_comparisons_are_listed(shop: Path, result: dict[str, Any]) -> None:
+    assert result["dataset"]["id"] in tlcore(shop / "home", "dataset", "list").stdout
+    assert result["comparison_id"] in tlcore(shop / "home", "runs").stdout
+    shown = tlcore(shop / "home", "dataset", "check", result["dataset"]["id"]).stdout
+    assert "60 train, 20 validation, 20 test" in shown
+
+
+def _not_an_archive(folder: Path) -> Path:
+    path = folder / "photos.zip"
+    path.write_bytes(b"not a zip at all")
+    return path
+
+
+def _few_images(folder: Path) -> Path:
+    make_image_folder(folder / "few", ("a", "b"), 5, 32)
+    for path in sorted((folder / "few" / "images" / "b").iterdir())[1:]:
+        path.unlink()
+    return folder / "few" / "images"
+
+
+def _one_class(folder: Path) -> Path:
+    return make_image_folder(folder / "one", ("only",), 6, 32)
+
+
+def _no_image(folder: Path) -> Path:
+    path = folder / "photo.png"
+    Image.new("RGB", (9, 9)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"--dataset": "/no/such/folder"}, "/no/such/folder"),
+        ({"--dataset": "no-such-id"}, "no-such-id"),
+        ({"--dataset": _not_an_archive}, "photos.zip"),
+        ({"--dataset": _one_class}, "only"),
+        ({"--dataset": _few_images}, "'b'"),
+        ({"--dataset": _no_image}, "photo.png"),
+        ({"--strategy": "fine_tunning"}, "did you mean fine_tuning"),
+        ({"--strategy": "finetune"}, "staged_fine_tuning"),
+        ({"--seeds": "-1"}, "greater than or equal to 0"),
+        ({"--seeds": "a,b"}, "a,b"),
+        ({"--epochs": "0"}, "epochs"),
+        ({"--fractions": "1.5"}, "fractions"),
+        ({"--model": "test_resnett"}, "test_resnet"),
+        ({"--weights": "file:/no/weights.safetensors"}, "/no/weights.safetensors"),
+        ({"--weights": f"file:{WEIGHTS_PATH}", "--model": "test_efficientnet"}, "test_efficientnet"),
+        ({"--device": "tpu"}, "tpu"),
+        ({"--set": "fine_tuning.speed=9"}, "speed"),
+        ({"--set": "nonsense"}, "STRATEGY.KEY=VALUE"),
+        ({"--add-to": "0123"}, "0123"),
+        ({"--no-such-option": "1"}, "--no-such-option"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
+)
+def test_bad_input_gives_exit_code_2_and_one_line(
+    shop: Path, result: dict[str, Any], tmp_path: Path, said: Any, change: dict[str, Any], told: str
+) -> None:
+    options: dict[str, Any] = {
+        "--dataset": result["dataset"]["id"],
+        "--model": MODEL,
+        "--weights": f"file:{WEIGHTS_PATH}",
+        "--strategy": "fine_tuning",
+        "--image-size": 40,
+        "--device": "cpu",
+    }
+    options |= {k: v(tmp_path) if callable(v) else v for k, v in change.items()}
+    code, stderr = said("compare", *[part for pair in options.items() for part in pair])
+    assert code == 2, stderr
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+    assert told in stderr
+
+
+def test_cuda_asked_for_and_absent_is_an_error(result: dict[str, Any], said: Any) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    code, stderr = said(
+        "compare", "--dataset", result["dataset"]["id"], "--model", MODEL, "--weights", f"file:{WEIGHTS_PATH}",
+        "--strategy", "fine_tuning", "--device", "cuda",
+    )  # fmt: skip
+    assert (code, stderr.count("\n")) == (2, 1)
+    assert "CUDA" in stderr
