@@ -121,6 +121,7 @@ class RunOutcome(Value):
     frozen_states: tuple[FrozenState, ...] = ()
     did_not_learn: bool = False
     images_per_second: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def frozen_state_unchanged(self) -> bool | None:

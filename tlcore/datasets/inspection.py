@@ -14,11 +14,11 @@ from typing import IO
 
 from tlcore.datasets.files import Stop, check_stop, never
 from tlcore.errors import DatasetError, StorageError
+from tlcore.settings import python_environment
 
 SECONDS_PER_FILE = 120.0  # the largest allowed picture took 40 s on a busy two-core machine
 _IN_FLIGHT = 8  # requests that wait in a child's pipe; few enough to fit the pipe's 64 KB whatever the paths
 _POLL_SECONDS = 0.2
-_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _Todo:
 
 
 def _start(children: list[_Child], selector: selectors.BaseSelector, command: Sequence[str]) -> None:
-    environment = os.environ | {"PYTHONPATH": str(_PACKAGE_PARENT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = python_environment(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

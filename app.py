@@ -1,0 +1,9 @@
+"""Transfer Lab's dashboard: `streamlit run app.py`. Navigation only; each page is a file in pages/."""
+
+import streamlit as st
+
+from pages.shared.navigation import chosen_page
+
+st.set_page_config(page_title="Transfer Lab", page_icon="🔬", layout="wide")
+st.session_state["in_app"] = True
+chosen_page().run()

@@ -1,0 +1,66 @@
+"""Download: a finished run's network with everything needed to use it without Transfer Lab."""
+
+from functools import partial
+
+import streamlit as st
+
+from pages.shared import look, reads
+from pages.shared.choose import choose_comparison
+from pages.shared.navigation import start_with_app
+from pages.shared.words import count, guard, percent
+from tlcore.results import RunRecord
+from tlcore.service import take_home, views
+
+SHOWN = 10
+CONTENTS = """
+| file in the zip | what it is |
+|---|---|
+| `weights.safetensors` | the whole network, head included |
+| `labels.txt` | the classes, one per line, in the order of the network's outputs |
+| `preprocessing.json` | size, crop, mean and standard deviation that photos need |
+| `predict.py` | a short script: `python predict.py photo.jpg`; needs only torch, and timm or torchvision |
+| `model.json` | the architecture and where it came from |
+"""
+
+
+def show_run(run: RunRecord, best: bool) -> None:
+    outcome = run.outcome
+    with st.container(border=True):
+        words, button = st.columns([3, 1], vertical_alignment="center")
+        with words:
+            part = "" if run.spec.fraction == 1 else f" · {100 * run.spec.fraction:g} % of the training images"
+            look.heading(run.spec.strategy, f"{run.spec.model} · seed {run.spec.seed}{part}{' · best' if best else ''}")
+            if outcome:
+                figures = f"validation {percent(outcome.val.accuracy)} · test {percent(outcome.test.accuracy)}"
+                st.caption(f"{figures} · {count(outcome.num_parameters, 'parameter')} · run `{run.run_id}`")
+        name = f"{run.spec.strategy}-{run.spec.model.replace(':', '-')}-{run.run_id[:8]}.zip"
+        button.download_button(
+            "Download", partial(take_home.export_zip, run.run_id), name, "application/zip", icon="📦",
+            on_click="ignore", key=f"zip_{run.run_id}", type="primary" if best else "secondary", width="stretch",
+        )  # fmt: skip
+
+
+def show() -> None:
+    st.title("Take a model home")
+    comparison_id = choose_comparison()
+    record = reads.record(comparison_id)
+    runs = views.finished_runs(record)
+    if record.recorded_on:
+        st.info("A recording keeps figures only, no trained models: run the sample here from the Home page.", icon="📼")
+        return
+    if not runs:
+        st.info("No run of this comparison has finished yet.", icon="⏳")
+        st.page_link("pages/runs.py", label="Watch it run", icon="⏳", query_params={"comparison": comparison_id})
+        return
+    st.markdown("Ordered by validation accuracy, the best first: choosing by test accuracy would flatter the winner.")
+    every = st.toggle(f"Show all {len(runs)} runs", key="every") if len(runs) > SHOWN else True
+    for position, run in enumerate(runs if every else runs[:SHOWN]):
+        show_run(run, best=position == 0)
+    st.subheader("What you get")
+    st.markdown(CONTENTS)
+    st.caption("On the command line: `python -m tlcore export RUN --to FOLDER`")
+
+
+start_with_app()
+with guard():
+    show()

@@ -1,0 +1,111 @@
+"""Home: what this is, the sample, the state of the system and recent comparisons."""
+
+import streamlit as st
+
+from pages.shared import look, reads
+from pages.shared.choose import comparison_name
+from pages.shared.navigation import start_with_app
+from pages.shared.words import STATUS_WORDS, count, guard, plain
+from tlcore.results import ComparisonSummary
+from tlcore.service import comparisons, demo, recorded, system
+
+RECENT = 6
+STEPS = (
+    ("pages/datasets.py", "Add your images", "a zip of one folder per class"),
+    ("pages/launch.py", "Launch a comparison", "choose models, strategies and a budget"),
+    ("pages/runs.py", "Watch it run", "live curves; close the browser whenever you like"),
+    ("pages/compare.py", "Compare", "who wins, by how much, at what cost"),
+    ("pages/tryout.py", "Try it", "drop photos and see every strategy's answer"),
+    ("pages/download.py", "Take the winner home", "weights, labels and a short script"),
+)
+
+
+def show_welcome() -> None:
+    st.title("Transfer Lab")
+    st.markdown(
+        "Transfer Lab trains image classifiers on **your** images in several ways, under equal conditions, and shows "
+        "the results side by side. Everything runs on this machine and is recorded in MLflow, an open format."
+    )
+    st.info(
+        "**The question:** for my images, should I use a pretrained network as it is, fine-tune it, or train from "
+        "scratch – and by how much does the best way win, at what cost, and how sure can I be?",
+    )
+
+
+def show_sample() -> None:
+    st.subheader("See a finished comparison now")
+    st.markdown(demo.describe())
+    recording = recorded.record()
+    with st.container(horizontal=True):
+        if st.button("Open the sample comparison", type="primary", icon="📊", key="open_sample"):
+            st.switch_page("pages/compare.py", query_params={"comparison": demo.RECORDED_ID})
+        if st.button("Run it here", icon="▶️", key="run_sample", help="Draws the sample and trains it on this machine."):
+            with st.spinner("Drawing the sample and checking the plan …"):
+                comparison_id = comparisons.submit(demo.make_plan())
+            st.switch_page("pages/runs.py", query_params={"comparison": comparison_id})
+    st.caption(f"Recorded on {recording.recorded_on}, not on this machine. Running it here takes a few minutes.")
+
+
+def show_state(device: st.delta_generator.DeltaGenerator) -> None:
+    state = system.state()
+    workers = count(state.workers, "worker") + " up" if state.workers else "starts when needed"
+    st.metric(
+        "Queue", f"{state.running} running, {state.queued} waiting", workers, delta_color="off", delta_arrow="off"
+    )
+    st.metric("Free disk", f"{state.free_gb:.0f} GB", help=f"On the disk of {state.home}")
+    st.caption(f"Everything is kept in `{state.home}`; runs are recorded in `{state.tracking_uri}`.")
+    with device, guard():
+        found = reads.devices()
+        best = found[-1]
+        st.metric(
+            "Best device", best.id, plain(best.name), delta_color="off", delta_arrow="off", help=plain(best.reason)
+        )
+
+
+def show_recent() -> None:
+    st.subheader("Recent comparisons")
+    recent = comparisons.list_comparisons(limit=RECENT)
+    if not recent:
+        st.markdown("None yet. Add images, then launch one, or run the sample.")
+    for summary in recent:
+        show_summary(summary)
+
+
+def show_summary(summary: ComparisonSummary) -> None:
+    with st.container(border=True, gap="xsmall"):
+        name = comparison_name(summary)
+        st.page_link(
+            "pages/compare.py", label=plain(name), icon="📊", query_params={"comparison": summary.comparison_id}
+        )
+        states = ", ".join(f"{n} {STATUS_WORDS[s].split(' ', 1)[1]}" for s, n in summary.counts.items() if n)
+        owner = f" · by {plain(summary.owner)}" if summary.owner else ""
+        st.caption(f"{STATUS_WORDS[summary.status]} · {states} · {plain(', '.join(summary.models))}{owner}")
+        look.dots(summary.strategies)
+
+
+def show_steps() -> None:
+    st.subheader("First steps")
+    for number, (page, label, note) in enumerate(STEPS, 1):
+        with st.container(gap=None):
+            st.page_link(page, label=f"**{number}. {label}**")
+            st.caption(note)
+
+
+def show() -> None:
+    show_welcome()
+    main, side = st.columns([2, 1], gap="large")
+    with main:
+        with guard():
+            show_sample()
+        with guard():
+            show_recent()
+    with side:
+        show_steps()
+        st.subheader("This machine")
+        device = st.container()
+        with guard():
+            show_state(device)
+
+
+start_with_app()
+show()

@@ -1,0 +1,131 @@
+"""Launch: dataset, models, strategies, seeds, budget and device; checked, counted, estimated, then queued."""
+
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import budget_form, model_form
+from pages.shared.choose import choose
+from pages.shared.navigation import start_with_app
+from pages.shared.reads import home_key
+from pages.shared.recipe_form import recipe_fields
+from pages.shared.words import count, duration, guard, listed, plain
+from tlcore.recipes import DataFacts
+from tlcore.service import checks, comparisons, datasets, estimate, models, plans
+from tlcore.service.datasets import DatasetInfo
+from tlcore.spec import ComparisonSpec, checked, content_fingerprint
+from tlcore.strategies import STRATEGIES
+
+
+def choose_dataset() -> DatasetInfo | None:
+    st.subheader("1 · Images")
+    known = {info.id: info for info in datasets.list_datasets()}
+    if not known:
+        st.info("There is no dataset yet.", icon="🖼️")
+        st.page_link("pages/datasets.py", label="Add images first", icon="➕")
+        return None
+    chosen = choose("dataset", list(known), lambda i: known[i].name if i in known else i, "Dataset")
+    info = datasets.get_dataset(chosen or "")
+    size = f"{count(info.num_images, 'image')}, {count(len(info.classes), 'class', 'classes')}"
+    st.caption(f"{size}. {plain(datasets.split_note(info))}")
+    return info
+
+
+def fill_form(info: DatasetInfo) -> ComparisonSpec:
+    """The whole form as a spec. Raises: SpecError."""
+    st.subheader("2 · Models and their pretrained weights")
+    values: dict[str, Any] = {"models": model_form.choose_models()}
+    values["weights"] = model_form.choose_weights(values["models"])
+    st.subheader("3 · Strategies")
+    values["strategies"] = model_form.choose_strategies()
+    st.subheader("4 · Budget, seeds and device")
+    left, middle, right = st.columns(3, gap="medium")
+    with left:
+        values |= budget_form.choose_budget(info)
+    with middle:
+        values["seeds"] = budget_form.choose_seeds()
+        values["fractions"] = budget_form.choose_fractions()
+    with right:
+        values |= budget_form.choose_machine()
+    values["title"] = st.text_input(
+        "Title (optional)", key="title", max_chars=100, placeholder=info.name, persist_state="session"
+    )
+    spec = plans.make_spec(info, **values)
+    if st.toggle("Advanced: change the recipes", key="advanced", persist_state="session"):
+        spec = checked(ComparisonSpec, **{**spec.model_dump(), "overrides": choose_overrides(info, spec)})
+    return spec
+
+
+def choose_overrides(info: DatasetInfo, spec: ComparisonSpec) -> dict[str, dict[str, Any]]:
+    """Own values per strategy; the defaults shown are those of the first model."""
+    model = spec.models[0]
+    st.caption(
+        f"Defaults for {plain(model)} on this dataset. What you change holds for every model and phase of the strategy."
+    )
+    with st.spinner("Looking up the model …"):
+        facts = models.model_facts(model)
+    data = DataFacts(num_train=datasets.split_sizes(info.id)["train"], short_side=info.short_side)
+    changed = {s: recipe_fields(plans.recipe_of(spec, model, s, data, facts)) for s in spec.strategies}
+    return {strategy: values for strategy, values in changed.items() if values}
+
+
+@st.cache_data(ttl=300, max_entries=16, show_spinner="Checking models, weights, splits and device …")
+def _checked_plan(home: str, spec_json: str) -> tuple[plans.Plan | None, list[str]]:
+    return checks.check(ComparisonSpec.model_validate_json(spec_json))
+
+
+def show_check(spec: ComparisonSpec) -> plans.Plan | None:
+    """The plan, with its estimate; or every problem, one line each."""
+    plan, problems = _checked_plan(home_key(), spec.model_dump_json())
+    for problem in problems:
+        st.error(plain(problem), icon="⚠️")
+    if plan is None:
+        return None
+    st.success(
+        f"Ready: {count(len(plan.runs), 'run')} on {plain(plan.device)} ({plain(plan.device_reason)}).", icon="✅"
+    )
+    with guard(), st.spinner("Measuring this machine's speed …"):
+        found = estimate.estimate(plan)
+        each = [f"{STRATEGIES[s].short_label} {duration(seconds)}" for s, seconds in found.per_strategy.items()]
+        st.markdown(
+            f"**About {duration(found.seconds)} in all**, one run after another. A run takes about: {listed(each)}."
+        )
+        st.caption("Reading the images for the first time is not in it.")
+    return plan
+
+
+def show_launch(spec: ComparisonSpec) -> None:
+    grid = [
+        (spec.models, "model", "models"),
+        (spec.strategies, "strategy", "strategies"),
+        (spec.seeds, "seed", "seeds"),
+    ]
+    grid += [(spec.fractions, "fraction", "fractions")] if len(spec.fractions) > 1 else []
+    product = " × ".join(count(len(values), one, many) for values, one, many in grid)
+    st.subheader("5 · Check and launch")
+    st.markdown(f"This makes **{count(len(spec.runs()), 'run')}**: {product}.")
+    mark = content_fingerprint(spec.model_dump(mode="json"))
+    with st.container(horizontal=True):
+        if st.button("Check", icon="🔍", key="check"):
+            st.session_state["checked_spec"] = mark
+        launching = st.button("Launch", type="primary", icon="🚀", key="launch")
+    if st.session_state.get("checked_spec") != mark and not launching:
+        return
+    plan, problems = (show_check(spec), []) if not launching else _checked_plan(home_key(), spec.model_dump_json())
+    for problem in problems:
+        st.error(plain(problem), icon="⚠️")
+    if launching and plan is not None:
+        comparison_id = comparisons.submit(plan)
+        st.switch_page("pages/runs.py", query_params={"comparison": comparison_id})
+
+
+def show() -> None:
+    st.title("Launch a comparison")
+    info = choose_dataset()
+    if info is not None:
+        show_launch(fill_form(info))
+
+
+start_with_app()
+with guard():
+    show()

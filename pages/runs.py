@@ -1,0 +1,83 @@
+"""Runs: the queue and the live progress of a comparison."""
+
+import streamlit as st
+
+from pages.shared import look, reads
+from pages.shared.choose import choose_comparison
+from pages.shared.navigation import start_with_app
+from pages.shared.queue_view import run_name, show_jobs
+from pages.shared.words import STATUS_WORDS, count, duration, guard
+from tlcore.analysis import charts
+from tlcore.results import ENDED, ComparisonRecord, JobView
+from tlcore.service import comparisons, views
+
+REFRESH_SECONDS = 2
+
+
+def show_queue() -> None:
+    """What runs and waits on this machine, over all comparisons and imports."""
+    active = [job for job in comparisons.all_jobs() if job.status in reads.ACTIVE and job.kind != "question"]
+    running = sum(job.status == "RUNNING" for job in active)
+    text = f"{running} running, {len(active) - running} waiting" if active else "nothing runs, nothing waits"
+    st.caption(f"Queue of this machine, all comparisons and imports: {text}.")
+
+
+def show_overall(comparison_id: str, record: ComparisonRecord, jobs: list[JobView]) -> None:
+    done = sum(run.status in ENDED for run in record.runs)
+    words = f"{done} of {count(len(record.runs), 'run')} done"
+    if not reads.is_active(jobs):
+        st.markdown(f"{STATUS_WORDS[record.status]} · {words}")
+        return
+    left = views.time_left(record, jobs)
+    bar, button = st.columns([6, 1], vertical_alignment="center", gap="small")
+    bar.progress(views.progress(jobs), text=words + (f" · about {duration(left)} left" if left is not None else ""))
+    if button.button("Cancel all", key="cancel_all", width="stretch"):
+        with guard():
+            comparisons.cancel(comparison_id)
+
+
+def show_log(record: ComparisonRecord) -> None:
+    started = [run for run in record.runs if run.status != "SCHEDULED"]
+    if not started:
+        return
+    names = {run.run_id: run_name(run) for run in started}
+    running = [i for i, run in enumerate(started) if run.status == "RUNNING"]
+    first = running[0] if running else len(started) - 1
+    chosen = st.selectbox("Log of", list(names), index=first, format_func=names.__getitem__, key="log_of")
+    with guard():
+        st.code(comparisons.log_tail(chosen) or "nothing was printed", language=None, height=220, wrap_lines=True)
+
+
+def show_live(comparison_id: str, was_active: bool) -> None:
+    """Drawn again every two seconds while something runs."""
+    with guard():
+        jobs = comparisons.jobs_of(comparison_id)
+        record = reads.record(comparison_id)
+        show_queue()
+        show_overall(comparison_id, record, jobs)
+        show_jobs(jobs, record)
+        if any(run.history for run in record.runs):
+            look.chart(charts.live_curves(record.runs, dark=look.is_dark()), "live_curves")
+        if record.recorded_on is None:
+            show_log(record)
+        if was_active != is_active(jobs, record):
+            st.rerun()
+
+
+def is_active(jobs: list[JobView], record: ComparisonRecord) -> bool:
+    return reads.is_active(jobs) or record.status not in ENDED
+
+
+def show() -> None:
+    st.title("Runs")
+    chosen = choose_comparison()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.page_link("pages/compare.py", label="Compare the results", icon="📊", query_params={"comparison": chosen})
+        st.button("Refresh", key="refresh", type="tertiary", icon="🔄")
+    active = is_active(comparisons.jobs_of(chosen), reads.record(chosen))
+    st.fragment(show_live, run_every=REFRESH_SECONDS if active else None)(chosen, active)
+
+
+start_with_app()
+with guard():
+    show()

@@ -1,0 +1,49 @@
+"""Which comparison or dataset a page shows: an id in the URL, so that a link shows the same to anyone."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from pages.shared.words import count, when
+from tlcore.results import ComparisonSummary
+from tlcore.service import comparisons
+from tlcore.service.recorded import RECORDED_ID
+
+RECENT = 100
+
+
+def choose_comparison() -> str:
+    """The comparison of `?comparison=ID`, or the newest; a select box to take another. The recorded one is the last."""
+    known = {c.comparison_id: c for c in comparisons.list_comparisons(limit=RECENT)}
+    options = [*known, RECORDED_ID]
+
+    def name(comparison_id: str) -> str:
+        if comparison_id == RECORDED_ID:
+            return "Recorded sample comparison"
+        return comparison_name(known[comparison_id]) if comparison_id in known else comparison_id
+
+    return choose("comparison", options, name, "Comparison")
+
+
+def comparison_name(summary: ComparisonSummary) -> str:
+    """`flowers · 12 runs · 20 Nov 2026, 18:55`."""
+    title = summary.title or summary.dataset_name
+    return f"{title} · {count(sum(summary.counts.values()), 'run')} · {when(summary.created_ms)}"
+
+
+def choose(param: str, options: list[str], name: Callable[[str], str], label: str) -> str:
+    """An id from the URL's `param` (kept between pages), with a select box that changes it. options: not empty."""
+    wanted = st.query_params.get(param) or st.session_state.get(f"chosen_{param}")
+    if wanted and wanted not in options and st.query_params.get(param):
+        options = [wanted, *options]
+    current = wanted if wanted in options else options[0]
+    key = f"choose_{param}_{current}"
+
+    def moved() -> None:
+        st.query_params[param] = st.session_state[key]
+
+    chosen = st.selectbox(label, options, index=options.index(current), format_func=name, key=key, on_change=moved)
+    st.session_state[f"chosen_{param}"] = chosen
+    if st.query_params.get(param) != chosen:
+        st.query_params[param] = chosen
+    return chosen

@@ -1,0 +1,81 @@
+"""Colours and small drawings: one colour per strategy, the same in light and dark."""
+
+from html import escape, unescape
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from plotly.graph_objects import Figure
+
+from pages.shared.words import plain
+from tlcore.strategies import STRATEGIES
+
+NEUTRAL = "#7d8698"
+_CHART_BUTTONS = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
+# Fills are half transparent, so that the page's own text colour can be read on them in light and dark alike.
+_STYLE = """<style>
+.tl-key {display:inline-flex; align-items:center; margin-right:14px; font-size:.85rem; white-space:nowrap}
+.tl-dot {display:inline-block; flex:none; width:.75em; height:.75em; border-radius:50%; margin-right:.45em;
+  background:var(--tl)}
+.tl-bar {position:relative; min-height:24px; border-radius:5px; background:#8a8f9826; margin:3px 0; overflow:hidden}
+.tl-bar i {position:absolute; inset:0 auto 0 0; background:var(--tl); opacity:.5}
+.tl-bar b {position:relative; display:flex; justify-content:space-between; gap:10px; padding:0 8px;
+  font-weight:500; font-size:.85rem; line-height:24px}
+.tl-bar b span:last-child {white-space:nowrap}
+</style>"""
+
+
+def is_dark() -> bool:
+    """Whether this viewer sees the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def chart(figure: Figure, key: str) -> None:
+    """A figure in its own colours, its note below it, where it can wrap.
+
+    key: stable between reruns, so that zoom and hidden curves stay.
+    """
+    note = figure.layout.title.subtitle.text or ""
+    figure.update_layout(title_subtitle_text="", margin_t=56)
+    st.plotly_chart(figure, key=key, theme=None, config=_CHART_BUTTONS)
+    st.caption(plain(unescape(note)))
+
+
+def table(rows: list[dict[str, object]], tall: int = 12) -> None:
+    """Rows as a table that scrolls within itself from `tall` rows on; measures with one digit after the point."""
+    frame = pd.DataFrame(rows)
+    numbers = frame.select_dtypes("number")
+    whole = {name: "Int64" for name in numbers if not any(isinstance(row[name], float) for row in rows)}
+    digits = {name: st.column_config.NumberColumn(format="%.1f") for name in frame.select_dtypes("float")}
+    digits |= {name: st.column_config.NumberColumn(format="localized") for name in whole}
+    height = 35 * tall if len(rows) > tall else "auto"
+    st.dataframe(frame.astype(whole), hide_index=True, height=height, column_config=digits, placeholder="–")
+
+
+def dots(strategy_ids: tuple[str, ...]) -> None:
+    """Short labels of strategies, each with a disc in its colour."""
+    known = [STRATEGIES[s] for s in strategy_ids if s in STRATEGIES]
+    names = (f'<span class="tl-key">{_dot(entry.color)}{escape(entry.short_label)}</span>' for entry in known)
+    st.html(_STYLE + "".join(names))
+
+
+def heading(strategy_id: str, more: str = "") -> None:
+    """A strategy's short label with its disc, as a small heading. more: said after it."""
+    entry = STRATEGIES[strategy_id]
+    st.html(f"{_STYLE}<strong>{_dot(entry.color)}{escape(entry.short_label)}</strong> {escape(more)}")
+
+
+def bar(label: str, share: float, figure: str, color: str) -> str:
+    """A labelled bar, filled to `share` of its width, as HTML for `bars`."""
+    fill = f'<i style="width:{100 * min(max(share, 0.0), 1.0):.1f}%"></i>'
+    words = f"<b><span>{escape(label)}</span><span>{escape(figure)}</span></b>"
+    return f'<div class="tl-bar" style="--tl:{color}">{fill}{words}</div>'
+
+
+def bars(drawn: list[str], to: Any = st) -> None:
+    """Show bars, one below the other."""
+    to.html(_STYLE + "".join(drawn))
+
+
+def _dot(color: str) -> str:
+    return f'<span class="tl-dot" style="--tl:{color}"></span>'

@@ -1,0 +1,78 @@
+"""Jobs as rows: what runs with its progress, what waits, what has ended."""
+
+import streamlit as st
+
+from pages.shared import look
+from pages.shared.reads import ACTIVE
+from pages.shared.words import STATUS_WORDS, count, duration, guard, plain, when
+from tlcore.results import ComparisonRecord, JobView, RunRecord
+from tlcore.service import comparisons
+from tlcore.strategies import STRATEGIES
+
+SHOWN_WAITING = 6
+
+
+def show_jobs(jobs: list[JobView], record: ComparisonRecord) -> None:
+    """The running and the next waiting runs, each with a button to cancel it; the ended ones as a table."""
+    runs = {run.run_id: run for run in record.runs}
+    active = sorted((j for j in jobs if j.status in ACTIVE), key=lambda j: j.status != "RUNNING")
+    running = sum(j.status == "RUNNING" for j in active)
+    shown = active[: running + SHOWN_WAITING]
+    for job in shown:
+        _job_row(job, runs.get(job.id))
+    if len(active) > len(shown):
+        st.caption(f"… and {count(len(active) - len(shown), 'more run', 'more runs')} waiting.")
+    ended = [run for run in record.runs if run.run_id not in {j.id for j in active}]
+    if ended:
+        show_ended(ended)
+
+
+def show_ended(runs: list[RunRecord]) -> None:
+    """A table of runs that have ended, then the errors in full."""
+    rows = [_ended_row(run) for run in runs]
+    look.table(rows)
+    show_errors(runs)
+
+
+def show_errors(runs: list[RunRecord]) -> None:
+    """Why runs failed, one line each."""
+    for run in runs:
+        if run.status == "FAILED":
+            st.error(f"**{plain(run_name(run))}** failed: {plain(run.error or 'no reason was recorded')}", icon="❌")
+
+
+def run_name(run: RunRecord) -> str:
+    """`Fine-tuning · mobilenetv2_100 · seed 0`, with the training fraction where it is not all."""
+    part = "" if run.spec.fraction == 1 else f" · {100 * run.spec.fraction:g} % of the training images"
+    return f"{STRATEGIES[run.spec.strategy].short_label} · {run.spec.model} · seed {run.spec.seed}{part}"
+
+
+def _job_row(job: JobView, run: RunRecord | None) -> None:
+    words, cancel = st.columns([6, 1], vertical_alignment="center", gap="small")
+    color = STRATEGIES[run.spec.strategy].color if run else look.NEUTRAL
+    note = f" – {job.message}" if job.message and job.status == "RUNNING" else ""
+    look.bars([look.bar((run_name(run) if run else job.title) + note, job.progress, _state(job), color)], words)
+    if cancel.button("Cancel", key=f"cancel_{job.id}", disabled=job.cancel_requested, width="stretch"):
+        with guard():
+            comparisons.cancel_run(job.id)
+
+
+def _state(job: JobView) -> str:
+    if job.cancel_requested:
+        return "stopping …"
+    if job.status == "QUEUED":
+        return "waiting"
+    left = "" if job.eta_seconds is None else f" · {duration(job.eta_seconds)} left"
+    return f"{100 * job.progress:.0f} %{left}"
+
+
+def _ended_row(run: RunRecord) -> dict[str, object]:
+    outcome = run.outcome
+    return {
+        "State": STATUS_WORDS[run.status],
+        "Run": run_name(run),
+        "Validation accuracy (%)": round(100 * outcome.val.accuracy, 1) if outcome else None,
+        "Took": duration(outcome.total_seconds) if outcome else "–",
+        "Ended": when(run.ended_ms) if run.ended_ms else "–",
+        "Run id": run.run_id,
+    }

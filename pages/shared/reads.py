@@ -1,0 +1,83 @@
+"""Reads of the service that several pages or viewers repeat: bounded caches, keyed by the home."""
+
+import streamlit as st
+
+from tlcore.results import ENDED, ComparisonRecord, JobView
+from tlcore.service import comparisons, models, views
+from tlcore.settings import get_settings
+
+ACTIVE = frozenset({"QUEUED", "RUNNING"})
+
+
+def home_key() -> str:
+    """What tells one store from another, as part of every cache's key."""
+    settings = get_settings()
+    return f"{settings.root} {settings.tracking_uri}"
+
+
+def catalogue() -> list[models.CatalogueEntry]:
+    """Every model, recommended ones first."""
+    return _catalogue(home_key())
+
+
+def devices() -> tuple[models.DeviceInfo, ...]:
+    """Every device of the machine that trains."""
+    return _devices(home_key())
+
+
+def is_active(jobs: list[JobView]) -> bool:
+    return any(job.status in ACTIVE for job in jobs)
+
+
+def record(comparison_id: str) -> ComparisonRecord:
+    """A comparison's runs and curves: at most two seconds old while it runs, kept when it has ended."""
+    if is_active(comparisons.jobs_of(comparison_id)):
+        return _running_record(home_key(), comparison_id)
+    return comparison_view(comparison_id).record
+
+
+def comparison_view(comparison_id: str) -> views.ComparisonView:
+    """Record, tables and findings of a comparison: at most two seconds old while it runs, kept when it has ended."""
+    jobs = comparisons.jobs_of(comparison_id)
+    key = " ".join(f"{job.id}={job.status}" for job in jobs)
+    if is_active(jobs):
+        return _running_view(home_key(), comparison_id)
+    try:
+        return _ended_view(home_key(), comparison_id, key)
+    except _NotEndedError as still:
+        return still.view
+
+
+class _NotEndedError(Exception):
+    """Carries a view past the cache: errors are not kept."""
+
+    def __init__(self, view: views.ComparisonView) -> None:
+        self.view = view
+
+
+@st.cache_data(ttl=300, max_entries=4, show_spinner="Looking up models …")
+def _catalogue(home: str) -> list[models.CatalogueEntry]:
+    return models.catalogue()
+
+
+@st.cache_data(ttl=600, max_entries=4, show_spinner="Looking for devices …")
+def _devices(home: str) -> tuple[models.DeviceInfo, ...]:
+    return models.devices()
+
+
+@st.cache_data(ttl=2, max_entries=16, show_spinner=False)
+def _running_record(home: str, comparison_id: str) -> ComparisonRecord:
+    return comparisons.record(comparison_id)
+
+
+@st.cache_data(ttl=2, max_entries=16, show_spinner=False)
+def _running_view(home: str, comparison_id: str) -> views.ComparisonView:
+    return views.view(comparison_id)
+
+
+@st.cache_data(ttl=600, max_entries=16, show_spinner="Reading results …")
+def _ended_view(home: str, comparison_id: str, jobs: str) -> views.ComparisonView:
+    found = views.view(comparison_id)
+    if found.record.status not in ENDED:
+        raise _NotEndedError(found)
+    return found

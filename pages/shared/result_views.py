@@ -1,0 +1,133 @@
+"""The sections of the Compare page; each takes the whole view and draws one thing."""
+
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import look
+from pages.shared.queue_view import run_name, show_errors
+from pages.shared.words import STATUS_WORDS, duration, plain, size
+from tlcore.analysis import charts
+from tlcore.service.views import ComparisonView
+
+X_AXES = {"epochs": "epoch", "images seen": "images_seen", "seconds": "train_seconds"}
+METRICS = ("accuracy", "loss")
+PARTS = {"test": "test", "validation": "val"}
+CELLS = ("row-normalised", "counts")
+PART_HELP = "Validation images chose the best moment of each run; test images were seen once, at the end."
+
+
+def show_curves(view: ComparisonView) -> None:
+    with st.container(horizontal=True):
+        x = _switch("Horizontal axis", tuple(X_AXES), "x")
+        metric = _switch("Measure", METRICS, "measure")
+    if not any(run.history for run in view.record.runs):
+        st.info("No run has been evaluated yet: curves appear after its first evaluation.", icon="⏳")
+        return
+    look.chart(charts.learning_curves(view.record, metric, X_AXES[x], dark=look.is_dark()), f"curves_{metric}_{x}")
+
+
+def show_confusion(view: ComparisonView) -> None:
+    with st.container(horizontal=True):
+        part = _switch("Images of", tuple(PARTS), "part", PART_HELP)
+        cells = _switch(
+            "Cells", CELLS, "cells", "Row-normalised: each row in per cent of the images of its true class."
+        )
+    if not any(PARTS[part] in run.confusion for run in view.record.runs):
+        st.info("No run has finished yet.", icon="⏳")
+        return
+    figure = charts.confusion_matrices(view.record, PARTS[part], cells == CELLS[0], dark=look.is_dark())
+    look.chart(figure, f"confusion_{part}_{cells}")
+
+
+def show_classes(view: ComparisonView) -> None:
+    part = _switch("Images of", tuple(PARTS), "part", PART_HELP)
+    table = charts.per_class_table(view.record, PARTS[part])
+    if table.empty:
+        st.info("No run has finished yet.", icon="⏳")
+        return
+    look.chart(charts.per_class_chart(view.record, PARTS[part], dark=look.is_dark()), f"classes_{part}")
+    look.table(table.to_dict("records"))
+    st.caption(
+        "Recall: part of the class's images that were found. Precision: part of the answers for this class that were "
+        "right. F1: one figure for both (their harmonic mean)."
+    )
+
+
+def show_cost(view: ComparisonView) -> None:
+    if not any(row.train_seconds is not None for row in view.rows):
+        st.info("No run has finished yet.", icon="⏳")
+        return
+    look.chart(charts.cost_chart(view.rows, dark=look.is_dark()), "cost")
+    rows = [
+        {
+            "Model": row.model,
+            "Strategy": row.label,
+            "Training time per run": duration(row.train_seconds),
+            "Whole run": duration(row.total_seconds),
+            "Peak memory": "–" if row.peak_memory_bytes is None else size(row.peak_memory_bytes),
+            "Parameters": row.num_parameters,
+            "Parameters trained": row.num_trainable_parameters,
+        }
+        for row in view.rows
+    ]
+    look.table(rows)
+    st.caption("Training time holds making the features, also where they came from the cache; no waiting, no decoding.")
+
+
+def show_settings(view: ComparisonView) -> None:
+    for reason in view.not_comparable:
+        st.warning(f"Not comparable: {plain(reason)}", icon="⚠️")
+    st.markdown("**What differs between the runs**, besides model, strategy, seed and part of the training images:")
+    lines = [f"- {plain(line)}" for line in view.differences] or ["- nothing"]
+    st.markdown("\n".join(lines))
+    st.markdown(
+        "**Proof that frozen was frozen**", help="A fingerprint of all frozen weights and statistics, before and after."
+    )
+    proofs = [
+        _proof(run_name(run), state) for run in view.record.runs if run.outcome for state in run.outcome.frozen_states
+    ]
+    if proofs:
+        look.table(proofs)
+    else:
+        st.caption("No finished run froze anything.")
+    used = [run.resolved for run in view.record.runs if run.resolved]
+    for reason in dict.fromkeys(f"{r.device}, {r.dtype}: {r.device_reason}" for r in used):
+        st.caption(f"Device {plain(reason)}")
+    for note in dict.fromkeys(note for r in used for note in r.notes):
+        st.caption(plain(note))
+
+
+def show_runs(view: ComparisonView) -> None:
+    rows = [
+        {
+            "State": STATUS_WORDS[run.status],
+            "Run": run_name(run),
+            "Test accuracy (%)": round(100 * run.outcome.test.accuracy, 1) if run.outcome else None,
+            "Validation accuracy (%)": round(100 * run.outcome.val.accuracy, 1) if run.outcome else None,
+            "Training accuracy (%)": round(100 * run.outcome.train.accuracy, 1) if run.outcome else None,
+            "Best epoch": round(run.outcome.best_epoch, 1) if run.outcome else None,
+            "Run id": run.run_id,
+        }
+        for run in view.record.runs
+    ]
+    look.table(rows, tall=16)
+    show_errors(list(view.record.runs))
+
+
+def _proof(name: str, state: Any) -> dict[str, object]:
+    return {
+        "Run": name,
+        "Phase": state.phase + 1,
+        "Frozen tensors": state.num_tensors,
+        "Before": state.before[:16],
+        "After": state.after[:16],
+        "Result": "✅ unchanged" if state.unchanged else "❌ CHANGED",
+    }
+
+
+def _switch(label: str, options: tuple[str, ...], key: str, explained: str | None = None) -> Any:
+    """One of a few, kept in the URL."""
+    return st.segmented_control(
+        label, options, default=options[0], required=True, key=key, bind="query-params", help=explained
+    )

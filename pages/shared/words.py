@@ -1,0 +1,77 @@
+"""Numbers, times and errors in words."""
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from tlcore.errors import TlcoreError
+
+STATUS_WORDS = {
+    "SCHEDULED": "⏳ waiting",
+    "QUEUED": "⏳ waiting",
+    "RUNNING": "🔵 running",
+    "FINISHED": "✅ finished",
+    "FAILED": "❌ failed",
+    "KILLED": "⏹️ cancelled",
+    "CANCELLED": "⏹️ cancelled",
+}
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Show an error that a person can act on as one line, and go on after the block."""
+    try:
+        yield
+    except TlcoreError as error:
+        st.error(plain(str(error)), icon="⚠️")
+
+
+def plain(text: str) -> str:
+    """Text as it is, with nothing in it read as Markdown."""
+    for mark in "\\`*_[]<>$#~:|":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 run`, `1,200 runs`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(names: list[str]) -> str:
+    """`a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+def duration(seconds: float | None) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 5 min`; `–` where unknown."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(num_bytes: float) -> str:
+    """`820 KB`, `12.3 MB`, `4.5 GB`."""
+    for unit, divisor in (("GB", 1e9), ("MB", 1e6)):
+        if num_bytes >= divisor:
+            return f"{num_bytes / divisor:.1f} {unit}"
+    return f"{num_bytes / 1e3:.0f} KB"
+
+
+def percent(share: float | None) -> str:
+    """`93.5 %`; `–` where unknown."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def when(milliseconds: int) -> str:
+    """A Unix time in the viewer's own time zone, such as `20 Nov 2026, 18:55`."""
+    offset = datetime.timedelta(minutes=-(st.context.timezone_offset or 0))
+    at = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone(offset))
+    return f"{at.day} {at:%b %Y, %H:%M}"

@@ -1,0 +1,108 @@
+"""The cache of decoded images on disk: built once by child processes, whole or not at all."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.training_support import dataset_of, tiny_dataset
+from tlcore.datasets.decoding import open_rgb
+from tlcore.datasets.geometry import evaluation_pixels, train_side, whole_pixels
+from tlcore.errors import ImageError, RunCancelledError, StorageError
+from tlcore.recipes import Preprocessing
+from tlcore.training import images
+from tlcore.training.images import cache_key, open_cache
+
+LOOKS = Preprocessing(size=24, resize=28, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return tiny_dataset(tmp_path / "pictures", classes=2, per_class=6)
+
+
+def _left(folder):
+    return sorted(p.name for p in (folder / "images").iterdir() if p.suffix != ".lock")
+
+
+def test_rows_are_those_of_the_dataset(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "_IMAGES_PER_CHILD", 3)
+    monkeypatch.setattr(images, "_usable_cpus", lambda: 3)
+    told = []
+    cache = open_cache(dataset, LOOKS, tmp_path / "cache", lambda done, message: told.append((done, message)))
+    assert cache.eval_pixels.shape == (12, 24, 24, 3)
+    assert cache.train_pixels.shape == (12, train_side(LOOKS), train_side(LOOKS), 3)
+    for row, path in enumerate(dataset.images["path"]):
+        image = open_rgb(dataset.root / path)
+        assert np.array_equal(cache.eval_pixels[row], evaluation_pixels(image, LOOKS))
+        assert np.array_equal(cache.train_pixels[row], whole_pixels(image, LOOKS))
+    assert np.allclose(cache.aspect, dataset.images["width"] / dataset.images["height"])
+    assert told
+    assert all(0 <= done <= 1 for done, _ in told)
+    assert sorted(p.name for p in (tmp_path / "cache/images" / cache_key(dataset, LOOKS)).iterdir()) == [
+        "eval.npy",
+        "train.npy",
+    ]
+
+
+def test_a_second_time_decodes_nothing(dataset, tmp_path, monkeypatch):
+    first = open_cache(dataset, LOOKS, tmp_path)
+    monkeypatch.setattr(images, "_decode", lambda *args: pytest.fail("decoded again"))
+    second = open_cache(dataset, LOOKS.model_copy(update={"mean": (0.5, 0.5, 0.5)}), tmp_path)
+    assert np.array_equal(first.eval_pixels, second.eval_pixels)
+
+
+def test_key_follows_what_pixels_depend_on(dataset):
+    key = cache_key(dataset, LOOKS)
+    assert cache_key(dataset, LOOKS.model_copy(update={"std": (2.0, 2.0, 2.0)})) == key
+    for change in ({"size": 32}, {"resize": None}, {"interpolation": "bilinear"}):
+        assert cache_key(dataset, LOOKS.model_copy(update=change)) != key
+    turned = dataset.images.iloc[::-1].reset_index(drop=True)
+    assert cache_key(type(dataset)(dataset.info, turned, dataset.root), LOOKS) != key
+
+
+def test_a_stop_leaves_nothing_behind_and_can_be_followed_by_success(dataset, tmp_path):
+    def stop(done, message):
+        raise RunCancelledError("stop")
+
+    with pytest.raises(RunCancelledError):
+        open_cache(dataset, LOOKS, tmp_path, stop)
+    assert _left(tmp_path) == []
+    assert open_cache(dataset, LOOKS, tmp_path).eval_pixels.any()
+
+
+def test_what_a_killed_builder_left_is_cleared(dataset, tmp_path):
+    leftover = tmp_path / "images" / f".{cache_key(dataset, LOOKS)}-dead"
+    leftover.mkdir(parents=True)
+    (leftover / "eval.npy").write_bytes(b"half")
+    open_cache(dataset, LOOKS, tmp_path)
+    assert _left(tmp_path) == [cache_key(dataset, LOOKS)]
+
+
+def test_an_unreadable_image_is_named(dataset, tmp_path):
+    bad = dataset.root / dataset.images["path"][5]
+    bad.write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=bad.name):
+        open_cache(dataset, LOOKS, tmp_path)
+    assert _left(tmp_path) == []
+
+
+def test_a_full_disk_is_one_clear_error(dataset, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StorageError, match=r"disk is full.*MB are free"):
+        open_cache(dataset, LOOKS, tmp_path)
+    assert _left(tmp_path) == []
+
+
+def test_pictures_of_any_mode(tmp_path):
+    folder = tmp_path / "modes" / "a"
+    folder.mkdir(parents=True)
+    for mode in ("L", "P", "RGBA", "1", "LA", "I;16"):
+        Image.new(mode, (40, 30)).save(folder / f"{mode.replace(';', '')}.png")
+    cache = open_cache(dataset_of(tmp_path / "modes"), LOOKS, tmp_path)
+    assert cache.eval_pixels.shape == (6, 24, 24, 3)

@@ -1,0 +1,221 @@
+"""The MLflow store as others see it: read back with MLflow's own client."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.fake_trainer import write_files
+from tests.helpers_mlflow import DATASET, make_history, make_outcome, make_spec
+from tlcore import tracking
+from tlcore.errors import NotFoundError, StorageError
+from tlcore.settings import Settings
+from tlcore.tracking import tags
+from tlcore.tracking.store import EXPERIMENT, translated
+
+
+def client_of(settings: Settings):
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(settings.tracking_uri)
+
+
+@pytest.fixture
+def comparison(tracked: Settings) -> tuple[str, list[str]]:
+    spec = make_spec()
+    comparison_id = tracking.create_comparison(tracked, spec, DATASET, "ann")
+    runs = [tracking.create_run(tracked, comparison_id, run, DATASET, "ann") for run in spec.runs()]
+    return comparison_id, runs
+
+
+def finish(settings: Settings, run_id: str, tmp_path: Path) -> None:
+    work = tmp_path / "work" / run_id
+    work.mkdir(parents=True)
+    (work / "checkpoint.json").write_text("[" + ",".join(p.model_dump_json() for p in make_history()) + "]")
+    write_files(work)
+    tracking.start_run(settings, run_id)
+    tracking.log_points(settings, run_id, make_history(), 3)
+    tracking.log_outcome(settings, run_id, make_outcome(), 1_700_000_002_000, 30)
+    tracking.upload_artifacts(settings, run_id, work)
+    tracking.end_run(settings, run_id, "FINISHED")
+
+
+def test_parent_and_children_have_tags_params_status_and_dataset(tracked: Settings, comparison) -> None:
+    comparison_id, (first, _) = comparison
+    client = client_of(tracked)
+    parent, run = client.get_run(comparison_id), client.get_run(first)
+    assert client.get_experiment(run.info.experiment_id).name == EXPERIMENT
+    assert parent.data.tags[tags.KIND] == "comparison"
+    assert run.data.tags[tags.KIND] == "run"
+    assert run.data.tags[tags.OWNER] == "ann"
+    assert run.data.tags["mlflow.parentRunId"] == comparison_id
+    assert run.info.run_name == "from_scratch · test_resnet · seed 0"
+    assert run.info.status == "SCHEDULED"
+    assert run.data.params["strategy"] == "from_scratch"
+    assert run.data.params["budget_epochs"] == "2"
+    assert run.data.params["batch_size"] == "default"
+    (given,) = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("tiny", DATASET.fingerprint[:32])
+
+
+def test_sending_the_history_again_after_a_resume_makes_no_duplicates(tracked: Settings, comparison) -> None:
+    _, (run_id, _) = comparison
+    tracking.start_run(tracked, run_id)
+    for i in range(3):
+        tracking.log_points(tracked, run_id, make_history(i + 1), 1)
+    tracking.log_points(tracked, run_id, make_history(3), 3)
+    client = client_of(tracked)
+    for key in ("epoch", "images_seen", "train_seconds", "train/loss", "train/accuracy", "val/loss", "val/accuracy"):
+        assert [m.step for m in client.get_metric_history(run_id, key)] == [10, 20, 30], key
+    assert [m.value for m in client.get_metric_history(run_id, "lr/head")] == [0.01] * 3
+    assert tracking.load_run(tracked, run_id).history == make_history(3)
+
+
+def test_final_metrics_leave_out_what_does_not_exist(tracked: Settings, comparison, tmp_path: Path) -> None:
+    _, (run_id, _) = comparison
+    finish(tracked, run_id, tmp_path)
+    metrics = client_of(tracked).get_run(run_id).data.metrics
+    assert metrics["test/accuracy"] == 0.75
+    assert metrics["best/val_accuracy"] == 0.5
+    assert metrics["best/train_accuracy"] == 0.75
+    assert not {"test/loss", "test/ece", "cost/peak_memory_bytes"} & set(metrics)
+
+
+def test_a_finished_run_is_read_back_whole(tracked: Settings, comparison, tmp_path: Path) -> None:
+    comparison_id, (run_id, other) = comparison
+    finish(tracked, run_id, tmp_path)
+    record = tracking.load_comparison(tracked, comparison_id)
+    first, second = record.runs
+    assert record.spec == make_spec()
+    assert record.dataset == DATASET
+    assert (first.run_id, second.run_id) == (run_id, other)
+    assert first.spec == make_spec().runs()[0]
+    assert (first.status, second.status) == ("FINISHED", "SCHEDULED")
+    assert first.outcome == make_outcome()
+    assert first.history == make_history()
+    assert first.confusion["test"].counts == ((2, 0), (1, 1))
+    assert [row.name for row in first.per_class["val"]] == ["ants", "bees"]
+    assert second.outcome is None
+    assert list(tracking.load_predictions(tracked, run_id)["split"]) == ["val", "test"]
+    model = tracking.download_model(tracked, run_id, tmp_path / "take")
+    assert {"weights.safetensors", "model.json"} <= {file.name for file in model.iterdir()}
+    with pytest.raises(NotFoundError, match="only a finished run"):
+        tracking.load_predictions(tracked, other)
+
+
+def test_a_reopened_run_gets_a_new_end(tracked: Settings, comparison) -> None:
+    _, (run_id, _) = comparison
+    tracking.start_run(tracked, run_id)
+    tracking.end_run(tracked, run_id, "FAILED", "the lamp went out")
+    ended = tracking.load_run(tracked, run_id)
+    assert ended.error == "the lamp went out"
+    tracking.start_run(tracked, run_id)
+    again = tracking.load_run(tracked, run_id)
+    assert (again.status, again.ended_ms, again.error) == ("RUNNING", None, None)
+    assert again.started_ms == ended.started_ms
+    client_of(tracked).update_run(run_id, status="RUNNING")
+    tracking.end_run(tracked, run_id, "FINISHED")
+    assert client_of(tracked).get_run(run_id).info.end_time >= ended.ended_ms
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (("FINISHED", "FINISHED"), "FINISHED"),
+        (("FINISHED", "KILLED"), "KILLED"),
+        (("FAILED", "KILLED"), "KILLED"),
+        (("FINISHED", "FAILED"), "FAILED"),
+    ],
+)
+def test_a_comparison_closes_as_its_runs_ended(tracked: Settings, comparison, states, expected) -> None:
+    comparison_id, runs = comparison
+    tracking.end_run(tracked, runs[0], states[0])
+    assert tracking.close_comparison(tracked, comparison_id) is None
+    tracking.end_run(tracked, runs[1], states[1])
+    assert tracking.close_comparison(tracked, comparison_id) == expected
+    (line,) = tracking.list_comparisons(tracked)
+    assert line.status == expected
+    assert sum(line.counts.values()) == 2
+    assert line.counts[states[0]] >= 1
+
+
+def test_lists_are_pages_newest_first(tracked: Settings) -> None:
+    ids = [tracking.create_comparison(tracked, make_spec(title=f"number {i}"), DATASET, "ann") for i in range(5)]
+    first, second = tracking.list_comparisons(tracked, 2), tracking.list_comparisons(tracked, 2, 2)
+    assert [line.comparison_id for line in first + second] == ids[:0:-1]
+    assert first[0].title == "number 4"
+    assert first[0].strategies == ("from_scratch", "fine_tuning")
+
+
+def test_a_grown_comparison_is_open_again(tracked: Settings, comparison) -> None:
+    comparison_id, runs = comparison
+    for run_id in runs:
+        tracking.end_run(tracked, run_id, "FAILED")
+    tracking.close_comparison(tracked, comparison_id)
+    grown = make_spec(seeds=(0, 1))
+    tracking.extend_comparison(tracked, comparison_id, grown, DATASET)
+    record = tracking.load_comparison(tracked, comparison_id)
+    assert (record.status, record.spec) == ("RUNNING", grown)
+
+
+def test_ids_of_nothing_and_of_the_wrong_kind(tracked: Settings, comparison) -> None:
+    comparison_id, (run_id, _) = comparison
+    for wrong in ("0" * 32, "no such thing", run_id):
+        with pytest.raises(NotFoundError):
+            tracking.load_comparison(tracked, wrong)
+    with pytest.raises(NotFoundError):
+        tracking.load_run(tracked, comparison_id)
+
+
+def test_two_processes_can_open_a_new_store_at_once(settings: Settings) -> None:
+    code = "from tlcore import tracking; from tlcore.settings import get_settings as g; tracking.connect(g())"
+    env = {**os.environ, "TLCORE_HOME": str(settings.root)}
+    processes = [subprocess.Popen([sys.executable, "-c", code], env=env) for _ in range(2)]
+    assert [process.wait(120) for process in processes] == [0] * 2
+    with sqlite3.connect(settings.root / "mlflow.db") as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("SELECT count(*) FROM experiments WHERE name = ?", (EXPERIMENT,)).fetchone() == (1,)
+
+
+def test_a_moved_home_says_so_and_can_be_relocated(tracked: Settings, comparison, tmp_path: Path) -> None:
+    comparison_id, (run_id, _) = comparison
+    finish(tracked, run_id, tmp_path)
+    moved = Settings(home=tmp_path / "moved home", mlflow_tracking_uri=None)
+    shutil.copytree(tracked.root, moved.root)
+    shutil.rmtree(tracked.root / "artifacts")
+    with pytest.raises(StorageError, match=r"moved.*doctor --relocate"):
+        tracking.load_comparison(moved, comparison_id)
+    assert tracking.relocate(moved) == 3
+    record = tracking.load_comparison(moved, comparison_id)
+    assert record.runs[0].history == make_history()
+    assert tracking.relocate(moved) == 0
+
+
+def test_a_locked_database_is_a_clear_error(tracked: Settings) -> None:
+    path = tracked.root / "mlflow.db"
+    with closing(sqlite3.connect(path)) as holder, closing(sqlite3.connect(path, timeout=0)) as other:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageError, match="locked by another program"), translated(tracked):
+            other.execute("BEGIN IMMEDIATE")
+
+
+def test_a_damaged_database_is_a_clear_error(settings: Settings) -> None:
+    settings.root.mkdir(parents=True)
+    (settings.root / "mlflow.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StorageError, match="damaged"):
+        tracking.connect(settings)
+
+
+def test_system_metrics_are_logged_for_a_short_run_and_go_on_after_a_resume(tracked: Settings, comparison) -> None:
+    _, (run_id, _) = comparison
+    tracking.start_run(tracked, run_id)
+    for _ in range(2):
+        with tracking.system_metrics(tracked, run_id):
+            pass
+    history = client_of(tracked).get_metric_history(run_id, "system/cpu_utilization_percentage")
+    assert [metric.step for metric in history] == [0, 1]

@@ -1,0 +1,79 @@
+"""Pages run by Streamlit's own tester, on the test's own home."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.helpers import make_image_folder
+from tests.pages import fakes
+from tlcore.service import datasets
+from tlcore.service.datasets import DatasetInfo
+
+APP = str(Path(__file__).parents[2] / "app.py")
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches() -> None:
+    """What one test's pages kept must not be seen by the next."""
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def open_page() -> Open:
+    """Open a page by its file's name, with query parameters, as a link would."""
+
+    def opener(name: str = "home", **query: str) -> AppTest:
+        app = AppTest.from_file(APP, default_timeout=60)
+        if name != "home":
+            app.switch_page(f"pages/{name}.py")
+        for key, value in query.items():
+            app.query_params[key] = value
+        return app.run()
+
+    return opener
+
+
+@pytest.fixture
+def empty(monkeypatch: pytest.MonkeyPatch) -> fakes.Store:
+    """A store with nothing but the recording."""
+    return fakes.install(monkeypatch, [fakes.recording()])
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> fakes.Store:
+    """A store with a finished, a running and a failed comparison, and the recording."""
+    return fakes.install(monkeypatch, [*fakes.three_examples(), fakes.recording()])
+
+
+@pytest.fixture
+def insects(tmp_path: Path) -> DatasetInfo:
+    """A dataset of 90 pictures in three classes, with one file that is no picture."""
+    folder = make_image_folder(tmp_path, ("ants", "bees", "wasps"), per_class=30, size=24)
+    (folder / "ants" / "broken.png").write_bytes(b"nothing")
+    return datasets.add_dataset(folder, "insects")
+
+
+def shown(app: AppTest) -> str:
+    """Everything that the page says, as one text."""
+    kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.warning, app.error, app.success)
+    return "\n".join(unescaped(element.value) for kind in kinds for element in kind)
+
+
+def errors(app: AppTest) -> list[str]:
+    """The errors that the page shows."""
+    return [unescaped(error.value) for error in app.error]
+
+
+def unescaped(text: object) -> str:
+    """Text as a person reads it: the pages escape Markdown's marks."""
+    return str(text).replace("\\", "")
+
+
+def is_fine(app: AppTest) -> bool:
+    """No exception reached the page."""
+    assert not app.exception, [e.message for e in app.exception]
+    return True

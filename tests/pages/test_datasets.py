@@ -1,0 +1,105 @@
+"""Datasets: what was found, what was left out, adding and deleting."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import make_image_folder
+from tests.pages import fakes
+from tests.pages.conftest import Open, errors, is_fine, shown
+from tlcore.results import JobView
+from tlcore.service import datasets
+from tlcore.service.datasets import DatasetInfo
+
+
+def job(status: str, **more: object) -> JobView:
+    known = {"id": "j1", "kind": "import", "title": "pictures", "progress": 0.5, "message": "checking images"}
+    return JobView.model_validate({**known, "status": status, **more})
+
+
+def test_without_a_dataset_it_says_what_to_do_and_what_fits(open_page: Open, empty: fakes.Store) -> None:
+    app = open_page("datasets")
+    assert is_fine(app)
+    assert "no dataset yet" in shown(app)
+    assert "at most 500 MB" in shown(app)
+    assert "One folder per class" in shown(app)
+
+
+def test_a_dataset_is_shown_with_its_split_and_left_out_files(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo
+) -> None:
+    app = open_page("datasets")
+    assert is_fine(app)
+    assert {metric.label: metric.value for metric in app.metric}["Images"] == "90"
+    assert "Training 54 · validation 18 · test 18 images" in shown(app)
+    assert app.dataframe[0].value.to_dict("records")[0]["File"] == "ants/broken.png"
+    assert len(app.image) == 24
+
+
+def test_the_gallery_shows_one_class_and_pages(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
+    app = open_page("datasets")
+    app.selectbox(key=f"class_{insects.id}").set_value("wasps").run()
+    assert {image.captions[0] for image in app.image} == {"wasps"}
+    app.pagination[0].set_value(2).run()
+    assert is_fine(app)
+    assert len(app.image) == 30 - 24
+
+
+def test_an_upload_is_stored_in_the_home_and_imported_by_a_job(
+    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[tuple[Path, str | None]] = []
+    monkeypatch.setattr(datasets, "submit_import", lambda path, name: submitted.append((path, name)) or "j1")
+    monkeypatch.setattr(datasets, "import_job", lambda job_id: job("RUNNING"))
+    app = open_page("datasets")
+    app.file_uploader[0].set_value(("../../pic tures.zip", b"PK content", "application/zip")).run()
+    app.button(key="add_upload").click().run()
+    assert is_fine(app)
+    ((path, name),) = submitted
+    assert path.parent == datasets.upload_folder()
+    assert path.read_bytes() == b"PK content"
+    assert name == "pic tures"
+    assert app.get("progress")
+
+
+def test_a_path_that_is_not_there_is_one_clear_line(open_page: Open, empty: fakes.Store) -> None:
+    app = open_page("datasets")
+    app.segmented_control(key="source").set_value("Path on the server").run()
+    app.text_input(key="server_path").set_value("/nowhere/pictures").run()
+    app.button(key="add_path").click().run()
+    assert is_fine(app)
+    assert "there is nothing at /nowhere/pictures" in errors(app)[0]
+
+
+@pytest.mark.parametrize("ending", ["FAILED", "FINISHED", "CANCELLED"])
+def test_how_an_import_ends_is_told(
+    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ending: str
+) -> None:
+    folder = make_image_folder(tmp_path, 2, per_class=6, size=16)
+    monkeypatch.setattr(datasets, "submit_import", lambda path, name: "j1")
+    result = datasets.add_dataset(folder, "pictures").id if ending == "FINISHED" else None
+    monkeypatch.setattr(datasets, "import_job", lambda job_id: job(ending, error="not a zip", result=result))
+    app = open_page("datasets")
+    app.segmented_control(key="source").set_value("Path on the server").run()
+    app.text_input(key="server_path").set_value(str(folder)).run()
+    app.button(key="add_path").click().run()
+    assert is_fine(app)
+    told = {"FAILED": "not a zip", "FINISHED": "images are here", "CANCELLED": "was cancelled"}[ending]
+    assert told in shown(app)
+
+
+def test_delete_says_what_it_does_and_does_it(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
+    app = open_page("datasets")
+    assert "Results of its runs stay" in shown(app)
+    app.button(key="delete_yes").click().run()
+    assert is_fine(app)
+    assert not datasets.list_datasets()
+    assert "no dataset yet" in shown(app)
+
+
+def test_an_unknown_dataset_in_the_address_is_one_clear_line(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo
+) -> None:
+    app = open_page("datasets", dataset="gone-12345678")
+    assert is_fine(app)
+    assert "gone-12345678" in errors(app)[0]

@@ -1,0 +1,49 @@
+"""Runs: the queue, live progress, cancelling, logs."""
+
+from tests.pages import fakes
+from tests.pages.conftest import Open, errors, is_fine, shown
+
+
+def test_an_empty_store_shows_an_empty_queue(open_page: Open, empty: fakes.Store) -> None:
+    app = open_page("runs")
+    assert is_fine(app)
+    assert "nothing runs, nothing waits" in shown(app)
+
+
+def test_what_runs_is_shown_with_progress_and_the_time_left(open_page: Open, full: fakes.Store) -> None:
+    app = open_page("runs", comparison=fakes.RUNNING)
+    assert is_fine(app)
+    bars = " ".join(html.value for html in app.html)
+    assert "training, epoch 3 of 6" in bars
+    assert "40 % · 1 min 15 s left" in bars
+    assert "8 of 10 runs done · about" in str(app.get("progress")[0].proto.text)
+    assert len(app.get("plotly_chart")) == 1
+    assert "validation accuracy 0.91" in app.code[0].value
+
+
+def test_one_run_or_all_can_be_cancelled(open_page: Open, full: fakes.Store) -> None:
+    app = open_page("runs", comparison=fakes.RUNNING)
+    running = next(run for run in full.record(fakes.RUNNING).runs if run.status == "RUNNING")
+    app.button(key=f"cancel_{running.run_id}").click().run()
+    app.button(key="cancel_all").click().run()
+    assert is_fine(app)
+    assert full.asked == [("cancel_run", running.run_id), ("cancel", fakes.RUNNING)]
+
+
+def test_polling_only_while_something_runs(open_page: Open, full: fakes.Store) -> None:
+    """A comparison that has ended offers nothing to cancel, and no fragment asks again."""
+    app = open_page("runs", comparison=fakes.FINISHED)
+    assert is_fine(app)
+    assert not [button for button in app.button if str(button.key).startswith("cancel")]
+
+
+def test_a_failed_run_tells_its_error(open_page: Open, full: fakes.Store) -> None:
+    app = open_page("runs", comparison=fakes.BROKEN)
+    assert is_fine(app)
+    assert "the loss became nan at step 12: lower the learning rate" in errors(app)[0]
+
+
+def test_an_unknown_comparison_is_one_clear_line(open_page: Open, full: fakes.Store) -> None:
+    app = open_page("runs", comparison="0" * 32)
+    assert is_fine(app)
+    assert "there is no comparison" in errors(app)[0]

@@ -1,0 +1,149 @@
+"""What happens to the jobs of dead workers; and who counts as dead."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tlcore import errors, jobs
+from tlcore.errors import JobError, SpecError
+from tlcore.jobs import api, questions, queue, roster, serving
+from tlcore.jobs.caretaking import Crew, recover_dead
+from tlcore.jobs.database import prepare
+from tlcore.jobs.processes import code_version, create_time, is_alive, kill_group
+from tlcore.jobs.queue import NewJob
+from tlcore.jobs.roster import Worker
+from tlcore.settings import Settings, child_environment
+
+
+@pytest.fixture
+def ready(settings: Settings) -> Settings:
+    prepare(settings)
+    return settings
+
+
+def claimed_by_dead_worker(settings: Settings, kind: str = "run") -> queue.Job:
+    """A job in the hands of a worker whose process has ended and whose pid is nobody's."""
+    process = subprocess.Popen([sys.executable, "-c", ""], start_new_session=True)
+    process.wait()
+    dead = Worker("dead", "cpu:0", process.pid, 1.0, "v", stop=False)
+    roster.register(settings, dead)
+    queue.add(settings, [NewJob("j", kind, "title", "cpu:0", {"path": "x"}, "v")])
+    job = queue.claim(settings, dead, (kind,))
+    assert job is not None
+    return job
+
+
+def test_a_dead_workers_run_goes_back_once(ready: Settings) -> None:
+    claimed_by_dead_worker(ready)
+    (ready.jobs / "runs" / "j").mkdir(parents=True)
+    recover_dead(Crew(ready))
+    (row,) = queue.select(ready)
+    assert (row.status, row.attempts, row.worker) == ("QUEUED", 1, None)
+    assert (ready.jobs / "runs" / "j").exists(), "the checkpoint is needed"
+    assert roster.workers(ready) == []
+    queue.claim(ready, Worker("also dead", "cpu:0", 1, 0.0, "v", stop=False), ("run",))
+    recover_dead(Crew(ready))
+    (row,) = queue.select(ready)
+    assert (row.status, row.settled) == ("FAILED", False)
+    assert "died twice" in (row.error or "")
+    assert not (ready.jobs / "runs" / "j").exists()
+
+
+def test_a_cancelled_run_of_a_dead_worker_is_cancelled(ready: Settings) -> None:
+    job = claimed_by_dead_worker(ready)
+    queue.request_cancel(ready, [job.id])
+    recover_dead(Crew(ready))
+    assert [row.status for row in queue.select(ready)] == ["CANCELLED"]
+
+
+def test_a_question_of_a_dead_worker_has_no_second_try(ready: Settings) -> None:
+    claimed_by_dead_worker(ready, "question")
+    recover_dead(Crew(ready))
+    (row,) = queue.select(ready)
+    assert (row.status, row.settled) == ("FAILED", True)
+
+
+def test_the_job_of_a_living_worker_is_left_alone(ready: Settings) -> None:
+    me = Worker("me", "cpu:0", os.getpid(), create_time(os.getpid()), "v", stop=False)
+    roster.register(ready, me)
+    queue.add(ready, [NewJob("j", "run", "title", "cpu:0", {}, "v")])
+    queue.claim(ready, me, ("run",))
+    recover_dead(Crew(ready))
+    assert [row.status for row in queue.select(ready)] == ["RUNNING"]
+    assert [worker.id for worker in roster.live_workers(ready)] == ["me"]
+
+
+def test_a_pid_that_somebody_else_has_now_is_neither_alive_nor_killed() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    created = create_time(process.pid)
+    assert is_alive(process.pid, created)
+    assert not is_alive(process.pid, created - 100)
+    kill_group(process.pid, created - 100)
+    assert process.poll() is None
+    kill_group(process.pid, created)
+    assert process.wait(30) < 0
+    assert not is_alive(process.pid, created)
+
+
+def test_a_zombie_is_dead() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    created = create_time(process.pid)
+    process.communicate(b"\n")
+    assert not is_alive(process.pid, created)
+
+
+def test_child_processes_see_the_same_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = settings.model_copy(update={"worker_idle_seconds": 5.0, "trainer": "a:b"})
+    for name, value in child_environment(changed).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == changed
+
+
+def test_a_question_without_workers_is_answered_by_a_process_of_its_own(settings: Settings) -> None:
+    with pytest.raises(SpecError, match="no_such_question"):
+        jobs.ask(settings, {"question": "no_such_question"})
+
+
+def test_errors_come_back_as_their_own_class() -> None:
+    error = questions._error({"ok": False, "error": "no", "kind": "WeightsError"})
+    assert type(error) is errors.WeightsError
+    assert str(error) == "no"
+    for stray in ("SystemExit", "Exception", None):
+        assert type(questions._error({"ok": False, "error": "no", "kind": stray})) is JobError
+
+
+def test_the_code_version_is_the_same_for_the_same_code() -> None:
+    assert code_version() == code_version()
+
+
+def test_a_stale_worker_leaves_for_newer_code_and_a_fresh_one_takes_an_older_submitters_job(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "code_version", lambda: "on disk")
+    queue.add(ready, [NewJob("j", "run", "title", "cpu:0", {}, "of the submitter")])
+
+    def reason(own: str) -> str | None:
+        me = Worker(own, "cpu:0", os.getpid(), 0.0, own, stop=False)
+        roster.register(ready, me)
+        return serving._reason_to_end(serving.Post(ready, me, {"run": lambda _: None}), time.monotonic())
+
+    assert reason("older") == "the code has changed"
+    assert reason("on disk") is None
+
+
+def test_an_upload_whose_waiting_import_is_cancelled_is_removed(
+    ready: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "ensure_supervisor", lambda settings: None)
+    (ready.jobs / "uploads").mkdir()
+    uploaded, elsewhere = ready.jobs / "uploads" / "a.zip", tmp_path / "b.zip"
+    for file in (uploaded, elsewhere):
+        file.write_bytes(b"zip")
+        jobs.cancel(ready, [jobs.submit_import(ready, file, None)])
+    assert not uploaded.exists()
+    assert elsewhere.exists(), "what was not uploaded is somebody's own"
+    assert [row.status for row in queue.select(ready)] == ["CANCELLED"] * 2

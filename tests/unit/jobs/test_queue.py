@@ -1,0 +1,180 @@
+"""The queue's rules, without processes."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tlcore.errors import StorageError
+from tlcore.jobs import api, queue, roster
+from tlcore.jobs.database import prepare, queue_path
+from tlcore.jobs.queue import ANY_SLOT, Job, NewJob
+from tlcore.jobs.roster import Worker
+from tlcore.settings import Settings
+
+RUNS = ("run", "question")
+
+
+@pytest.fixture
+def ready(settings: Settings) -> Settings:
+    prepare(settings)
+    return settings
+
+
+def worker(name: str = "w", slot: str = "cpu:0") -> Worker:
+    return Worker(name, slot, pid=1, create_time=0.0, code_version="v", stop=False)
+
+
+def put(settings: Settings, *ids: str, kind: str = "run", slot: str = "cpu:0") -> None:
+    queue.add(settings, [NewJob(i, kind, f"job {i}", slot, {"of": i}, "v", "c") for i in ids])
+
+
+def take(settings: Settings, name: str = "w", slot: str = "cpu:0") -> Job:
+    job = queue.claim(settings, worker(name, slot), RUNS)
+    assert job is not None
+    return job
+
+
+def test_jobs_are_taken_in_order_and_only_by_their_slot(ready: Settings) -> None:
+    put(ready, "a", "b")
+    put(ready, "c", slot="cuda:1")
+    assert queue.claim(ready, worker(slot="cuda:0"), RUNS) is None
+    assert [take(ready).id, take(ready).id] == ["a", "b"]
+    assert queue.claim(ready, worker(), RUNS) is None
+    taken = take(ready, slot="cuda:1")
+    assert (taken.id, taken.payload, taken.attempts, taken.status) == ("c", {"of": "c"}, 1, "RUNNING")
+
+
+def test_a_question_comes_first_and_not_to_an_import_worker(ready: Settings) -> None:
+    put(ready, "a")
+    put(ready, "q", kind="question", slot=ANY_SLOT)
+    assert queue.claim(ready, worker(slot="import:0"), ("import",)) is None
+    assert take(ready).id == "q"
+
+
+def test_two_workers_that_claim_at_once_never_get_the_same_job(ready: Settings) -> None:
+    put(ready, *map(str, range(20)))
+    taken: list[str] = []
+
+    def claim_all(name: str) -> None:
+        while (job := queue.claim(ready, worker(name), RUNS)) is not None:
+            taken.append(job.id)
+
+    threads = [threading.Thread(target=claim_all, args=(f"w{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken, key=int) == [str(i) for i in range(20)]
+
+
+def test_a_released_job_keeps_its_place(ready: Settings) -> None:
+    put(ready, "a", "b")
+    first = take(ready)
+    assert queue.release(ready, first, counts=True)
+    again = take(ready, "w2")
+    assert (again.id, again.attempts) == ("a", 2)
+    assert queue.release(ready, again, counts=False)
+    assert take(ready, "w3").attempts == 2
+
+
+def test_a_worker_that_lost_its_job_can_neither_end_nor_report_it(ready: Settings) -> None:
+    put(ready, "a")
+    lost = take(ready, "old")
+    queue.release(ready, lost, counts=True)
+    held = take(ready, "new")
+    assert not queue.is_wanted(ready, lost)
+    assert queue.held(ready, lost) is None
+    assert not queue.end(ready, lost, "FINISHED")
+    queue.report(ready, lost, 0.9, "ghost")
+    (row,) = queue.select(ready)
+    assert (row.status, row.worker, row.progress) == ("RUNNING", "new", 0.0)
+    assert queue.end(ready, held, "FINISHED", result="x")
+    (row,) = queue.select(ready)
+    assert (row.status, row.result, row.progress) == ("FINISHED", "x", 1.0)
+
+
+def test_cancel_ends_waiting_jobs_marks_running_ones_and_leaves_ended_ones(ready: Settings) -> None:
+    put(ready, "ended", "running", "waiting")
+    queue.end(ready, take(ready), "FINISHED")
+    running = take(ready)
+    queue.request_cancel(ready, ["ended", "running", "waiting"])
+    rows = {job.id: job for job in queue.select(ready)}
+    assert (rows["ended"].status, rows["ended"].cancel_ms) == ("FINISHED", None)
+    assert rows["running"].cancel_ms is not None
+    assert not queue.is_wanted(ready, running)
+    assert (rows["waiting"].status, rows["waiting"].settled) == ("CANCELLED", False)
+    assert [job.id for job in queue.unsettled(ready)] == ["waiting"]
+    queue.mark_settled(ready, ["waiting"])
+    assert queue.unsettled(ready) == []
+
+
+def test_a_question_that_nobody_took_can_be_taken_back(ready: Settings) -> None:
+    put(ready, "q", "r", kind="question", slot=ANY_SLOT)
+    assert take(ready).id == "q"
+    assert not queue.take_back(ready, "q")
+    assert queue.take_back(ready, "r")
+    assert queue.claim(ready, worker(), RUNS) is None
+
+
+def test_time_left_follows_the_pace_of_the_present_attempt(ready: Settings) -> None:
+    put(ready, "a")
+    job = take(ready)
+    assert api.seconds_left(job, 0) is None
+    queue.report(ready, job, 0.4, "goes on from its checkpoint")
+    (row,) = queue.select(ready)
+    assert row.attempt_ms is not None
+    assert api.seconds_left(row, row.attempt_ms + 1_000) is None
+    queue.report(ready, job, 0.6, "further")
+    (row,) = queue.select(ready)
+    assert api.seconds_left(row, row.attempt_ms + 10_000) == pytest.approx(20.0)
+
+
+def test_a_worker_is_told_to_stop_when_asked_or_forgotten(ready: Settings) -> None:
+    roster.register(ready, worker())
+    assert not roster.must_stop(ready, "w")
+    roster.ask_to_stop(ready, "w")
+    assert roster.must_stop(ready, "w")
+    roster.unregister(ready, "w")
+    assert roster.must_stop(ready, "w")
+    assert roster.workers(ready) == []
+
+
+def test_a_queue_that_is_gone_or_damaged_is_a_clear_error(settings: Settings) -> None:
+    with pytest.raises(StorageError, match="moved or removed"):
+        queue.open_jobs(settings)
+    queue_path(settings).parent.mkdir(parents=True)
+    queue_path(settings).write_bytes(b"nonsense" * 1000)
+    with pytest.raises(StorageError, match="damaged"):
+        queue.open_jobs(settings)
+
+
+def test_views_of_an_empty_home_are_empty_and_make_nothing(settings: Settings) -> None:
+    assert api.jobs_of(settings, "c") == []
+    assert api.recent(settings) == []
+    assert api.overview(settings).queued == 0
+    assert api.log_tail(settings, "x") == ""
+    api.recover(settings)
+    assert not settings.root.exists()
+
+
+def test_the_overview_counts_jobs_but_not_questions(ready: Settings) -> None:
+    put(ready, "a", "b", "c")
+    put(ready, "q", kind="question", slot=ANY_SLOT)
+    queue.claim(ready, worker(), ("run",))
+    seen = api.overview(ready)
+    assert (seen.queued, seen.running, seen.workers, seen.supervisor_alive) == (2, 1, (), False)
+    assert [job.id for job in api.recent(ready, 2)] == ["c", "b"]
+    assert not api.is_settled(ready, "c")
+
+
+@pytest.mark.parametrize(("device", "slot"), [("cpu", "cpu:0"), ("cuda", "cuda:0"), ("cuda:3", "cuda:3")])
+def test_slots_of_devices(device: str, slot: str) -> None:
+    assert api.slot_of(device) == slot
+
+
+def test_log_tail_cannot_leave_the_log_folder(ready: Settings, tmp_path: Path) -> None:
+    (ready.root / "secret.log").write_text("secret")
+    (ready.jobs / "logs" / "a.log").write_text("one\ntwo\nthree\n")
+    assert api.log_tail(ready, "a", 2) == "two\nthree"
+    assert api.log_tail(ready, "../../secret") == ""

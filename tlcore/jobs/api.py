@@ -1,0 +1,145 @@
+"""What the service does with jobs: submit, cancel, look."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tlcore.errors import NotFoundError
+from tlcore.jobs import queue, settling
+from tlcore.jobs.caretaking import clear_work
+from tlcore.jobs.database import now_ms, prepare, queue_path
+from tlcore.jobs.processes import code_version, tail
+from tlcore.jobs.queue import Job, NewJob
+from tlcore.jobs.roster import live_workers
+from tlcore.jobs.supervision import ensure_supervisor, is_supervised
+from tlcore.results import JobView, QueueOverview, WorkerView
+from tlcore.settings import Settings
+from tlcore.spec import RunSpec
+
+IMPORT_SLOT = "import:0"
+
+
+def slot_of(device: str) -> str:
+    """The slot of a resolved device: `cpu` -> `cpu:0`, `cuda` -> `cuda:0`, `cuda:1` as it is."""
+    return device if ":" in device else f"{device}:0"
+
+
+def submit_runs(settings: Settings, comparison_id: str, runs: Iterable[tuple[str, RunSpec]], device: str) -> None:
+    """Queue runs that are SCHEDULED in MLflow, as (run id, spec), for a resolved device. Raises: StorageError."""
+    prepare(settings)
+    version, slot = code_version(), slot_of(device)
+    jobs = [
+        NewJob(run_id, "run", spec.name, slot, spec.model_dump(mode="json"), version, comparison_id)
+        for run_id, spec in runs
+    ]
+    queue.add(settings, jobs)
+    ensure_supervisor(settings)
+
+
+def submit_import(settings: Settings, path: Path, name: str | None, owner: str = "") -> str:
+    """Queue an import; returns the job's id. A file in `jobs/uploads` is removed afterwards. Raises: StorageError."""
+    prepare(settings)
+    job_id = uuid.uuid4().hex
+    payload = {"path": str(path.expanduser().absolute()), "name": name, "owner": owner}
+    queue.add(settings, [NewJob(job_id, "import", f"Import {name or path.name}", IMPORT_SLOT, payload, code_version())])
+    ensure_supervisor(settings)
+    return job_id
+
+
+def cancel(settings: Settings, job_ids: Sequence[str]) -> None:
+    """Waiting jobs end at once, in MLflow too; a running one at its next batch. Raises: StorageError."""
+    if not queue_path(settings).exists():
+        return
+    queue.request_cancel(settings, job_ids)
+    for job_id in job_ids:
+        for job in queue.select(settings, "id = ? AND status = 'CANCELLED'", (job_id,)):
+            clear_work(settings, job)
+    if queue.unsettled(settings):
+        settling.settle(settings)
+    ensure_supervisor(settings)
+
+
+def get_job(settings: Settings, job_id: str) -> JobView:
+    """One job. Raises: NotFoundError."""
+    found = _select(settings, "id = ?", (job_id,))
+    if not found:
+        raise NotFoundError(f"there is no job {job_id!r} in the queue of {settings.root}")
+    return found[0]
+
+
+def jobs_of(settings: Settings, comparison_id: str) -> list[JobView]:
+    """The jobs of a comparison, in order; none where it was made elsewhere."""
+    return _select(settings, "comparison_id = ?", (comparison_id,))
+
+
+def is_settled(settings: Settings, comparison_id: str) -> bool:
+    """Whether all jobs of a comparison have ended and MLflow says so too."""
+    return all(job.status not in queue.OPEN and job.settled for job in jobs_of(settings, comparison_id))
+
+
+def recent(settings: Settings, limit: int = 200) -> list[JobView]:
+    """Waiting, running and ended jobs, newest first; questions are left out."""
+    return _select(settings, "kind != 'question'", (), f"seq DESC LIMIT {int(limit)}")
+
+
+def overview(settings: Settings) -> QueueOverview:
+    """The state of the queue at a glance."""
+    if not queue_path(settings).exists():
+        return QueueOverview(queued=0, running=0, workers=(), supervisor_alive=False)
+    jobs = [job for job in queue.open_jobs(settings) if job.kind != "question"]
+    busy = {job.worker: job.id for job in jobs if job.status == "RUNNING"}
+    workers = [WorkerView(slot=w.slot, pid=w.pid, job_id=busy.get(w.id)) for w in live_workers(settings)]
+    running = sum(job.status == "RUNNING" for job in jobs)
+    return QueueOverview(
+        queued=len(jobs) - running,
+        running=running,
+        workers=tuple(workers),
+        supervisor_alive=is_supervised(settings),
+    )
+
+
+def recover(settings: Settings) -> None:
+    """See that open jobs are looked after, as after a restart of the machine; cheap where there are none."""
+    if queue_path(settings).exists() and (queue.open_jobs(settings) or queue.unsettled(settings)):
+        ensure_supervisor(settings)
+
+
+def log_tail(settings: Settings, job_id: str, lines: int = 40) -> str:
+    """The last lines of what a job's worker printed; empty before it starts."""
+    return tail(settings.jobs / "logs" / f"{Path(job_id).name}.log", lines)
+
+
+def _select(settings: Settings, where: str, values: Sequence[object], order: str = "seq") -> list[JobView]:
+    if not queue_path(settings).exists():
+        return []
+    return [_view(job) for job in queue.select(settings, where, values, order)]
+
+
+def _view(job: Job) -> JobView:
+    return JobView(
+        id=job.id,
+        kind=job.kind,
+        title=job.title,
+        status=job.status,
+        progress=job.progress,
+        message=job.message,
+        error=job.error,
+        comparison_id=job.comparison_id,
+        slot=job.slot,
+        created_ms=job.created_ms,
+        started_ms=job.started_ms,
+        ended_ms=job.ended_ms,
+        eta_seconds=seconds_left(job, now_ms()),
+        cancel_requested=job.cancel_ms is not None,
+        result=job.result if job.kind == "import" else None,
+        attempts=job.attempts,
+        settled=job.settled,
+    )
+
+
+def seconds_left(job: Job, now: int) -> float | None:
+    """Time to the end at the pace of the present attempt, in seconds; None before there is a pace. now: Unix ms."""
+    if job.status != "RUNNING" or job.attempt_ms is None or job.attempt_progress is None:
+        return None
+    gained = job.progress - job.attempt_progress
+    return (now - job.attempt_ms) / 1000 * (1 - job.progress) / gained if gained > 0 else None

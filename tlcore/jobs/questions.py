@@ -1,0 +1,106 @@
+"""Questions that only torch can answer: asked of a warm idle worker, else of a process made for it."""
+
+import json
+import subprocess
+import sys
+import time
+import uuid
+from typing import Any
+
+from tlcore import errors
+from tlcore.errors import JobError, TlcoreError
+from tlcore.jobs import queue
+from tlcore.jobs.database import queue_path
+from tlcore.jobs.processes import PACKAGE, code_version
+from tlcore.jobs.queue import ANY_SLOT, NewJob
+from tlcore.jobs.roster import Worker, live_workers
+from tlcore.settings import Settings, child_environment
+
+CLAIM_SECONDS = 1.0  # an idle worker looks three times in this time
+POLL_SECONDS = 0.05
+
+
+def ask(settings: Settings, request: dict[str, Any], timeout: float = 120.0) -> Any:
+    """The answer to one question. timeout: seconds.
+
+    Raises: the TlcoreError that the answering process met; JobError where there was no answer.
+    """
+    deadline = time.monotonic() + timeout
+    reply = _ask_worker(settings, request, deadline) if _idle_worker(settings) else None
+    if reply is None:
+        reply = _ask_process(settings, request, deadline)
+    if reply["ok"]:
+        return reply["answer"]
+    raise _error(reply)
+
+
+def ask_several(settings: Settings, requests: list[dict[str, Any]], timeout: float = 120.0) -> list[Any]:
+    """The answers to several questions at the price of one. Raises: as `ask`, for the first that failed."""
+    replies = ask(settings, {"question": "several", "requests": requests}, timeout) if requests else []
+    failed = next((reply for reply in replies if not reply["ok"]), None)
+    if failed is not None:
+        raise _error(failed)
+    return [reply["answer"] for reply in replies]
+
+
+def _idle_worker(settings: Settings) -> Worker | None:
+    """A living worker with torch, of the code that is on disk now, that does nothing."""
+    if not queue_path(settings).exists():
+        return None
+    busy = {job.worker for job in queue.select(settings, "status = 'RUNNING'")}
+    able = [w for w in live_workers(settings) if w.id not in busy and not w.stop and not w.slot.startswith("import")]
+    if not able:
+        return None
+    version = code_version()
+    return next((worker for worker in able if worker.code_version == version), None)
+
+
+def _ask_worker(settings: Settings, request: dict[str, Any], deadline: float) -> dict[str, Any] | None:
+    """The worker's reply; None when no worker took the question soon, or the one that did has died."""
+    job = NewJob(uuid.uuid4().hex, "question", request["question"], ANY_SLOT, request, code_version())
+    queue.add(settings, [job])
+    take_back_at = time.monotonic() + CLAIM_SECONDS
+    while time.monotonic() < deadline:
+        (row,) = queue.select(settings, "id = ?", (job.id,))
+        if row.status not in queue.OPEN:
+            queue.forget(settings, job.id)
+            return row.result if row.status == "FINISHED" else None
+        late = row.status == "QUEUED" and time.monotonic() > take_back_at
+        if late and queue.take_back(settings, job.id):
+            return None
+        time.sleep(POLL_SECONDS)
+    queue.forget(settings, job.id)
+    raise _no_answer(request)
+
+
+def _ask_process(settings: Settings, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tlcore.training.answer"]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=max(1.0, deadline - time.monotonic()),
+            cwd=PACKAGE.parent,
+            env=child_environment(settings),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _no_answer(request) from error
+    if done.returncode < 0 or not done.stdout.strip():
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        raise JobError(f"the process that answers {request['question']!r} ended with code {done.returncode}: {last}")
+    reply: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return reply
+
+
+def _no_answer(request: dict[str, Any]) -> JobError:
+    return JobError(f"no answer to {request['question']!r} in time: the machine may be busy; try again")
+
+
+def _error(reply: dict[str, Any]) -> TlcoreError:
+    """The error that the answering process met, of its own class again."""
+    kind = getattr(errors, str(reply.get("kind")), JobError)
+    known = isinstance(kind, type) and issubclass(kind, TlcoreError)
+    return kind(reply["error"]) if known else JobError(reply["error"])

@@ -1,0 +1,54 @@
+"""MLflow: where params, curves, artifacts and states of runs are kept. The only importer of mlflow.
+
+Every function takes the settings first. creating: new comparisons and runs. writing: the life of a run.
+reading: records back. relocate: after a moved home.
+"""
+
+from tlcore.tracking.creating import create_comparison, create_run, extend_comparison
+from tlcore.tracking.reading import (
+    download_model,
+    list_comparisons,
+    load_comparison,
+    load_predictions,
+    load_run,
+    open_comparisons,
+    run_statuses,
+)
+from tlcore.tracking.relocate import relocate
+from tlcore.tracking.store import connect, disk_full
+from tlcore.tracking.system_metrics import system_metrics
+from tlcore.tracking.writing import (
+    close_comparison,
+    end_run,
+    log_outcome,
+    log_points,
+    log_resolved,
+    reschedule_run,
+    start_run,
+    upload_artifacts,
+)
+
+__all__ = [
+    "close_comparison",
+    "connect",
+    "create_comparison",
+    "create_run",
+    "disk_full",
+    "download_model",
+    "end_run",
+    "extend_comparison",
+    "list_comparisons",
+    "load_comparison",
+    "load_predictions",
+    "load_run",
+    "log_outcome",
+    "log_points",
+    "log_resolved",
+    "open_comparisons",
+    "relocate",
+    "reschedule_run",
+    "run_statuses",
+    "start_run",
+    "system_metrics",
+    "upload_artifacts",
+]

@@ -1,0 +1,135 @@
+"""The code of a logged model, copied into its MLflow folder: needs torch, torchvision and timm, not Transfer Lab.
+
+    model = mlflow.pyfunc.load_model("runs:/RUN_ID/model")
+    model.predict(pandas.DataFrame({"path": ["photo.jpg"]}))
+    model.predict(pandas.DataFrame({"image": [open("photo.jpg", "rb").read()]}))
+    model.predict(["photo.jpg", "other.jpg"])
+
+In: a table with a column `path` (files) or `image` (the bytes of files), or a list of paths or of bytes. Out: a table
+with one row per image: a column of probability per class (all missing for a linear SVM, which has none), and
+`predicted`, the likeliest class. Computed in float32, on CUDA where there is one.
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+BATCH = 32
+
+
+class ImageClassifier(PythonModel):  # type: ignore[misc]
+    """Loads the network once, then classifies images."""
+
+    def load_context(self, context: Any) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        files = {name: Path(path) for name, path in context.artifacts.items()}
+        self.about = json.loads(files["model.json"].read_text(encoding="utf-8"))
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network = build(self.about)
+        network.load_state_dict(load_file(files["weights.safetensors"]))
+        self.network = network.eval().to(self.device)
+        self.known = None
+        if "knn.safetensors" in files:
+            self.known = {k: v.to(self.device) for k, v in load_file(files["knn.safetensors"]).items()}
+        self.prepare = preparation(self.about["preprocessing"])
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        import torch
+
+        sources = list_sources(model_input)
+        classes, scores = self.about["classes"], []
+        with torch.inference_mode():
+            for first in range(0, len(sources), BATCH):
+                images = [self.prepare(open_rgb(source)) for source in sources[first : first + BATCH]]
+                scores.append(self.score(torch.stack(images).to(self.device)).cpu())
+        table = torch.cat(scores).double().numpy() if scores else np.zeros((0, len(classes)))
+        predicted = np.array(classes, dtype=object)[table.argmax(axis=1)]
+        if not self.about["probabilities"]:
+            table = np.full_like(table, np.nan)
+        return pd.DataFrame(table, columns=classes).assign(predicted=predicted)
+
+    def score(self, images: Any) -> Any:
+        """[N,3,H,W] to [N,K]: probabilities, shares of neighbours, or a linear SVM's decision values."""
+        import torch
+
+        if self.known is None:
+            logits = self.network(images).float()
+            return logits.softmax(1) if self.about["probabilities"] else logits
+        seen: list[Any] = []
+        head = self.network.get_submodule(self.about["head_name"])
+        hook = head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+        self.network(images)
+        hook.remove()
+        similarity = torch.nn.functional.normalize(seen[0].float(), dim=1) @ self.known["features"].T.float()
+        near = self.known["labels"][similarity.topk(self.about["neighbors"], dim=1).indices]
+        votes = torch.nn.functional.one_hot(near, self.about["num_classes"])
+        return votes.float().mean(1)
+
+
+def build(about: dict[str, Any]) -> Any:
+    """The empty network that model.json describes."""
+    import torch
+
+    arguments = {"num_classes": about["num_classes"], **about["build_arguments"]}
+    if about["library"] == "timm":
+        import timm
+
+        model = timm.create_model(about["architecture"], **arguments)
+    else:
+        import torchvision
+
+        model = torchvision.models.get_model(about["architecture"], **arguments)
+    if about["head_surgery"]:
+        statement = about["head_surgery"].format(num_classes=about["num_classes"])
+        exec(statement, {"model": model, "torch": torch})  # one assignment, written by Transfer Lab as this file was
+    return model
+
+
+def preparation(shape: dict[str, Any]) -> Any:
+    """The model's own evaluation transform: an RGB picture to [3,S,S] float32."""
+    import torch
+    from torchvision.transforms import v2
+
+    size = shape["size"]
+    resize = shape["resize"] or [size, size]
+    return v2.Compose(
+        [
+            v2.Resize(resize, v2.InterpolationMode(shape["interpolation"])),
+            v2.CenterCrop(size),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(shape["mean"], shape["std"]),
+        ]
+    )
+
+
+def list_sources(given: pd.DataFrame) -> list[Any]:
+    """Paths or bytes, from the table into which MLflow turns every input."""
+    named = [name for name in ("path", "image") if name in given]
+    if not named and len(given.columns) != 1:
+        raise ValueError(f"no column `path` or `image`, only {list(given.columns)}")
+    return list(given[named[0]] if named else given.iloc[:, 0])
+
+
+def open_rgb(source: Any) -> Any:
+    """A picture, upright, RGB, with transparency on white."""
+    from PIL import Image, ImageOps
+
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    image = ImageOps.exif_transpose(Image.open(file))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+set_model(ImageClassifier())

@@ -1,0 +1,200 @@
+"""Comparisons and runs as records, read back from MLflow a page at a time."""
+
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from tlcore.errors import NotFoundError
+from tlcore.results import (
+    ENDED,
+    ClassMetrics,
+    ComparisonRecord,
+    ComparisonSummary,
+    ConfusionMatrix,
+    DatasetSummary,
+    EvaluationPoint,
+    Resolved,
+    RunOutcome,
+    RunRecord,
+)
+from tlcore.settings import Settings
+from tlcore.spec import ComparisonSpec, RunSpec
+from tlcore.tracking import tags
+from tlcore.tracking.store import Store, connect, translated
+from tlcore.tracking.writing import children_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HISTORY = TypeAdapter(tuple[EvaluationPoint, ...])
+_CONFUSION = TypeAdapter(dict[str, ConfusionMatrix])
+_PER_CLASS = TypeAdapter(dict[str, tuple[ClassMetrics, ...]])
+
+
+def list_comparisons(settings: Settings, limit: int = 20, offset: int = 0) -> list[ComparisonSummary]:
+    """Comparisons, newest first. Raises: StorageError."""
+    store = connect(settings)
+    query = f"tags.`{tags.KIND}` = 'comparison'"
+    with translated(settings):
+        found = store.client.search_runs(
+            [store.experiment_id], query, max_results=limit + offset, order_by=["attributes.start_time DESC"]
+        )
+        return [_summary(store, run) for run in found[offset:]]
+
+
+def load_comparison(settings: Settings, comparison_id: str, with_history: bool = True) -> ComparisonRecord:
+    """A comparison with all its runs. with_history: also curves, matrices and per-class tables.
+
+    Raises: NotFoundError, StorageError.
+    """
+    store = connect(settings)
+    with translated(settings):
+        parent = _get(store, comparison_id, "comparison")
+        children = children_of(store.client, store.experiment_id, comparison_id)
+        whole = json.loads(_text(store, parent, tags.COMPARISON_FILE))
+        runs = tuple(_record(store, run, with_history) for run in children)
+    own = parent.data.tags
+    return ComparisonRecord(
+        comparison_id=comparison_id,
+        spec=ComparisonSpec.model_validate(whole["spec"]),
+        status=parent.info.status,
+        owner=own.get(tags.OWNER, ""),
+        created_ms=parent.info.start_time,
+        dataset=DatasetSummary.model_validate(whole["dataset"]),
+        runs=runs,
+    )
+
+
+def load_run(settings: Settings, run_id: str) -> RunRecord:
+    """One run with everything. Raises: NotFoundError, StorageError."""
+    store = connect(settings)
+    with translated(settings):
+        return _record(store, _get(store, run_id, "run"), True)
+
+
+def load_predictions(settings: Settings, run_id: str) -> "pd.DataFrame":
+    """A finished run's predictions per image.
+
+    Columns: split (`val` or `test`), path, label (int), predicted (int), prob_0 … prob_{K-1} (float32, null where
+    the classifier has no probabilities). Raises: NotFoundError, StorageError.
+    """
+    import pandas as pd
+
+    store = connect(settings)
+    with translated(settings), tempfile.TemporaryDirectory() as folder:
+        run = _finished(store, run_id)
+        return pd.read_parquet(_fetch(store, run, "predictions.parquet", Path(folder)))
+
+
+def download_model(settings: Settings, run_id: str, to: Path) -> Path:
+    """Fetch a finished run's model files; returns the folder in `to` that holds `weights.safetensors` and the rest.
+
+    Raises: NotFoundError, StorageError.
+    """
+    store = connect(settings)
+    with translated(settings):
+        to.mkdir(parents=True, exist_ok=True)
+        return _fetch(store, _finished(store, run_id), "model/artifacts", to)
+
+
+def run_statuses(settings: Settings, statuses: tuple[str, ...]) -> dict[str, tuple[str, int]]:
+    """Runs of this home in one of these statuses: id -> (id of its comparison, time it was made in Unix ms)."""
+    store = connect(settings)
+    found: dict[str, tuple[str, int]] = {}
+    with translated(settings):
+        for status in statuses:
+            query = f"tags.`{tags.HOME}` = '{store.home_id}' and tags.`{tags.KIND}` = 'run' and status = '{status}'"
+            for run in store.client.search_runs([store.experiment_id], query, max_results=5_000):
+                found[run.info.run_id] = (run.data.tags.get(tags.PARENT, ""), run.info.start_time)
+    return found
+
+
+def open_comparisons(settings: Settings) -> dict[str, int]:
+    """Comparisons of this home that are not closed: id -> time it was made in Unix ms."""
+    store = connect(settings)
+    query = f"tags.`{tags.HOME}` = '{store.home_id}' and tags.`{tags.KIND}` = 'comparison' and status = 'RUNNING'"
+    with translated(settings):
+        found = store.client.search_runs([store.experiment_id], query, max_results=5_000)
+        return {run.info.run_id: run.info.start_time for run in found}
+
+
+def _summary(store: Store, run: Any) -> ComparisonSummary:
+    own = run.data.tags
+    if run.info.status in ENDED and tags.COUNTS in own:
+        counts = json.loads(own[tags.COUNTS])
+    else:
+        counts = Counter(child.info.status for child in children_of(store.client, store.experiment_id, run.info.run_id))
+    return ComparisonSummary(
+        comparison_id=run.info.run_id,
+        title=own.get(tags.TITLE, ""),
+        dataset_id=own.get(tags.DATASET_ID, ""),
+        dataset_name=own.get(tags.DATASET_NAME, ""),
+        models=tuple(json.loads(own.get(tags.MODELS, "[]"))),
+        strategies=tuple(json.loads(own.get(tags.STRATEGIES, "[]"))),
+        counts=counts,
+        status=run.info.status,
+        owner=own.get(tags.OWNER, ""),
+        created_ms=run.info.start_time,
+    )
+
+
+def _record(store: Store, run: Any, with_files: bool) -> RunRecord:
+    own = run.data.tags
+    status = run.info.status
+    finished = status == "FINISHED"
+    outcome = _text(store, run, "outcome.json") if finished else None
+    resolved = _text(store, run, tags.RESOLVED_FILE) if f"{tags.RESOLVED}device" in own else None
+    history = _text(store, run, tags.HISTORY_FILE) if with_files and "epoch" in run.data.metrics else "[]"
+    files = with_files and finished
+    started = own.get(tags.STARTED_MS)
+    return RunRecord(
+        run_id=run.info.run_id,
+        comparison_id=own.get(tags.PARENT, ""),
+        spec=RunSpec.model_validate_json(own[tags.SPEC]),
+        status=status,
+        error=own.get(tags.ERROR),
+        started_ms=int(started) if started else None,
+        ended_ms=run.info.end_time if status in ENDED else None,
+        resolved=Resolved.model_validate_json(resolved) if resolved else None,
+        outcome=RunOutcome.model_validate_json(outcome) if outcome else None,
+        history=_HISTORY.validate_json(history),
+        confusion=_CONFUSION.validate_json(_text(store, run, "confusion_matrix.json")) if files else {},
+        per_class=_PER_CLASS.validate_json(_text(store, run, "per_class.json")) if files else {},
+    )
+
+
+def _get(store: Store, run_id: str, kind: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = store.client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            raise NotFoundError(f"there is no {kind} {run_id!r} in this store") from error
+        raise
+    if run.data.tags.get(tags.KIND) != kind:
+        raise NotFoundError(f"{run_id!r} is not a {kind} of Transfer Lab: give the id of a {kind}")
+    return run
+
+
+def _finished(store: Store, run_id: str) -> Any:
+    run = _get(store, run_id, "run")
+    if run.info.status != "FINISHED":
+        raise NotFoundError(f"run {run_id} is {run.info.status}: only a finished run has a model and predictions")
+    return run
+
+
+def _text(store: Store, run: Any, name: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return _fetch(store, run, name, Path(folder)).read_text(encoding="utf-8")
+
+
+def _fetch(store: Store, run: Any, path: str, to: Path) -> Path:
+    from mlflow.artifacts import download_artifacts
+
+    uri = f"{run.info.artifact_uri}/{path}"
+    return Path(download_artifacts(artifact_uri=uri, dst_path=str(to), tracking_uri=store.uri))

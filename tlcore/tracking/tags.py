@@ -1,0 +1,26 @@
+"""The names under which things are kept in MLflow."""
+
+KIND = "tlcore.kind"
+OWNER = "tlcore.owner"
+HOME = "tlcore.home"
+SPEC = "tlcore.spec"
+TITLE = "tlcore.title"
+DATASET_ID = "tlcore.dataset_id"
+DATASET_NAME = "tlcore.dataset_name"
+MODELS = "tlcore.models"
+STRATEGIES = "tlcore.strategies"
+COUNTS = "tlcore.counts"
+STARTED_MS = "tlcore.started_ms"
+ERROR = "tlcore.error"
+RESOLVED = "tlcore.resolved."
+
+PARENT = "mlflow.parentRunId"
+RUN_NAME = "mlflow.runName"
+USER = "mlflow.user"
+
+COMPARISON_FILE = "comparison.json"
+HISTORY_FILE = "history.json"
+RESOLVED_FILE = "resolved.json"
+
+MAX_TAG = 8_000  # characters; MLflow cuts longer ones
+MAX_ERROR = 4_000  # characters of an error message that are kept

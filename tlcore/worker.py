@@ -1,0 +1,125 @@
+"""`python -m tlcore.worker --slot SLOT`: the one place where training meets tracking. Imported by nobody."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from tlcore import tracking
+from tlcore.jobs.queue import Kind
+from tlcore.jobs.serving import Assignment, Handler, serve
+from tlcore.results import EvaluationPoint, Resolved, RunOutcome
+from tlcore.settings import Settings, get_settings
+from tlcore.spec import RunSpec
+
+
+class RunReporter:
+    """Passes the news of a run to MLflow and to the queue. Implements `training.reporter.Reporter`."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+        self.history: tuple[EvaluationPoint, ...] = ()
+
+    def resolved(self, resolved: Resolved) -> None:
+        """What the run will really use."""
+        tracking.log_resolved(self.assignment.settings, self.assignment.job.id, resolved)
+
+    def evaluated(self, history: tuple[EvaluationPoint, ...], newest: int) -> None:
+        """The checkpoint with this history is on disk."""
+        self.history = history
+        tracking.log_points(self.assignment.settings, self.assignment.job.id, history, newest)
+
+    def progressed(self, done: float, message: str) -> None:
+        """How far it is."""
+        self.assignment.progress(done, message)
+
+    def should_stop(self) -> bool:
+        """Asked at every batch."""
+        return self.assignment.should_stop()
+
+
+def do_run(assignment: Assignment) -> None:
+    """Train a run, or go on with it from its checkpoint, and put everything into MLflow."""
+    from tlcore.datasets import splits, store
+
+    settings, run_id = assignment.settings, assignment.job.id
+    assignment.progress(0.0, "opening the dataset")
+    spec = on_slot(RunSpec.model_validate(assignment.job.payload), assignment.job.slot)
+    work_dir = settings.jobs / "runs" / run_id
+    work_dir.mkdir(parents=True, exist_ok=True)
+    tracking.start_run(settings, run_id)
+    dataset = store.load_dataset(spec.dataset_id, settings)
+    split = splits.make_split(dataset, spec.seed, spec.fraction)
+    reporter = RunReporter(assignment)
+    train = load_trainer(settings)
+    with tracking.system_metrics(settings, run_id):
+        weights = fetch_weights(settings, spec, work_dir)
+        outcome = train(spec, dataset, split, work_dir, settings.cache, reporter, weights_path=weights)
+        log_end(settings, run_id, work_dir, outcome, reporter.history)
+
+
+def on_slot(spec: RunSpec, slot: str) -> RunSpec:
+    """The spec with the slot's own GPU, where the person asked for any."""
+    any_gpu = spec.device in {"auto", "cuda"} and slot.startswith("cuda:") and slot != "cuda:0"
+    return spec.model_copy(update={"device": slot}) if any_gpu else spec
+
+
+def fetch_weights(settings: Settings, spec: RunSpec, work_dir: Path) -> Path | None:
+    """The file behind `run:RUN_ID`; None for sources that training resolves itself. Raises: NotFoundError."""
+    source, _, run_id = spec.weights.partition(":")
+    if source != "run":
+        return None
+    return tracking.download_model(settings, run_id, work_dir / "weights") / "weights.safetensors"
+
+
+def log_end(
+    settings: Settings, run_id: str, work_dir: Path, outcome: RunOutcome, history: tuple[EvaluationPoint, ...]
+) -> None:
+    """Send final metrics, at the time of the last point, and all files."""
+    last = history[-1]
+    tracking.log_outcome(settings, run_id, outcome, last.timestamp_ms, last.step)
+    tracking.upload_artifacts(settings, run_id, work_dir)
+
+
+def load_trainer(settings: Settings) -> Any:
+    """`training.run.train_run`, or what tests put in its place."""
+    module, _, name = settings.trainer.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def do_import(assignment: Assignment) -> str:
+    """Import a dataset; returns its id."""
+    from tlcore.datasets.intake import add_dataset
+
+    payload, settings = assignment.job.payload, assignment.settings
+    found = add_dataset(
+        Path(payload["path"]),
+        payload["name"],
+        settings,
+        progress=assignment.progress,
+        should_stop=assignment.should_stop,
+    )
+    return str(found.id)
+
+
+def do_question(assignment: Assignment) -> dict[str, Any]:
+    """Answer a question; errors that a person can act on are part of the answer."""
+    from tlcore.training.answer import answer
+
+    return answer(assignment.job.payload)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tlcore.worker")
+    parser.add_argument("--slot", required=True, help="cpu:0, cuda:INDEX or import:0")
+    slot: str = parser.parse_args().slot
+    handlers: dict[Kind, Handler] = (
+        {"import": do_import} if slot.startswith("import:") else {"run": do_run, "question": do_question}
+    )
+    serve(get_settings(), slot, handlers)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
