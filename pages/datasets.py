@@ -57,7 +57,7 @@ def show_left_out(info: DatasetInfo) -> None:
 @st.fragment
 def show_gallery(info: DatasetInfo) -> None:
     st.subheader("Pictures")
-    label = st.selectbox("Class", ["All classes", *info.classes], key=f"class_{info.id}")
+    label = st.selectbox("Class", [*info.classes, "All classes"], key=f"class_{info.id}")
     one = label if label in info.class_counts else None
     total = info.class_counts[one] if one else info.num_images
     pages = max(1, -(-total // PER_PAGE))
@@ -66,7 +66,9 @@ def show_gallery(info: DatasetInfo) -> None:
         pictures = datasets.gallery(info.id, one, offset=(number - 1) * PER_PAGE, limit=PER_PAGE)
         with st.grid(8, min_column_width=110):
             for picture in pictures:
-                st.image(picture.thumbnail, caption=plain(picture.label), width="stretch", alt=picture.path)
+                st.image(
+                    picture.thumbnail, caption=None if one else plain(picture.label), width="stretch", alt=picture.path
+                )
 
 
 def show_delete(info: DatasetInfo) -> None:

@@ -103,6 +103,8 @@ class DataFacts:
     short_side: int
 
 
+# Where C is looked for, other than FitRecipe's own range: a linear SVM between 1e-4 and 10 (CS231n notes).
+_SWEEPS: dict[str, dict[str, OverrideValue]] = {"linear_svm": {"c_low": -4, "c_high": 1}}
 _SGD_HEAD: dict[str, OverrideValue] = {"learning_rate": 1e-2, "weight_decay": 5e-4}
 # One row per name in strategies.Train.recipe, by model family. Learning rates are per batch of 64.
 RECIPES: dict[str, dict[Family, dict[str, OverrideValue]]] = {
@@ -188,7 +190,8 @@ def _phase(
     overrides: dict[str, OverrideValue],
 ) -> FitRecipe | TrainRecipe:
     if isinstance(phase, Fit):
-        return _build(FitRecipe, {"classifier": phase.classifier}, overrides)
+        classifier = overrides.get("classifier", phase.classifier)
+        return _build(FitRecipe, {"classifier": classifier, **_SWEEPS.get(str(classifier), {})}, overrides)
     row = dict(RECIPES[phase.recipe][family])
     scale = max(1.0, batch / REFERENCE_BATCH)
     for rate in ("learning_rate", "backbone_learning_rate"):

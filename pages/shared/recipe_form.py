@@ -8,6 +8,18 @@ from pydantic.fields import FieldInfo
 from tlcore.recipes import Recipe
 from tlcore.strategies import STRATEGIES
 
+WORDS: dict[Any, str] = {
+    True: "yes",
+    False: "no",
+    "crop_flip": "random crop and flip",
+    "train": "updated from your images",
+    "eval": "kept as pretrained",
+    "sgd": "SGD with momentum",
+    "adamw": "AdamW",
+    "logistic_regression": "logistic regression",
+    "linear_svm": "linear SVM",
+    "knn": "nearest neighbours",
+}
 NOT_OFFERED = frozenset({"trainable", "share"})
 LABELS = {
     "learning_rate": ("Learning rate of the head", "How far each step moves the new classifier."),
@@ -19,7 +31,10 @@ LABELS = {
     "schedule": ("Learning rate schedule", "cosine: falls smoothly to zero. constant: stays."),
     "warmup": ("Warm-up (part of the phase)", "The rate rises from zero over this part, such as 0.05."),
     "augmentation": ("Augmentation", "Random crops and flips of the training images."),
-    "normalization": ("Normalisation statistics", "train: updated from your images. eval: kept as pretrained."),
+    "normalization": (
+        "Normalisation statistics",
+        "Mean and spread inside the network: follow your images, or stay as pretrained.",
+    ),
     "label_smoothing": ("Label smoothing", "Softens the target, against overconfidence."),
     "classifier": ("Classifier on the stored features", "Logistic regression, linear SVM, or nearest neighbours."),
     "c_low": ("Weakest C tried (power of ten)", "C is the inverse strength of regularisation; the best is chosen."),
@@ -47,7 +62,7 @@ def _widget(recipe: Recipe, name: str, field: FieldInfo) -> Any:
     kind = field.annotation
     choices = [True, False] if kind is bool else list(get_args(kind)) if get_origin(kind) is Literal else None
     if choices:
-        words = {None: f"default: {default}", True: "yes", False: "no"}
+        words = {None: f"default: {default}", **WORDS}
         return st.selectbox(
             label,
             [None, *choices],
@@ -66,7 +81,6 @@ def _default(recipe: Recipe, name: str) -> str:
     """The resolved value, or one for each phase where they differ: `0.01, then 0.001`."""
     values = [getattr(phase, name) for phase in recipe.phases if hasattr(phase, name)]
     shown = [
-        ("yes" if v else "no") if isinstance(v, bool) else f"{v:g}" if isinstance(v, int | float) else str(v)
-        for v in values
+        f"{v:g}" if isinstance(v, int | float) and not isinstance(v, bool) else WORDS.get(v, str(v)) for v in values
     ]
     return ", then ".join(dict.fromkeys(shown))

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers import make_image_folder
 from tests.training_support import dataset_of, tiny_dataset
 from tlcore.datasets.decoding import open_rgb
 from tlcore.datasets.geometry import evaluation_pixels, train_side, whole_pixels
+from tlcore.datasets.intake import add_dataset
+from tlcore.datasets.store import delete_dataset, load_dataset
 from tlcore.errors import ImageError, RunCancelledError, StorageError
 from tlcore.recipes import Preprocessing
 from tlcore.training import images
@@ -106,3 +109,11 @@ def test_pictures_of_any_mode(tmp_path):
         Image.new(mode, (40, 30)).save(folder / f"{mode.replace(';', '')}.png")
     cache = open_cache(dataset_of(tmp_path / "modes"), LOOKS, tmp_path)
     assert cache.eval_pixels.shape == (6, 24, 24, 3)
+
+
+def test_deleting_a_dataset_frees_its_decoded_images(tmp_path, settings):
+    info = add_dataset(make_image_folder(tmp_path, 2, 6), None, settings)
+    open_cache(load_dataset(info.id, settings), LOOKS, settings.cache)
+    assert _left(settings.cache)
+    delete_dataset(info.id, settings)
+    assert _left(settings.cache) == []

@@ -34,12 +34,13 @@ def test_a_dataset_is_shown_with_its_split_and_left_out_files(
     assert "Training 54 · validation 18 · test 18 images" in shown(app)
     assert app.dataframe[0].value.to_dict("records")[0]["File"] == "ants/broken.png"
     assert len(app.image) == 24
+    assert app.selectbox(key=f"class_{insects.id}").value == "ants"
 
 
 def test_the_gallery_shows_one_class_and_pages(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
     app = open_page("datasets")
     app.selectbox(key=f"class_{insects.id}").set_value("wasps").run()
-    assert {image.captions[0] for image in app.image} == {"wasps"}
+    assert {image.proto.imgs[0].alt.split("/")[0] for image in app.image} == {"wasps"}
     app.pagination[0].set_value(2).run()
     assert is_fine(app)
     assert len(app.image) == 30 - 24

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from tlcore.datasets import intake, splits, store
 from tlcore.datasets.dataset import Dataset, Split
 from tlcore.datasets.decoding import open_rgb
-from tlcore.demo.cells import CELLS, IMAGE_SIZE, MODEL, WEIGHTS_PATH, Cell, make_dataset_folder
+from tlcore.demo.cells import CELLS, IMAGE_SIZE, MODEL, THREADS, WEIGHTS_PATH, Cell, make_dataset_folder
 from tlcore.results import EvaluationPoint, Resolved, RunOutcome
 from tlcore.settings import Settings
 from tlcore.spec import Budget, RunSpec
@@ -77,7 +77,7 @@ def run(cell: Cell, strategy: str, seed: int, dataset: Dataset, split: Split, ho
         budget=Budget(epochs=cell.epochs),
         image_size=IMAGE_SIZE,
         device="cpu",
-        num_threads=1,
+        num_threads=THREADS,
         model=MODEL,
         weights=f"file:{WEIGHTS_PATH}" if STRATEGIES[strategy].needs_weights else "none",
         strategy=strategy,

@@ -40,9 +40,10 @@ def _check_model(spec: ComparisonSpec, model: str, data: DataFacts | None, found
     needing = any(STRATEGIES[s].needs_weights for s in spec.strategies)
     with _noting(found):
         facts = models.model_facts(model)
-        for strategy in spec.strategies if data else ():
+        for strategy in spec.strategies:
             with _noting(found):
-                recipe_of(spec, model, strategy, data, facts)
+                if data is not None:
+                    recipe_of(spec, model, strategy, data, facts)
         if needing:
             models.require_weights({model: spec.weights_of(model)})
 

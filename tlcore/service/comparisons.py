@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from tlcore import jobs, tracking
-from tlcore.analysis import report
+from tlcore.analysis import report as reports
 from tlcore.analysis.comparison import result_of
 from tlcore.errors import SpecError
 from tlcore.results import ComparisonRecord, ComparisonResult, ComparisonSummary, JobView
@@ -70,7 +70,7 @@ def result(comparison_id: str) -> ComparisonResult:
 def report_html(comparison_id: str) -> str:
     """One self-contained HTML file that works offline."""
     whole = record(comparison_id)
-    return report.report_html(whole, all_predictions(whole))
+    return reports.report_html(whole, all_predictions(whole))
 
 
 def jobs_of(comparison_id: str) -> list[JobView]:

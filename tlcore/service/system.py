@@ -23,7 +23,7 @@ class Check(Value):
 
 
 class SystemState(Value):
-    """What the home page shows. slots: what each living worker is doing."""
+    """What the home page shows. workers: how many are up."""
 
     home: str
     free_gb: float
@@ -37,10 +37,10 @@ def state() -> SystemState:
     """Queue, workers, disk and store, quickly: no question is asked."""
     settings = get_settings()
     seen = jobs.overview(settings)
-    free = shutil.disk_usage(settings.root.parent if not settings.root.exists() else settings.root).free / 1e9
+    there = next(folder for folder in (settings.root, *settings.root.parents) if folder.exists())
     return SystemState(
         home=str(settings.root),
-        free_gb=free,
+        free_gb=shutil.disk_usage(there).free / 1e9,
         tracking_uri=settings.tracking_uri,
         queued=seen.queued,
         running=seen.running,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tlcore.analysis.comparison import comparable, differences, leaderboard, leaderboard_table, overfitting, result_of
 from tlcore.analysis.leaderboard import LeaderboardRow
-from tlcore.results import ENDED, ComparisonRecord, JobView, RunRecord, Verdict
+from tlcore.results import ComparisonRecord, JobView, RunRecord, Verdict
 from tlcore.service import comparisons
 
 
@@ -62,20 +62,21 @@ def progress(jobs: list[JobView]) -> float:
 
 
 def time_left(record: ComparisonRecord, jobs: list[JobView]) -> float | None:
-    """Seconds until the last run ends, runs being as long as the ended ones of their strategy, one after another.
+    """Seconds until the last run ends, one after another: a waiting run takes as long as the ended ones on average.
 
-    None as long as nothing tells how long a waiting run will take.
+    The average is that of the run's own strategy where one has ended. None as long as nothing has.
     """
     strategies = {run.run_id: run.spec.strategy for run in record.runs}
     took: dict[str, list[float]] = {}
     for run in record.runs:
-        if run.outcome is not None and run.status in ENDED:
+        if run.outcome is not None:
             took.setdefault(run.spec.strategy, []).append(run.outcome.total_seconds)
-    running = [job.eta_seconds for job in jobs if job.status == "RUNNING"]
-    waiting = [took.get(strategies.get(job.id, "")) for job in jobs if job.status == "QUEUED"]
-    if any(eta is None for eta in running) or not all(waiting):
-        return None
-    return sum(eta for eta in running if eta is not None) + sum(fmean(seconds) for seconds in waiting if seconds)
+    means = {strategy: fmean(seconds) for strategy, seconds in took.items()}
+    usual = fmean(means.values()) if means else None
+    left = [job.eta_seconds for job in jobs if job.status == "RUNNING"]
+    left += [means.get(strategies.get(job.id, ""), usual) for job in jobs if job.status == "QUEUED"]
+    known = [seconds for seconds in left if seconds is not None]
+    return sum(known) if len(known) == len(left) else None
 
 
 def _by_validation(run: RunRecord) -> tuple[float, float]:

@@ -67,7 +67,8 @@ def cache_key(dataset: Dataset, preprocessing: Preprocessing) -> str:
     """What the pixels depend on: the files in row order, the geometry, and the decoding code; not mean and std."""
     files = hashlib.sha256("\n".join(dataset.images["sha256"]).encode()).hexdigest()
     looks = preprocessing.model_dump(include={"size", "resize", "interpolation"})
-    return content_fingerprint([dataset.info.fingerprint, files, looks, train_side(preprocessing), PIXELS_VERSION])[:24]
+    key = content_fingerprint([files, looks, train_side(preprocessing), PIXELS_VERSION])
+    return f"{dataset.info.fingerprint[:16]}-{key[:16]}"  # `datasets.store.delete_dataset` finds them by the start
 
 
 @contextmanager

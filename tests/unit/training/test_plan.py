@@ -76,3 +76,11 @@ def test_cosine_with_warm_up_rises_to_one_and_falls_to_nothing():
 def test_a_constant_schedule_stays():
     values = TrainRecipe(trainable="all", share=1.0, schedule="constant")
     assert {learning_rate_factor(values, p) for p in (0.0, 0.3, 1.0)} == {1.0}
+
+
+def test_a_linear_svm_looks_for_c_in_its_own_range():
+    made = [
+        resolve(STRATEGIES["feature_extraction"], DataFacts(195, 224), MODEL, overrides=own).phases[0]
+        for own in ({}, {"classifier": "linear_svm"}, {"classifier": "linear_svm", "c_high": 3})
+    ]
+    assert [(phase.c_low, phase.c_high) for phase in made] == [(-6, 5), (-4, 1), (-4, 3)]
