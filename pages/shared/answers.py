@@ -44,11 +44,12 @@ def show_answers(runs: list[RunRecord], given: tuple[Photo, ...]) -> None:
         return
     answers = ask(home_key(), tuple(run.run_id for run in runs), tuple(photo for photo, _ in fine))
     for index, ((name, _), seen) in enumerate(fine):
+        if index:
+            st.divider()
         picture, columns = st.columns([1, 5], gap="medium")
         picture.image(seen.thumbnail, caption=plain(name), width=160, alt=name)
         with columns:
             _show_row(runs, [answers[run.run_id][index] for run in runs])
-        st.divider()
 
 
 def _show_row(runs: list[RunRecord], answers: list[Prediction]) -> None:

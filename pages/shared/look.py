@@ -24,20 +24,29 @@ _STYLE = """<style>
 .tl-bar b span:last-child {white-space:nowrap}
 </style>"""
 
+_SCROLL = """<style>
+[class*="st-key-wide_{width}"] {{overflow-x:auto}}
+[class*="st-key-wide_{width}"] > * {{min-width:{width}px}}
+</style>"""
+
 
 def is_dark() -> bool:
     """Whether this viewer sees the dark theme."""
     return st.context.theme.type == "dark"
 
 
-def chart(figure: Figure, key: str) -> None:
+def chart(figure: Figure, key: str, min_width: int = 0) -> None:
     """A figure in its own colours, its note below it, where it can wrap.
 
-    key: stable between reruns, so that zoom and hidden curves stay.
+    key: stable between reruns, so that zoom and hidden curves stay. min_width: pixels; where the page is narrower,
+    the figure is scrolled sideways.
     """
     note = figure.layout.title.subtitle.text or ""
     figure.update_layout(title_subtitle_text="", margin_t=56)
-    st.plotly_chart(figure, key=key, theme=None, config=_CHART_BUTTONS)
+    if min_width:
+        st.html(_SCROLL.format(width=min_width))
+    with st.container(key=f"wide_{min_width}_{key}"):
+        st.plotly_chart(figure, key=key, theme=None, config=_CHART_BUTTONS)
     st.caption(plain(unescape(note)))
 
 

@@ -35,11 +35,16 @@ def show(dataset: str) -> None:
 
 @app.command()
 def check(dataset: str) -> None:
-    """Whether a dataset can be split and trained on, and what was left out of it."""
+    """Whether a dataset can be split and trained on, what was left out of it, and whether its files are whole."""
     info = service.get_dataset(dataset)
     sizes = service.split_sizes(info.id)
     show_info(info)
     say(f"split for seed 0: {sizes['train']} train, {sizes['val']} validation, {sizes['test']} test")
+    damaged = service.damaged_files(info.id)
+    for file in damaged:
+        say(f"damaged: {file.path}: {file.reason}; delete the dataset and add it again")
+    if damaged:
+        raise typer.Exit(1)
 
 
 def add_with_progress(path: str, name: str | None = None) -> DatasetInfo:

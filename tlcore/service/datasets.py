@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tlcore import jobs
 from tlcore.datasets import intake, splits, store
-from tlcore.datasets.dataset import DatasetInfo
+from tlcore.datasets.dataset import DatasetInfo, LeftOut
 from tlcore.errors import NotFoundError
 from tlcore.results import JobView, Value
 from tlcore.settings import get_settings
@@ -42,6 +42,11 @@ def resolve_dataset(id_or_path: str, name: str | None = None, progress: Progress
 def add_dataset(path: Path, name: str | None = None, progress: Progress | None = None) -> DatasetInfo:
     """Import a zip, tar, folder or CSV here and now. Raises: DatasetError, StorageError."""
     return intake.add_dataset(path, name, get_settings(), progress=progress)
+
+
+def damaged_files(dataset_id: str) -> tuple[LeftOut, ...]:
+    """Files that are missing or no longer what was imported."""
+    return store.check_dataset(dataset_id, get_settings())
 
 
 def split_sizes(dataset_id: str, seed: int = 0, fraction: float = 1.0) -> dict[str, int]:

@@ -10,6 +10,7 @@ from tlcore.analysis.comparison import comparable, differences, leaderboard, lea
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.results import ComparisonRecord, JobView, RunRecord, Verdict
 from tlcore.service import comparisons
+from tlcore.strategies import STRATEGIES
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,14 @@ def finished_runs(record: ComparisonRecord) -> list[RunRecord]:
 
 
 def champions(record: ComparisonRecord) -> list[RunRecord]:
-    """The best seed of each model and strategy by validation accuracy, on the most training data it was given."""
+    """The best seed of each model and strategy by validation accuracy, on the most training data it was given.
+
+    In the order of the models as asked, then of the strategies as everywhere.
+    """
     best: dict[tuple[str, str], RunRecord] = {}
     for run in sorted(finished_runs(record), key=lambda run: -run.spec.fraction):
         best.setdefault((run.spec.model, run.spec.strategy), run)
-    return list(best.values())
+    return [best[model, s] for model in record.spec.models for s in STRATEGIES if (model, s) in best]
 
 
 def progress(jobs: list[JobView]) -> float:
