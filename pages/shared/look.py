@@ -1,7 +1,8 @@
 """Colours and small drawings: one colour per strategy, the same in light and dark."""
 
+from collections.abc import Mapping, Sequence
 from html import escape, unescape
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -50,14 +51,14 @@ def chart(figure: Figure, key: str, min_width: int = 0) -> None:
     st.caption(plain(unescape(note)))
 
 
-def table(rows: list[dict[str, object]], tall: int = 12) -> None:
+def table(rows: Sequence[Mapping[str, object]], tall: int = 12) -> None:
     """Rows as a table that scrolls within itself from `tall` rows on; measures with one digit after the point."""
     frame = pd.DataFrame(rows)
     numbers = frame.select_dtypes("number")
     whole = {name: "Int64" for name in numbers if not any(isinstance(row[name], float) for row in rows)}
     digits = {name: st.column_config.NumberColumn(format="%.1f") for name in frame.select_dtypes("float")}
     digits |= {name: st.column_config.NumberColumn(format="localized") for name in whole}
-    height = 35 * tall if len(rows) > tall else "auto"
+    height: int | Literal["auto"] = 35 * tall if len(rows) > tall else "auto"
     st.dataframe(frame.astype(whole), hide_index=True, height=height, column_config=digits, placeholder="–")
 
 

@@ -1,6 +1,6 @@
 """The sections of the Compare page; each takes the whole view and draws one thing."""
 
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -10,7 +10,11 @@ from pages.shared.words import STATUS_WORDS, duration, plain, size
 from tlcore.analysis import charts
 from tlcore.service.views import ComparisonView
 
-X_AXES = {"epochs": "epoch", "images seen": "images_seen", "seconds": "train_seconds"}
+X_AXES: dict[str, Literal["epoch", "images_seen", "train_seconds"]] = {
+    "epochs": "epoch",
+    "images seen": "images_seen",
+    "seconds": "train_seconds",
+}
 METRICS = ("accuracy", "loss")
 PARTS = {"test": "test", "validation": "val"}
 CELLS = ("row-normalised", "counts")

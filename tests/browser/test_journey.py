@@ -123,6 +123,7 @@ def test_an_empty_dashboard_opens_at_any_address(browser: Browser, dashboard: st
     complaints = Complaints()
     page = complaints.watch(browser.new_page(viewport={"width": 1300, "height": 1200}))
     page.goto(f"{dashboard}/{path}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=MINUTES)
     settled(page)
     expect(page.get_by_role("link", name="Download").first).to_be_visible()
     expect(page.get_by_text("page that you have requested does not seem to exist")).to_have_count(0)

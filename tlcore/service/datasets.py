@@ -10,6 +10,10 @@ from tlcore.errors import NotFoundError
 from tlcore.results import JobView, Value
 from tlcore.settings import get_settings
 
+__all__ = [
+    "DatasetInfo", "Picture", "add_dataset", "damaged_files", "delete_dataset", "gallery", "get_dataset", "import_job",
+    "list_datasets", "resolve_dataset", "split_note", "split_sizes", "submit_import", "upload_folder",
+]  # fmt: skip
 Progress = Callable[[float, str], None]
 
 

@@ -1,0 +1,53 @@
+"""What pages show of a comparison: order of runs, progress and the time left."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import draw
+from tests.pages.fakes import job_of
+from tests.records import example
+from tlcore.service import photos, views
+
+
+def test_finished_runs_come_best_validation_first_then_lowest_loss() -> None:
+    runs = views.finished_runs(example().record)
+    keys = [(-run.outcome.val.accuracy, run.outcome.val.loss) for run in runs if run.outcome]
+    assert len(keys) == 15
+    assert keys == sorted(keys)
+
+
+def test_champions_are_one_run_of_each_strategy_on_the_most_data_in_one_order() -> None:
+    record = example(fractions=(0.1, 1.0), seeds=(0, 1)).record
+    best = views.champions(record)
+    assert [run.spec.strategy for run in best] == list(record.spec.strategies)
+    assert {run.spec.fraction for run in best} == {1.0}
+    for run in best:
+        rivals = [r for r in record.runs if r.spec.strategy == run.spec.strategy and r.spec.fraction == 1.0]
+        assert run.outcome
+        assert run.outcome.val.accuracy == max(r.outcome.val.accuracy for r in rivals if r.outcome)
+
+
+def test_time_left_adds_the_eta_and_what_ended_runs_of_the_strategy_took() -> None:
+    record = example(
+        strategies=("fine_tuning", "feature_extraction"), seeds=(0, 1),
+        status={("fine_tuning", 1): "SCHEDULED", ("feature_extraction", 1): "RUNNING"},
+    ).record  # fmt: skip
+    took = next(run.outcome.total_seconds for run in record.runs if run.spec.strategy == "fine_tuning" and run.outcome)
+    jobs = [job_of(run) for run in record.runs]
+    assert views.time_left(record, jobs) == pytest.approx(75.0 + took)
+    assert views.progress(jobs) == pytest.approx((1 + 1 + 0.4 + 0) / 4)
+
+
+def test_time_left_is_unknown_until_a_run_has_ended() -> None:
+    waiting = example(strategies=("fine_tuning",), seeds=(0,), status={("fine_tuning", 0): "SCHEDULED"}).record
+    assert views.time_left(waiting, [job_of(run) for run in waiting.runs]) is None
+
+
+def test_a_photo_that_cannot_be_read_is_named_and_the_others_get_a_picture(tmp_path: Path) -> None:
+    draw(0, 2, 0, 300).save(tmp_path / "fine.png")
+    (tmp_path / "torn.jpg").write_bytes(b"nothing")
+    torn, fine = photos.check_photos([tmp_path / "torn.jpg", tmp_path / "fine.png"])
+    assert "torn.jpg" in (torn.refused or "")
+    assert fine.refused is None
+    assert fine.thumbnail.startswith(b"\xff\xd8")
