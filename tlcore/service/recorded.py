@@ -6,16 +6,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from tlcore.errors import NotFoundError
 from tlcore.results import ComparisonRecord
 
 RECORDED_ID = "recorded-demo"
-FOLDER = Path(__file__).resolve().parent.parent / "demo" / "recorded"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "tlcore" / "demo" / "recorded"
 
 
 @lru_cache(maxsize=1)
 def record() -> ComparisonRecord:
-    """The recording as any other comparison, with `recorded_on` set."""
-    return ComparisonRecord.model_validate_json((FOLDER / "comparison.json").read_text(encoding="utf-8"))
+    """The recording as any other comparison, with `recorded_on` set. Raises: NotFoundError."""
+    file = FOLDER / "comparison.json"
+    if not file.exists():
+        raise NotFoundError(f"the recorded sample is not at {file}: fetch the project again, or run the demo here")
+    return ComparisonRecord.model_validate_json(file.read_text(encoding="utf-8"))
 
 
 def predictions(run_id: str) -> pd.DataFrame | None:
@@ -30,7 +35,8 @@ def save(whole: ComparisonRecord, tables: dict[str, pd.DataFrame], recorded_on: 
     """Replace the recording. recorded_on: date and machine, for people."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     changed = whole.model_copy(update={"comparison_id": RECORDED_ID, "recorded_on": recorded_on})
-    (FOLDER / "comparison.json").write_text(json.dumps(changed.model_dump(mode="json")), encoding="utf-8")
+    text = json.dumps(changed.model_dump(mode="json")).replace(f"{ROOT}/", "")  # no path of the recording machine
+    (FOLDER / "comparison.json").write_text(text, encoding="utf-8")
     joined = pd.concat([table.assign(run_id=run_id) for run_id, table in tables.items()], ignore_index=True)
     joined.to_parquet(FOLDER / "predictions.parquet", index=False)
 

@@ -34,8 +34,9 @@ class SystemState(Value):
 
 
 def state() -> SystemState:
-    """Queue, workers, disk and store, quickly: no question is asked."""
+    """Queue, workers, disk and store, quickly: no question is asked. Open jobs are seen to, as after a restart."""
     settings = get_settings()
+    jobs.recover(settings)
     seen = jobs.overview(settings)
     there = next(folder for folder in (settings.root, *settings.root.parents) if folder.exists())
     return SystemState(
