@@ -95,9 +95,9 @@ def show_actions(record: ComparisonRecord) -> None:
     with more, guard():
         add_seeds(record)
     with command:
-        st.markdown("**The same in MLflow**: run this where the dashboard runs, then open the address that it prints.")
+        page = comparisons.mlflow_page(record.comparison_id)
+        st.markdown(f"**The same in MLflow**: run this where the dashboard runs, then open [the comparison]({page}).")
         st.code(comparisons.mlflow_command(), language="bash", wrap_lines=True)
-        st.caption(f"The comparison is the run `{record.comparison_id}` of the experiment `transfer-lab`.")
 
 
 def add_seeds(record: ComparisonRecord) -> None:

@@ -1,5 +1,7 @@
 """Comparisons: launch, watch, cancel, read."""
 
+import shlex
+import sys
 import time
 from collections.abc import Iterator
 
@@ -110,7 +112,12 @@ def log_tail(run_id: str, lines: int = 40) -> str:
 
 def mlflow_command() -> str:
     """The command that opens MLflow's own pages on this store."""
-    return f"mlflow ui --backend-store-uri {get_settings().tracking_uri} --host 127.0.0.1"
+    return shlex.join([sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", get_settings().tracking_uri])
+
+
+def mlflow_page(comparison_id: str) -> str:
+    """The comparison's address in MLflow's own pages, once `mlflow_command` runs."""
+    return tracking.page_of(get_settings(), comparison_id)
 
 
 def _missing(plan: Plan, existing: ComparisonRecord) -> list[RunSpec]:

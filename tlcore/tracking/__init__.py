@@ -12,6 +12,7 @@ from tlcore.tracking.reading import (
     load_predictions,
     load_run,
     open_comparisons,
+    page_of,
     run_statuses,
 )
 from tlcore.tracking.relocate import relocate
@@ -45,6 +46,7 @@ __all__ = [
     "log_points",
     "log_resolved",
     "open_comparisons",
+    "page_of",
     "relocate",
     "reschedule_run",
     "run_statuses",

@@ -30,6 +30,7 @@ from tlcore.tracking.writing import children_of
 if TYPE_CHECKING:
     import pandas as pd
 
+LOCAL_UI = "http://127.0.0.1:5000"
 _HISTORY = TypeAdapter(tuple[EvaluationPoint, ...])
 _CONFUSION = TypeAdapter(dict[str, ConfusionMatrix])
 _PER_CLASS = TypeAdapter(dict[str, tuple[ClassMetrics, ...]])
@@ -99,6 +100,13 @@ def download_model(settings: Settings, run_id: str, to: Path) -> Path:
     with translated(settings):
         to.mkdir(parents=True, exist_ok=True)
         return _fetch(store, _finished(store, run_id), "model/artifacts", to)
+
+
+def page_of(settings: Settings, run_id: str) -> str:
+    """Address of a run in MLflow's own pages: on the tracking server, else where `mlflow ui` serves by default."""
+    store = connect(settings)
+    base = settings.tracking_uri.rstrip("/") if settings.tracking_uri.startswith("http") else LOCAL_UI
+    return f"{base}/#/experiments/{store.experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def run_statuses(settings: Settings, statuses: tuple[str, ...]) -> dict[str, tuple[str, int]]:
