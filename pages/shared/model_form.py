@@ -7,7 +7,7 @@ import streamlit as st
 from pages.shared import look, reads
 from pages.shared.words import listed, plain
 from tlcore.analysis import charts
-from tlcore.analysis.strips import LETTERS, MEANINGS
+from tlcore.analysis.charts import LETTERS, MEANINGS
 from tlcore.service import models
 from tlcore.strategies import STRATEGIES, Strategy
 

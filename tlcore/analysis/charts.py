@@ -8,9 +8,11 @@ from tlcore.analysis.class_charts import class_counts, per_class_chart, per_clas
 from tlcore.analysis.confusion_charts import confusion_matrices
 from tlcore.analysis.curve_charts import learning_curves, live_curves
 from tlcore.analysis.score_charts import accuracy_intervals, cost_chart
-from tlcore.analysis.strips import strategy_strip, strip_legend
+from tlcore.analysis.strips import LETTERS, MEANINGS, strategy_strip, strip_legend
 
 __all__ = [
+    "LETTERS",
+    "MEANINGS",
     "accuracy_intervals",
     "class_counts",
     "confusion_matrices",
