@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tlcore.errors import SpecError
 
 VERSION = "0.1.0"
 _PACKAGE = Path(__file__).resolve().parent
@@ -79,5 +81,12 @@ def python_environment(**extra: str) -> dict[str, str]:
 
 
 def get_settings() -> Settings:
-    """Settings as the environment is now."""
-    return Settings()
+    """Settings as the environment is now. Raises: SpecError for a value that cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise SpecError(
+            f"the environment's {name} is {first['input']!r}: {first['msg']}; change or unset it"
+        ) from error

@@ -165,6 +165,21 @@ def _no_image(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_report_that_cannot_be_written_is_one_line(result: dict[str, Any], said: Any, option: str) -> None:
+    code, stderr = said("report", result["comparison_id"], option, "/no/such/folder/file")
+    assert (code, stderr.count("\n")) == (2, 1)
+    assert "/no/such/folder/file" in stderr
+
+
+def test_a_result_that_could_not_be_written_is_refused_before_training(result: dict[str, Any], said: Any) -> None:
+    code, stderr = said(
+        "compare", "--dataset", result["dataset"]["id"], "--model", MODEL, "--weights", f"file:{WEIGHTS_PATH}",
+        "--strategy", "fine_tuning", "--device", "cpu", "--json", "/no/such/folder/out.json",
+    )  # fmt: skip
+    assert (code, stderr.count("\n")) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -119,3 +119,12 @@ def test_delete_keeps_the_cache_that_another_dataset_of_the_same_content_uses(in
     assert cached.exists()
     delete_dataset(other.id, settings)
     assert not cached.exists()
+
+
+def test_the_same_content_again_tells_its_own_left_out_files(info, tmp_path, settings):
+    again = make_image_folder(tmp_path / "again", ("ants", "bees"), 4, (320, 200))
+    (again / "notes.txt").write_text("not an image")
+    second = add_dataset(again, "another name", settings)
+    assert second.id == info.id
+    assert [left.path for left in second.left_out] == ["notes.txt"]
+    assert any(info.id in note for note in second.notes)

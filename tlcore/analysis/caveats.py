@@ -60,7 +60,12 @@ def _statuses(record: ComparisonRecord) -> str:
 
 def _optional(spec: ComparisonSpec) -> list[str]:
     words: list[str] = []
-    for option, value in (("--image-size", spec.image_size), ("--batch-size", spec.batch_size)):
+    asked = (
+        ("--image-size", spec.image_size),
+        ("--batch-size", spec.batch_size),
+        ("--num-threads", spec.num_threads),
+    )
+    for option, value in asked:
         words += [option, str(value)] if value is not None else []
     return [*words, "--device", spec.device]
 

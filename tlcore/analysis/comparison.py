@@ -53,7 +53,7 @@ def result_of(record: ComparisonRecord, predictions: Predictions) -> ComparisonR
 
 def ranking(record: ComparisonRecord, groups: Sequence[Group], estimates: Sequence[Estimate | None]) -> Verdict:
     """The order by mean test accuracy on the most training data, in one sentence; nothing is tested."""
-    largest = max(group.fraction for group in groups)
+    largest = max((group.fraction for group in groups), default=1.0)
     ranked = [(g, e) for g, e in zip(groups, estimates, strict=True) if e is not None and g.fraction == largest]
     ranked.sort(key=lambda pair: -pair[1].mean)
     if not ranked:

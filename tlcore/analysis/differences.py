@@ -1,5 +1,6 @@
 """What differs between runs besides model, strategy, seed and fraction, and what forbids to compare them."""
 
+import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from tlcore.analysis.groups import fraction_words
@@ -62,6 +63,15 @@ def comparable(runs: Sequence[RunRecord]) -> list[str]:
         f"{name.replace('_', ' ')} differs: {_values(values)}"
         for name in SharedSpec.model_fields
         if len(values := list(dict.fromkeys(str(getattr(run.spec, name)) for run in runs))) > 1
+    ]
+    cells: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        own = f"{run.spec.weights} {json.dumps(run.spec.overrides, sort_keys=True)}"
+        cells.setdefault((run.spec.model, run.spec.strategy), []).append(own)
+    reasons += [
+        f"{strategy} on {model} ran with different weights or settings, so its seeds are no repeats of one another"
+        for (model, strategy), found in cells.items()
+        if len(set(found)) > 1
     ]
     tests = list(dict.fromkeys(run.resolved.test_fingerprint for run in runs if run.resolved is not None))
     if len(tests) > 1:

@@ -172,8 +172,6 @@ def _drawn(figures: Sequence[Any]) -> list[str]:
 
 def _reproduce(record: ComparisonRecord) -> str:
     note = f"The dataset has the fingerprint {record.dataset.fingerprint[:12]}; add it first where it is not known."
-    if record.spec.num_threads is not None:
-        note += f" It ran with {record.spec.num_threads} CPU threads; the same bits need the same number."
     return f"<pre>{escape(command_of(record.spec, record.dataset))}</pre><p class='muted'>{escape(note)}</p>"
 
 

@@ -86,7 +86,7 @@ def accuracy_estimate(correct: NDArray[Any]) -> Estimate:
     """Mean accuracy of correct [S seeds, N images] with its interval; one seed covers the images only (Wilson)."""
     seeds, images = correct.shape
     mean = float(np.mean(correct))
-    if seeds == 1 or np.ptp(np.asarray(correct, dtype=int)) == 0:
+    if seeds == 1 or _never_varies(correct):
         basis: Basis = "images" if seeds == 1 else "seeds and images"
         return Estimate(mean, wilson_interval(round(mean * images), images), basis)
     return Estimate(mean, _two_way_interval(correct, lower=0.0), "seeds and images")
@@ -104,7 +104,7 @@ def difference_estimate(first: NDArray[Any], second: NDArray[Any]) -> Estimate:
         )
     difference = np.asarray(first, dtype=int) - np.asarray(second, dtype=int)
     mean = float(difference.mean())
-    if difference.shape[0] == 1 or np.ptp(difference) == 0:
+    if difference.shape[0] == 1 or _never_varies(difference):
         basis: Basis = "images" if difference.shape[0] == 1 else "seeds and images"
         return Estimate(mean, _paired_interval(difference[0]), basis)
     return Estimate(mean, _two_way_interval(difference, lower=-1.0), "seeds and images")
@@ -125,6 +125,12 @@ def wilson_interval(count: int, total: int) -> Interval:
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = Z95 * np.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def _never_varies(values: NDArray[Any]) -> bool:
+    """Whether neither seeds nor images differ in the mean, so that the two-way variance would be 0."""
+    parts = components(values)
+    return max(parts.seed, parts.image) == 0
 
 
 def _two_way_interval(values: NDArray[Any], lower: float) -> Interval:

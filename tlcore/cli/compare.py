@@ -6,14 +6,13 @@ from typing import Annotated
 import typer
 
 from tlcore.cli.datasets import add_with_progress
-from tlcore.cli.output import note, progress, say, show_result, write_json
+from tlcore.cli.output import check_writable, note, progress, say, show_result, write_json
 from tlcore.errors import SpecError
 from tlcore.results import ComparisonResult
 from tlcore.service import comparisons, plans
 from tlcore.service import demo as demo_service
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON; - for stdout")]
-DEFAULT_EPOCHS = 5
 
 
 def compare(
@@ -22,21 +21,20 @@ def compare(
     strategy: Annotated[list[str], typer.Option(help="repeatable")],
     weights: Annotated[list[str], typer.Option(help="[MODEL=]imagenet, a timm tag, file:PATH, run:ID or none")] = [],  # noqa: B006
     seeds: Annotated[str, typer.Option(help="comma-separated")] = "0",
-    epochs: Annotated[int | None, typer.Option(help=f"budget of every run (default: {DEFAULT_EPOCHS} epochs)")] = None,
+    epochs: Annotated[int | None, typer.Option(help="budget of every run; default: 5 on a CPU, else 500 steps")] = None,
     steps: Annotated[int | None, typer.Option(help="budget in optimiser steps")] = None,
     seconds: Annotated[float | None, typer.Option(help="budget in training seconds")] = None,
     fractions: Annotated[str, typer.Option(help="parts of the training images, comma-separated")] = "1",
     image_size: Annotated[int | None, typer.Option(help="pixels; default: the model's own")] = None,
     batch_size: Annotated[int | None, typer.Option(help="default: 32, or 64 from 2,000 training images")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX")] = "auto",
+    num_threads: Annotated[int | None, typer.Option(help="CPU threads; part of what makes runs repeatable")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="STRATEGY.KEY=VALUE; repeatable")] = [],  # noqa: B006
     add_to: Annotated[str | None, typer.Option(help="comparison to add these runs to")] = None,
     json_file: JsonFile = None,
     detach: Annotated[bool, typer.Option("--detach", help="print the comparison's id and return at once")] = False,
 ) -> None:
     """Run a matched family of strategies and compare them."""
-    if epochs is None and steps is None and seconds is None:
-        epochs = DEFAULT_EPOCHS
     spec = plans.make_spec(
         add_with_progress(dataset),
         models=model,
@@ -51,6 +49,7 @@ def compare(
         image_size=image_size,
         batch_size=batch_size,
         device=device,
+        num_threads=num_threads,
     )
     plan = plans.make_plan(spec)
     _launch(plan, add_to, json_file, detach)
@@ -70,12 +69,15 @@ def report(
 ) -> None:
     """The result of a comparison: table and verdict, or a file."""
     if html is not None:
+        check_writable(html)
         html.write_text(comparisons.report_html(comparison), encoding="utf-8")
         note(f"wrote {html}")
     _show(comparisons.result(comparison), json_file)
 
 
 def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach: bool) -> None:
+    if json_file is not None:
+        check_writable(json_file)
     comparison_id = comparisons.submit(plan, add_to=add_to)
     count = "1 run" if len(plan.runs) == 1 else f"{len(plan.runs)} runs"
     note(f"comparison {comparison_id}: {count} of {plan.spec.budget} on {plan.device}: {plan.device_reason}")

@@ -47,20 +47,24 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     out.print(drawn, markup=False)
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write JSON to a file, or to stdout for `-`. Raises: StorageError."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def check_writable(path: Path) -> None:
+    """A file can be written here, or the path is `-`: asked before the work, not after. Raises: StorageError."""
     if str(path) == "-":
-        sys_write(text)
         return
     try:
-        path.write_text(text, encoding="utf-8")
+        path.open("a").close()
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}; name a file in a folder that exists") from error
 
 
-def sys_write(text: str) -> None:
-    out.file.write(text)
+def write_json(path: Path, value: object) -> None:
+    """Write JSON to a file, or to stdout for `-`. Raises: StorageError."""
+    check_writable(path)
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if str(path) == "-":
+        out.file.write(text)
+    else:
+        path.write_text(text, encoding="utf-8")
 
 
 def percent(value: float | None) -> str:

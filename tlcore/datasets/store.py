@@ -123,12 +123,14 @@ def thumbnail(dataset: Dataset, row: int, px: int = THUMBNAIL_PX) -> bytes:
 def land(dataset: Dataset, folder: Path, settings: Settings) -> DatasetInfo:
     """Make a finished folder of files and thumbnails a dataset, in one rename; the same content again is not kept.
 
+    Then the dataset that is there is returned, with what this import left out and a note.
     The id gets a number where another dataset has it: equal content with other parts. Raises: OSError.
     """
     with datasets_lock(settings.datasets):
         for info in list_datasets(settings):
             if info.fingerprint == dataset.info.fingerprint and _same(dataset, info, settings):
-                return info
+                note = f"This is the content of {info.id}, added before: its name and id are kept."
+                return info.model_copy(update={"left_out": dataset.info.left_out, "notes": (*dataset.info.notes, note)})
         taken = {path.name for path in settings.datasets.iterdir()}
         ids = (f"{dataset.info.id}-{number}" if number > 1 else dataset.info.id for number in range(1, len(taken) + 2))
         info = dataset.info.model_copy(update={"id": next(id_ for id_ in ids if id_ not in taken)})

@@ -76,7 +76,8 @@ def report_html(comparison_id: str) -> str:
 
 
 def jobs_of(comparison_id: str) -> list[JobView]:
-    """The queue's view of a comparison's runs, in order."""
+    """The queue's view of a comparison's runs, in order; open ones are seen to, as after a crash of the supervisor."""
+    jobs.recover(get_settings())
     return jobs.jobs_of(get_settings(), comparison_id)
 
 
@@ -87,10 +88,10 @@ def all_jobs(limit: int = 200) -> list[JobView]:
 
 def watch(comparison_id: str) -> Iterator[list[JobView]]:
     """The jobs of a comparison, again and again until all have ended and MLflow says so too."""
+    settings = get_settings()
     while True:
-        seen = jobs_of(comparison_id)
-        yield seen
-        if jobs.is_settled(get_settings(), comparison_id):
+        yield jobs_of(comparison_id)
+        if jobs.is_settled(settings, comparison_id):
             return
         time.sleep(POLL_SECONDS)
 
@@ -136,15 +137,19 @@ def _missing(plan: Plan, existing: ComparisonRecord) -> list[RunSpec]:
 
 
 def _union(old: ComparisonSpec, new: ComparisonSpec) -> ComparisonSpec:
-    """The grid that holds both. Raises: SpecError when both set the same model or strategy differently."""
+    """The grid that holds both. Raises: SpecError where a model or strategy of both has other weights or settings."""
+    for model in set(old.models) & set(new.models):
+        _agree(f"weights of {model}", old.weights_of(model), new.weights_of(model))
+    for strategy in set(old.strategies) & set(new.strategies):
+        _agree(f"settings of {strategy}", old.overrides.get(strategy, {}), new.overrides.get(strategy, {}))
     grown = {
         name: tuple(dict.fromkeys(getattr(old, name) + getattr(new, name)))
         for name in ("models", "strategies", "seeds", "fractions")
     }
-    for name in ("weights", "overrides"):
-        before, after = getattr(old, name), getattr(new, name)
-        clash = sorted(k for k in before.keys() & after.keys() if before[k] != after[k])
-        if clash:
-            raise SpecError(f"{name} of {clash[0]} differ from the comparison's own {before[clash[0]]!r}: use the same")
     merged = {"weights": {**old.weights, **new.weights}, "overrides": {**old.overrides, **new.overrides}}
     return checked(ComparisonSpec, **{**old.model_dump(), **grown, **merged})
+
+
+def _agree(what: str, before: object, after: object) -> None:
+    if before != after:
+        raise SpecError(f"the {what} are {before!r} in that comparison, not {after!r}: use the same, or start another")

@@ -66,6 +66,7 @@ def submit_import(path: Path, name: str | None, owner: str = "") -> str:
 
 def import_job(job_id: str) -> JobView:
     """How far an import is; its `result` is the dataset's id. Raises: NotFoundError."""
+    jobs.recover(get_settings())
     return jobs.get_job(get_settings(), job_id)
 
 

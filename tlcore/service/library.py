@@ -23,6 +23,7 @@ def compare(
     image_size: int | None = None,
     batch_size: int | None = None,
     device: str = "auto",
+    num_threads: int | None = None,
     overrides: Mapping[str, Mapping[str, OverrideValue]] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> ComparisonResult:
@@ -36,10 +37,10 @@ def compare(
         strategies: ids of `tlcore.strategies.STRATEGIES`, or unambiguous aliases; all of them by default.
         weights: `imagenet`, a timm tag, `file:PATH`, `run:RUN_ID` or `none`; for all models, or per model.
         seeds: 0 or greater; each draws its own train/validation split, initialisation and order.
-        epochs, steps, seconds: the budget of every run; exactly one of them.
+        epochs, steps, seconds: the budget of every run; at most one, else the recipes' default.
         fractions: parts of the training images, in (0, 1].
         image_size: pixels; None for the model's own. batch_size: None for the recipe's.
-        device: `auto`, `cpu`, `cuda` or `cuda:INDEX`.
+        device: `auto`, `cpu`, `cuda` or `cuda:INDEX`. num_threads: CPU threads of a run; None for all cores.
         overrides: recipe values per strategy, by field name of `tlcore.recipes.TrainRecipe` or `FitRecipe`.
         progress: called with the finished part of the comparison, 0…1.
 
@@ -62,6 +63,7 @@ def compare(
         image_size=image_size,
         batch_size=batch_size,
         device=device,
+        num_threads=num_threads,
     )
     comparison_id = comparisons.submit(plans.make_plan(spec))
     for jobs in comparisons.watch(comparison_id):

@@ -8,11 +8,11 @@ from typing import Any
 from tlcore.datasets import splits, store
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.errors import SpecError
-from tlcore.recipes import DataFacts, ModelFacts, Recipe, resolve
+from tlcore.recipes import DataFacts, ModelFacts, Recipe, default_budget, resolve
 from tlcore.results import DatasetSummary
 from tlcore.service import models
 from tlcore.settings import get_settings
-from tlcore.spec import ComparisonSpec, OverrideValue, RunSpec, checked
+from tlcore.spec import Budget, ComparisonSpec, OverrideValue, RunSpec, checked
 from tlcore.strategies import STRATEGIES
 
 
@@ -46,11 +46,12 @@ def make_spec(
 ) -> ComparisonSpec:
     """A comparison's spec from loose values.
 
-    weights: items `[MODEL=]SOURCE`; one without a model is for all. shared: other fields of ComparisonSpec, of
-    which None means "not given". Raises: SpecError.
+    weights: items `[MODEL=]SOURCE`; one without a model is for all. epochs, steps, seconds: at most one; with none
+    the recipes' default for the dataset and device. shared: other fields of ComparisonSpec, of which None means
+    "not given". Raises: SpecError.
     """
     wanted = tuple(models)
-    budget = {"epochs": epochs, "steps": steps, "seconds": seconds}
+    budget = {k: v for k, v in {"epochs": epochs, "steps": steps, "seconds": seconds}.items() if v is not None}
     return checked(
         ComparisonSpec,
         dataset_id=dataset.id,
@@ -58,10 +59,17 @@ def make_spec(
         models=wanted,
         weights=parse_weights(weights, wanted),
         strategies=tuple(strategies),
-        budget={k: v for k, v in budget.items() if v is not None},
+        budget=budget or default_budget_of(dataset, shared.get("device") or "auto"),
         overrides={k: dict(v) for k, v in (overrides or {}).items()},
         **{k: v for k, v in shared.items() if v is not None},
     )
+
+
+def default_budget_of(dataset: DatasetInfo, device: str) -> Budget:
+    """The recipes' budget for a dataset on a device as asked. Raises: DeviceError, SplitError."""
+    picked, _ = models.check_device(device)
+    split = splits.make_split(store.load_dataset(dataset.id, get_settings()), 0)
+    return default_budget(split.num_train_full, picked != "cpu")
 
 
 def parse_weights(items: Iterable[str], models: tuple[str, ...]) -> dict[str, str]:

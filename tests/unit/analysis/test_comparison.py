@@ -214,3 +214,16 @@ def test_rising_validation_loss_is_seen_only_while_training_loss_falls():
     assert rising_from(losses([1, 0.5, 0.3, 0.2], [0.8, 0.5, 0.6, 0.7])) == 1
     assert rising_from(losses([1, 0.5, 0.3, 0.2], [0.8, 0.5, 0.45, 0.4])) is None
     assert rising_from(losses([1, 0.5, 0.6, 0.7], [0.8, 0.5, 0.6, 0.7])) is None
+
+
+def test_seeds_with_other_weights_are_not_repeats(whole):
+    first, *rest = whole.record.runs
+    changed = first.model_copy(update={"spec": first.spec.model_copy(update={"weights": "file:/other"})})
+    assert comparable(whole.record.runs) == []
+    assert any("no repeats of one another" in reason for reason in comparable((changed, *rest)))
+
+
+def test_a_comparison_without_runs_has_a_result():
+    record = example().record.model_copy(update={"runs": ()})
+    result = result_of(record, {})
+    assert (result.runs, result.strategies, result.verdict.best) == ((), (), ())

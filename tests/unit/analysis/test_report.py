@@ -86,7 +86,8 @@ def parsed(command):
     parser = argparse.ArgumentParser(exit_on_error=False)
     for name in ("--model", "--weights", "--strategy", "--set"):
         parser.add_argument(name, action="append", default=[])
-    for name in ["dataset", "seeds", "epochs", "steps", "seconds", "fractions", "image-size", "batch-size", "device"]:
+    options = "dataset seeds epochs steps seconds fractions image-size batch-size num-threads device"
+    for name in options.split():
         parser.add_argument(f"--{name}")
     return parser.parse_args(words[4:])
 
@@ -97,6 +98,7 @@ def test_the_command_makes_the_same_comparison():
         update={
             "budget": Budget(seconds=2.5),
             "image_size": 96,
+            "num_threads": 3,
             "overrides": {"fine_tuning": {"learning_rate": 3e-05, "nesterov": False, "optimizer": "adamw"}},
         }
     )
@@ -108,7 +110,7 @@ def test_the_command_makes_the_same_comparison():
     assert tuple(int(s) for s in args.seeds.split(",")) == spec.seeds
     assert tuple(float(f) for f in args.fractions.split(",")) == spec.fractions
     assert (float(args.seconds), args.epochs, args.steps) == (2.5, None, None)
-    assert (args.image_size, args.batch_size, args.device) == ("96", None, "cpu")
+    assert (args.image_size, args.batch_size, args.num_threads, args.device) == ("96", None, "3", "cpu")
     assert dict(item.split("=") for item in args.set) == {
         "fine_tuning.learning_rate": "3e-05", "fine_tuning.nesterov": "false", "fine_tuning.optimizer": "adamw",
     }  # fmt: skip

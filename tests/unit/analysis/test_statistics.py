@@ -164,3 +164,10 @@ def test_other_images_are_refused():
         correct_matrix([first, first.assign(path=["a", "c"])])
     with pytest.raises(ComparisonError, match="not paired"):
         difference_estimate(np.ones((3, 10)), np.ones((2, 10)))
+
+
+def test_seeds_that_balance_each_other_are_no_certainty():
+    correct = np.tile([[1, 0], [0, 1]], 50)
+    low, high = accuracy_estimate(correct).interval
+    assert low < 0.45
+    assert high > 0.55
