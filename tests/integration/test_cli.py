@@ -138,6 +138,8 @@ def test_a_run_predicts_and_is_taken_home(shop: Path, result: dict[str, Any]) ->
 def test_datasets_and_comparisons_are_listed(shop: Path, result: dict[str, Any]) -> None:
     assert result["dataset"]["id"] in tlcore(shop / "home", "dataset", "list").stdout
     assert result["comparison_id"] in tlcore(shop / "home", "runs").stdout
+    listed = tlcore(shop / "home", "runs", result["comparison_id"]).stdout
+    assert all(run["run_id"] in listed for run in result["runs"])
     shown = tlcore(shop / "home", "dataset", "check", result["dataset"]["id"]).stdout
     assert "60 train, 20 validation, 20 test" in shown
 
@@ -185,13 +187,14 @@ def test_a_result_that_could_not_be_written_is_refused_before_training(result: d
     [
         ({"--dataset": "/no/such/folder"}, "/no/such/folder"),
         ({"--dataset": "no-such-id"}, "no-such-id"),
+        ({"--dataset": "https://example.org/photos.zip"}, "download it and give the file"),
         ({"--dataset": _not_an_archive}, "photos.zip"),
         ({"--dataset": _one_class}, "only"),
         ({"--dataset": _few_images}, "'b'"),
         ({"--dataset": _no_image}, "photo.png"),
         ({"--strategy": "fine_tunning"}, "did you mean fine_tuning"),
         ({"--strategy": "finetune"}, "staged_fine_tuning"),
-        ({"--seeds": "-1"}, "greater than or equal to 0"),
+        ({"--seeds": "-1"}, "seeds: -1 must be at least 0"),
         ({"--seeds": "a,b"}, "a,b"),
         ({"--epochs": "0"}, "epochs"),
         ({"--fractions": "1.5"}, "fractions"),

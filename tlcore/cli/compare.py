@@ -92,6 +92,8 @@ def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach
         raise typer.Exit(1) from None
     result = comparisons.result(comparison_id)
     _show(result, json_file)
+    note(f"runs: python -m tlcore runs {comparison_id}")
+    note(f"report: python -m tlcore report {comparison_id} --html report.html")
     note(f"MLflow: {comparisons.mlflow_command()}")
     if any(run.status != "FINISHED" for run in result.runs):
         raise typer.Exit(1)

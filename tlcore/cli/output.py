@@ -16,7 +16,7 @@ from tlcore.strategies import STRATEGIES
 
 PIPED_WIDTH = 200  # columns where stdout is a file or a pipe, so that tables are not folded
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-err = Console(stderr=True)
+err = Console(stderr=True, soft_wrap=True)
 
 
 def say(text: str) -> None:

@@ -32,10 +32,14 @@ def export(run: str, to: Annotated[Path, typer.Option(help="folder to write")]) 
 
 
 def runs(
+    comparison: Annotated[str | None, typer.Argument(help="list the runs of this comparison instead")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
     offset: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Recent comparisons, newest first."""
+    """Recent comparisons, newest first; or the runs of one."""
+    if comparison is not None:
+        _runs_of(comparison)
+        return
     rows = [
         [
             c.comparison_id,
@@ -49,3 +53,19 @@ def runs(
         for c in comparisons.list_comparisons(limit, offset)
     ]
     table("", ["comparison ", "created (UTC) ", "dataset ", "models ", "strategies", "runs done", "status "], rows)
+
+
+def _runs_of(comparison: str) -> None:
+    rows = [
+        [
+            run.run_id,
+            run.strategy,
+            run.model,
+            str(run.seed),
+            f"{run.fraction:.0%}",
+            percent(run.test.accuracy),
+            run.status,
+        ]
+        for run in comparisons.result(comparison).runs
+    ]
+    table("", ["run ", "strategy ", "model ", "seed", "data", "test accuracy %", "status "], rows)

@@ -6,7 +6,7 @@ from pathlib import Path
 from tlcore import jobs
 from tlcore.datasets import intake, splits, store
 from tlcore.datasets.dataset import DatasetInfo, LeftOut
-from tlcore.errors import NotFoundError
+from tlcore.errors import DatasetError, NotFoundError
 from tlcore.results import JobView, Value
 from tlcore.settings import get_settings
 
@@ -38,6 +38,8 @@ def get_dataset(dataset_id: str) -> DatasetInfo:
 
 def resolve_dataset(id_or_path: str, name: str | None = None, progress: Progress | None = None) -> DatasetInfo:
     """The dataset of this id, or one made from this path (the same content gives the same dataset)."""
+    if "://" in id_or_path:
+        raise DatasetError(f"{id_or_path} is an address, which cannot be imported: download it and give the file")
     path = Path(id_or_path).expanduser()
     looks_like_path = path.exists() or "/" in id_or_path or "\\" in id_or_path
     return add_dataset(path, name, progress) if looks_like_path else get_dataset(id_or_path)

@@ -138,7 +138,7 @@ def summarise(info: DatasetInfo, parts: dict[str, int]) -> DatasetSummary:
 
 def _absolute(source: str) -> str:
     kind, colon, rest = source.partition(":")
-    return f"file:{Path(rest).expanduser().absolute()}" if colon and kind == "file" else source
+    return f"file:{Path(rest).expanduser().resolve()}" if colon and kind == "file" else source
 
 
 def _literal(text: str) -> OverrideValue:

@@ -36,9 +36,10 @@ def conclude(
     parts = {"val": task.val, "test": np.array(split.test, dtype=np.int64)}
     predictions = {name: score(rows) for name, rows in parts.items()}
     scores = {name: _metrics(part, task) for name, part in predictions.items()}
+    train = _metrics(score(task.train), task)
     images_seen = state.history[-1].images_seen
     outcome = RunOutcome(
-        train=_metrics(score(task.train), task),
+        train=train,
         val=scores["val"],
         test=scores["test"],
         last_val=state.last_val,
@@ -52,7 +53,7 @@ def conclude(
         num_parameters=sum(p.numel() for p in task.network.module.parameters()),
         num_trainable_parameters=num_trained,
         frozen_states=state.frozen_states,
-        did_not_learn=did_not_learn(state.history, task.plan, task.num_classes),
+        did_not_learn=did_not_learn(state.history, task.plan, task.num_classes, train.loss),
         images_per_second=images_seen / state.step_seconds if state.step_seconds else None,
         notes=state.notes,
     )

@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tlcore import errors, jobs
-from tlcore.errors import JobError, SpecError
-from tlcore.jobs import api, questions, queue, roster, serving
+from tlcore.errors import JobError, SpecError, StorageError
+from tlcore.jobs import api, questions, queue, roster, serving, settling
 from tlcore.jobs.caretaking import Crew, recover_dead
 from tlcore.jobs.database import prepare
 from tlcore.jobs.processes import code_version, create_time, is_alive, kill_group
@@ -77,6 +78,55 @@ def test_the_job_of_a_living_worker_is_left_alone(ready: Settings) -> None:
     assert [worker.id for worker in roster.live_workers(ready)] == ["me"]
 
 
+def interleave(
+    monkeypatch: pytest.MonkeyPatch,
+    before: Callable[[], object] = lambda: None,
+    after: Callable[[], object] = lambda: None,
+) -> None:
+    """Let something happen just before or after the supervisor reads the roster."""
+    real = roster.workers
+
+    def read(settings: Settings) -> list[Worker]:
+        before()
+        found = real(settings)
+        after()
+        return found
+
+    monkeypatch.setattr(roster, "workers", read)
+
+
+def test_a_worker_that_takes_its_first_job_while_the_supervisor_looks_keeps_it(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = Worker("me", "cpu:0", os.getpid(), create_time(os.getpid()), "v", stop=False)
+    queue.add(ready, [NewJob("j", "run", "title", "cpu:0", {}, "v")])
+
+    def begin() -> None:
+        roster.register(ready, me)
+        assert queue.claim(ready, me, ("run",)) is not None
+
+    interleave(monkeypatch, after=begin)
+    recover_dead(Crew(ready))
+    assert [(row.status, row.worker) for row in queue.select(ready)] == [("RUNNING", "me")]
+
+
+def test_a_run_that_its_worker_gives_back_while_the_supervisor_looks_keeps_its_checkpoint(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = Worker("me", "cpu:0", os.getpid(), create_time(os.getpid()), "v", stop=False)
+    queue.add(ready, [NewJob("j", "run", "title", "cpu:0", {}, "v")])
+    first = queue.claim(ready, me, ("run",))
+    assert first is not None
+    queue.release(ready, first, counts=True)
+    second = queue.claim(ready, me, ("run",))
+    assert second is not None
+    (ready.jobs / "runs" / "j").mkdir(parents=True)
+    interleave(monkeypatch, before=lambda: queue.release(ready, second, counts=False))
+    recover_dead(Crew(ready))
+    assert [row.status for row in queue.select(ready)] == ["QUEUED"]
+    assert (ready.jobs / "runs" / "j").exists()
+
+
 def test_a_pid_that_somebody_else_has_now_is_neither_alive_nor_killed() -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     created = create_time(process.pid)
@@ -133,6 +183,23 @@ def test_a_stale_worker_leaves_for_newer_code_and_a_fresh_one_takes_an_older_sub
 
     assert reason("older") == "the code has changed"
     assert reason("on disk") is None
+
+
+def test_a_cancel_that_mlflow_refuses_still_sees_to_the_supervisor(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def refuse(settings: Settings) -> None:
+        raise StorageError("locked")
+
+    monkeypatch.setattr(api, "ensure_supervisor", seen.append)
+    monkeypatch.setattr(settling, "settle", refuse)
+    queue.add(ready, [NewJob("j", "run", "title", "cpu:0", {}, "v")])
+    with pytest.raises(StorageError, match="locked"):
+        jobs.cancel(ready, ["j"])
+    assert seen == [ready]
+    assert [(row.status, row.settled) for row in queue.select(ready)] == [("CANCELLED", False)]
 
 
 def test_an_upload_whose_waiting_import_is_cancelled_is_removed(

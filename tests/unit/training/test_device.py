@@ -49,7 +49,23 @@ def test_auto_takes_a_gpu_and_its_best_format():
         pick_device("cuda:2")
 
 
-@pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "", "mps"])
+@pytest.mark.usefixtures("two_gpus")
+def test_what_auto_chose_at_the_launch_stays():
+    stays = pick_device("auto:cpu")
+    assert stays.id == "cpu"
+    assert "the CPU was taken automatically, because there was no CUDA device at the launch" in stays.reason
+    assert pick_device("auto:cuda:1").id == "cuda:1"
+    assert "cuda:1 was taken automatically" in pick_device("auto:cuda:1").reason
+
+
+@pytest.mark.usefixtures("no_cuda")
+def test_a_gpu_that_auto_chose_and_that_is_gone_is_an_error():
+    assert pick_device("auto:cpu").reason == pick_device("auto").reason
+    with pytest.raises(DeviceError, match=r"device 'cuda:0' cannot be used, because"):
+        pick_device("auto:cuda:0")
+
+
+@pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "", "mps", "auto:", "auto:mps"])
 def test_unknown_devices(asked):
     with pytest.raises(DeviceError, match="unknown device"):
         pick_device(asked)

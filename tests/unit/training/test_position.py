@@ -8,7 +8,7 @@ import torch
 from tlcore.results import EvaluationPoint
 from tlcore.training.checkpoints import fresh_state
 from tlcore.training.plan import Plan
-from tlcore.training.position import did_not_learn, evaluation_due, phase_over, phase_progress
+from tlcore.training.position import SAVE_SECONDS, did_not_learn, evaluation_due, phase_over, phase_progress, save_due
 
 STEPS = Plan("steps", (3, 9), 2.25, evaluations=frozenset({2, 3, 4, 7, 9}))
 SECONDS = Plan("seconds", (1.0, 3.0), 2.0, interval=0.5)
@@ -35,6 +35,13 @@ def test_a_point_is_due_once():
     assert not evaluation_due(STEPS, state(step=1, begun=0))
 
 
+def test_a_checkpoint_is_due_at_the_first_end_of_an_epoch_after_a_while():
+    late = SAVE_SECONDS + 5.0
+    ends = [step for step in range(1, 10) if save_due(STEPS, state(step=step, train_seconds=late), saved=5.0)]
+    assert ends == [3, 5, 7, 9]
+    assert not save_due(STEPS, state(step=3, train_seconds=late), saved=6.0)
+
+
 def test_a_phase_that_begins_where_another_ended_is_neither_over_nor_due():
     begins = state(step=3, begun=3, begun_step=3, phase=1, history=(point(3),))
     assert not phase_over(STEPS, begins)
@@ -59,7 +66,12 @@ def test_with_seconds_a_point_waits_for_the_end_of_an_epoch_and_the_interval():
 
 def test_a_run_learned_if_its_loss_fell_at_any_time_after_a_tenth():
     plan, chance = Plan("steps", (100,), 10.0), math.log(2)
-    assert did_not_learn((point(50, loss=chance), point(100, loss=0.99 * chance)), plan, 2)
-    assert not did_not_learn((point(50, loss=0.9 * chance), point(100, loss=chance)), plan, 2)
-    assert did_not_learn((point(5, loss=0.5 * chance), point(100, loss=chance)), plan, 2)
-    assert not did_not_learn((EvaluationPoint(**{**point(0).model_dump(), "train_loss": None}),), plan, 2)
+    stuck = (point(50, loss=chance), point(100, loss=0.99 * chance))
+    assert did_not_learn(stuck, plan, 2, best_train_loss=chance)
+    assert did_not_learn(stuck, plan, 2, best_train_loss=None)
+    assert not did_not_learn(stuck, plan, 2, best_train_loss=0.8 * chance)
+    assert not did_not_learn((point(50, loss=0.9 * chance), point(100, loss=chance)), plan, 2, best_train_loss=chance)
+    assert did_not_learn((point(5, loss=0.5 * chance), point(100, loss=chance)), plan, 2, best_train_loss=chance)
+    assert not did_not_learn(
+        (EvaluationPoint(**{**point(0).model_dump(), "train_loss": None}),), plan, 2, best_train_loss=None
+    )
