@@ -60,13 +60,14 @@ def ranking(record: ComparisonRecord, groups: Sequence[Group], estimates: Sequen
         return Verdict(text="not tested: no run has finished", best=(), distinguishable=False)
     models = several_models(groups)
     names = [f"{g.model} / {in_words(g.entry)}" if models else in_words(g.entry) for g, _ in ranked]
-    order = "; ".join(f"{i}. {n} {percent(e.mean)}" for i, (n, (_, e)) in enumerate(zip(names, ranked, strict=True), 1))
+    places = [1 + sum(other.mean > e.mean for _, other in ranked) for _, e in ranked]
+    order = "; ".join(f"{p}. {n} {percent(e.mean)}" for p, n, (_, e) in zip(places, names, ranked, strict=True))
     seeds = sorted({len(g.finished) for g, _ in ranked})
     over = f"{' to '.join(str(s) for s in (seeds[0], seeds[-1])[: len(seeds)])} seed{'' if seeds[-1] == 1 else 's'}"
-    top = ranked[0][0]
+    top = [g for p, (g, _) in zip(places, ranked, strict=True) if p == 1]
     return Verdict(
         text=f"not tested: order by mean test accuracy over {over} at a budget of {record.spec.budget}: {order}",
-        best=(f"{top.model} / {top.strategy}" if models else top.strategy,),
+        best=tuple(f"{g.model} / {g.strategy}" if models else g.strategy for g in top),
         distinguishable=False,
     )
 

@@ -227,3 +227,12 @@ def test_a_comparison_without_runs_has_a_result():
     record = example().record.model_copy(update={"runs": ()})
     result = result_of(record, {})
     assert (result.runs, result.strategies, result.verdict.best) == ((), (), ())
+
+
+def test_equal_means_share_their_place():
+    built = example(strategies=["fine_tuning", "transfer_learning"], seeds=[0])
+    first, second = built.record.runs
+    same = {first.run_id: built.predictions[first.run_id], second.run_id: built.predictions[first.run_id]}
+    verdict = result_of(built.record, same).verdict
+    assert set(verdict.best) == {"fine_tuning", "transfer_learning"}
+    assert verdict.text.count("1. ") == 2
