@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 
 def make_image_folder(
@@ -44,3 +44,33 @@ def draw(label: int, num_classes: int, index: int, size: int | tuple[int, int] =
     wave = 0.5 + 0.5 * np.sin(2 * np.pi * (3 * (x * np.cos(angle) + y * np.sin(angle)) + rng.uniform()))
     pixels = colour * (0.4 + 0.6 * wave[..., None]) + rng.normal(0, 0.05, (height, width, 3))
     return Image.fromarray((pixels.clip(0, 1) * 255).astype(np.uint8))
+
+
+def odd_pictures(folder: Path) -> list[Path]:
+    """Files whose pixels are easily read wrongly: transparent, deeper than 8 bits, turned by EXIF; all 70×50."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = draw(0, 2, 99, (70, 50))
+    grey = np.asarray(plain.convert("L")).astype(np.uint16)
+    see_through = plain.copy()
+    see_through.putalpha(Image.fromarray((grey * 2 % 256).astype(np.uint8)))
+    colours = plain.quantize(16)
+    made = {f"grey_{bits}.png": (Image.fromarray(grey * (2**bits // 256) + bits), {}) for bits in (10, 12, 14)}
+    made |= {
+        "grey_16.png": (Image.fromarray(grey * 257), {}),
+        "grey_16_key.png": (Image.fromarray(grey * 257), {"transparency": int(grey[25, 35]) * 257}),
+        "rgba.png": (see_through, {}),
+        "la.png": (see_through.convert("LA"), {}),
+        "palette_key.png": (colours, {"transparency": 0}),
+        "palette_alpha.png": (colours, {"transparency": bytes(range(0, 256, 16))}),
+        "turned.png": (see_through, {"exif": _turned(6)}),
+        "turned.jpg": (plain, {"exif": _turned(8)}),
+    }
+    for name, (picture, options) in made.items():
+        picture.save(folder / name, **options)
+    return [folder / name for name in made]
+
+
+def _turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif

@@ -5,11 +5,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from tests.helpers import draw, make_image_folder
+from tests.helpers import draw, make_image_folder, odd_pictures
 from tests.helpers_jobs import ended, stop_everything, until
 from tests.helpers_mlflow import copy_template, make_spec
 from tlcore import jobs, tracking
@@ -22,18 +23,19 @@ from tlcore.spec import Budget
 ELSEWHERE = """
 import contextlib, io, json, runpy, sys
 import mlflow.pyfunc, pandas as pd
-uri, path, *models = sys.argv[1:]
+uri, paths, *models = sys.argv[1:]
 mlflow.set_tracking_uri(uri)
-data, found = open(path, "rb").read(), []
+paths, found = json.loads(paths), []
+data = [open(path, "rb").read() for path in paths]
 for run, folder in (model.split("=") for model in models):
     model = mlflow.pyfunc.load_model(f"runs:/{run}/model")
-    forms = [pd.DataFrame({"path": [path, path]}), pd.DataFrame({"image": [data]}), [path], [data]]
+    forms = [pd.DataFrame({"path": paths}), pd.DataFrame({"image": data}), paths, data, paths[:1], data[:1]]
     tables = [model.predict(form).astype(object) for form in forms]
-    rows = [table.where(table.notna(), None).iloc[0].to_dict() for table in tables]
-    sys.argv = ["predict.py", path]
+    rows = [table.where(table.notna(), None).to_dict("records") for table in tables]
+    sys.argv = ["predict.py", *paths]
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         runpy.run_path(f"{folder}/predict.py")
-    found.append({"lengths": [len(t) for t in tables], "rows": rows, "script": json.loads(printed.getvalue())})
+    found.append({"tables": rows, "script": [json.loads(line) for line in printed.getvalue().splitlines()]})
 assert "tlcore" not in sys.modules
 print(json.dumps(found))
 """
@@ -75,8 +77,8 @@ def compare(settings: Settings, dataset: DatasetSummary, **values: object) -> Co
 def test_real_runs_then_predictions_in_a_process_without_this_package(
     settings: Settings, dataset: DatasetSummary, tmp_path: Path
 ) -> None:
-    picture = tmp_path / "photo.png"
-    draw(1, 2, 99).save(picture)
+    pictures = [tmp_path / "photo.png", *odd_pictures(tmp_path / "odd")]
+    draw(1, 2, 99).save(pictures[0])
     first = compare(settings, dataset, strategies=("from_scratch",), seeds=(0, 1)).runs[0]
     check_run(settings, first.run_id)
     runs = [first.run_id]
@@ -86,7 +88,7 @@ def test_real_runs_then_predictions_in_a_process_without_this_package(
         stored = compare(settings, dataset, strategies=("feature_extraction",), weights=earlier, overrides=own).runs[0]
         assert [point.epoch for point in stored.history] == [0]
         runs.append(stored.run_id)
-    check_predictions(settings, runs, picture, tmp_path)
+    check_predictions(settings, runs, pictures, tmp_path)
     # The worker is warm and idle now: it answers, its errors included.
     assert jobs.ask(settings, {"question": "pick_device", "device": "cpu"})["id"] == "cpu"
     with pytest.raises(ModelError, match="no_such_model"):
@@ -108,16 +110,21 @@ def check_run(settings: Settings, run_id: str) -> None:
     assert list(pd.Series(predictions.columns)) == ["split", "path", "label", "predicted", "prob_0", "prob_1"]
 
 
-def check_predictions(settings: Settings, runs: list[str], picture: Path, folder: Path) -> None:
+def check_predictions(settings: Settings, runs: list[str], pictures: list[Path], folder: Path) -> None:
     """Every form of input gets the answer of the script that is taken home."""
     models = [f"{run}={tracking.download_model(settings, run, folder / 'take' / run)}" for run in runs]
-    command = [sys.executable, "-c", ELSEWHERE, settings.tracking_uri, str(picture), *models]
+    paths = json.dumps([str(picture) for picture in pictures])
+    command = [sys.executable, "-c", ELSEWHERE, settings.tracking_uri, paths, *models]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     assert done.returncode == 0, done.stderr
     for seen in json.loads(done.stdout.strip().splitlines()[-1]):
-        assert seen["lengths"] == [2, 1, 1, 1]
-        script = seen["script"]
-        for row in seen["rows"]:
-            assert row.pop("predicted") == script["predicted"]
-            expected = script.get("probabilities", {"ants": None, "bees": None})
-            assert row == {k: v if v is None else pytest.approx(v, abs=1e-4) for k, v in expected.items()}
+        assert [len(table) for table in seen["tables"]] == [len(pictures)] * 4 + [1, 1]
+        for table in seen["tables"]:
+            for row, script in zip(table, seen["script"], strict=False):
+                check_row(row, script)
+
+
+def check_row(row: dict[str, object], script: dict[str, Any]) -> None:
+    expected = script.get("probabilities", {"ants": None, "bees": None})
+    wanted = {k: v if v is None else pytest.approx(v, abs=1e-4) for k, v in expected.items()}
+    assert row == {**wanted, "predicted": script["predicted"]}, script["path"]

@@ -120,16 +120,28 @@ def list_sources(given: pd.DataFrame) -> list[Any]:
 
 
 def open_rgb(source: Any) -> Any:
-    """A picture, upright, RGB, with transparency on white."""
+    """A picture, upright, RGB, with transparency on white, as in the predict.py that lies beside the weights.
+
+    Deep greyscale is scaled to 0…255: whole numbers by the smallest usual bit depth that holds them.
+    """
     from PIL import Image, ImageOps
 
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    image = ImageOps.exif_transpose(Image.open(file))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(source) if isinstance(source, bytes) else source))
+    if image.mode[0] in "IF":
+        image = Image.fromarray(scale_deep(np.asarray(image), image.info.get("transparency")))
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def scale_deep(given: Any, transparent: Any) -> Any:
+    """Greyscale of any depth H×W -> uint8 H×W."""
+    tops = [1, 255] if given.dtype.kind == "f" else [2**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
+    values = given.astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= tops[-1]:
+        low, high = 0, min(top for top in tops if high <= top)
+    scaled = (values - low) * (255 / (high - low or 1)) + 0.5
+    return np.where(values == transparent, 255, scaled).astype(np.uint8)
 
 
 set_model(ImageClassifier())

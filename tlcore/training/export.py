@@ -3,6 +3,8 @@
 weights.safetensors, model.json (format 1), labels.txt (one class per line, in the order of the scores),
 preprocessing.json and predict.py, a script that needs only torch, torchvision, Pillow, safetensors and timm (for
 models of timm). k-NN adds knn.safetensors with its reference features. Taking a model home is copying this folder.
+
+The script's `open_rgb`, and the one of tracking/pyfunc_model.py, give the pixels of `datasets.decoding.open_rgb`.
 """
 
 import json
@@ -21,7 +23,7 @@ FORMAT = 1
 
 _START = '''\
 """Classify images with this model: python predict.py IMAGE..."""
-import json, sys, torch, {library}
+import json, sys, numpy as np, torch, {library}
 from pathlib import Path
 from PIL import Image, ImageOps
 from safetensors.torch import load_file
@@ -33,12 +35,21 @@ shape = [T.Resize({resize}, T.InterpolationMode(p["interpolation"])), T.CenterCr
 prepare = T.Compose([*shape, T.ToDtype(torch.float32, scale=True), T.Normalize(p["mean"], p["std"])])
 model = {build}
 {surgery}model.load_state_dict(load_file(here / "weights.safetensors"))
+def open_rgb(path):  # upright; white where transparent; deep greyscale white at the bit depth that it uses
+    image = ImageOps.exif_transpose(Image.open(path))
+    if image.mode[0] in "IF":
+        v = np.asarray(image).astype("float32")
+        low, high = float(v.min()), float(v.max())
+        tops = [1, 255] if image.mode == "F" else [2**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
+        low, high = (0, min(t for t in tops if high <= t)) if low >= 0 and high <= tops[-1] else (low, high)
+        v = np.where(v == image.info.get("transparency"), 255, (v - low) * (255 / (high - low or 1)) + 0.5)
+        image = Image.fromarray(v.astype("uint8"))
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
 '''
 
 _LINEAR = """\
 for path in sys.argv[1:]:
-    image = prepare(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
-    scores = model.eval()(image[None])[0].detach()
+    scores = model.eval()(prepare(open_rgb(path))[None])[0].detach()
     print(json.dumps({{"path": path, "predicted": labels[scores.argmax()]{probabilities}}}))
 """
 
@@ -46,7 +57,7 @@ _NEIGHBORS = """\
 known, seen = load_file(here / "knn.safetensors"), []
 model.get_submodule(about["head_name"]).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0].detach()))
 for path in sys.argv[1:]:
-    model.eval()(prepare(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))[None])
+    model.eval()(prepare(open_rgb(path))[None])
     near = (known["features"] @ torch.nn.functional.normalize(seen.pop(), dim=0)).topk(about["neighbors"]).indices
     scores = torch.bincount(known["labels"][near], minlength=len(labels)) / about["neighbors"]
     print(json.dumps({{"path": path, "predicted": labels[scores.argmax()]{probabilities}}}))

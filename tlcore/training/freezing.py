@@ -12,16 +12,10 @@ import torch
 from torch import nn
 
 from tlcore.errors import SpecError
-from tlcore.training.groups import group_label
 from tlcore.training.models import Network
 
 Normalization = Literal["train", "eval"]
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
-
-
-def group_names(network: Network) -> tuple[str, ...]:
-    """A short name for each layer group of the backbone, bottom to top."""
-    return tuple(group_label(network.module, group) for group in network.groups)
 
 
 def trained_names(network: Network, trainable: str) -> frozenset[str]:

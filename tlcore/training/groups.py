@@ -1,8 +1,6 @@
 """Layer groups of a backbone, from its input to its head: what `last:K` counts."""
 
 import re
-from collections import Counter
-from itertools import takewhile
 
 from torch import nn
 
@@ -25,15 +23,6 @@ def layer_groups(module: nn.Module, head_name: str) -> tuple[tuple[str, ...], ..
         found.setdefault(key_of[name], []).append(name)
     ordered = [found[k] for k in sorted(found)] if isinstance(next(iter(found)), int) else list(found.values())
     return _merged(module, ordered)
-
-
-def group_label(module: nn.Module, group: tuple[str, ...]) -> str:
-    """A short name of a group: what the names of its main layers begin with, such as `blocks.5`."""
-    dims = {name: module.get_parameter(name).dim() for name in group}
-    main = [name.split(".")[:-1] or [name] for name in group if dims[name] == max(dims.values())]
-    (commonest, _), *_ = Counter(path[0] for path in main).most_common(1)
-    columns = zip(*(path for path in main if path[0] == commonest), strict=False)
-    return ".".join(column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def _timm_groups(module: nn.Module) -> dict[str, int | str] | None:

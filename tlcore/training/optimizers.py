@@ -54,11 +54,6 @@ def _decays(parameter: nn.Parameter, recipe: TrainRecipe) -> bool:
     return recipe.decay_norms or parameter.dim() > 1
 
 
-def count_trained(module: nn.Module) -> int:
-    """How many numbers get gradients."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
 def synchronize(device: torch.device) -> None:
     """Wait for a GPU to finish what it was given, so that time can be measured."""
     if device.type == "cuda":
