@@ -8,7 +8,7 @@ import streamlit as st
 from pages.shared import look, reads, result_views
 from pages.shared.choose import choose_comparison
 from pages.shared.navigation import start_with_app
-from pages.shared.words import count, guard, plain
+from pages.shared.words import count, guard, listed, plain
 from tlcore.analysis import charts
 from tlcore.results import ENDED, ComparisonRecord
 from tlcore.service import comparisons, plans, views
@@ -38,7 +38,11 @@ def show_state(record: ComparisonRecord) -> None:
     done = sum(run.status in ENDED for run in record.runs)
     failed = sum(run.status == "FAILED" for run in record.runs)
     if record.recorded_on:
-        st.info(f"A recording, made on {plain(record.recorded_on)} and shipped with Transfer Lab.", icon="📼")
+        st.info(
+            f"A recording, made on {plain(record.recorded_on)} and shipped with Transfer Lab. "
+            f"{plain(listed(list(spec.models)))} is a very small network, pretrained for this demo.",
+            icon="📼",
+        )
     if record.status not in ENDED:
         st.warning(
             f"**Provisional**: {done} of {count(len(record.runs), 'run')} done. The page follows by itself.", icon="⏳"
@@ -53,10 +57,11 @@ def show_leaderboard(view: views.ComparisonView) -> None:
     st.subheader("Leaderboard")
     if any(row.test_accuracy is not None for row in view.rows):
         look.chart(charts.accuracy_intervals(view.rows, view.record.comparison_id, dark=look.is_dark()), "accuracy")
-    st.table(coloured(view.table), border="horizontal", hide_index=True)
+    look.wide_table(coloured(view.table), "leaderboard")
     st.markdown(plain(view.verdict.text[:1].upper() + view.verdict.text[1:]) + ".")
-    for finding in view.findings:
-        st.warning(plain(finding), icon="📈")
+    if view.findings:
+        mark = "- " if len(view.findings) > 1 else ""
+        st.warning("\n".join(f"{mark}{plain(finding)}" for finding in view.findings), icon="🔍")
 
 
 def coloured(table: pd.DataFrame) -> object:

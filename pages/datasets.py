@@ -51,7 +51,7 @@ def show_left_out(info: DatasetInfo) -> None:
         st.success("Every file was used.", icon="✅")
         return
     st.subheader(f"Left out: {count(len(info.left_out), 'file')}")
-    look.table([{"File": f.path, "Reason": f.reason} for f in info.left_out], tall=8)
+    look.table([{"File": f.path, "Reason": f.reason} for f in info.left_out])
 
 
 @st.fragment

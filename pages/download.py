@@ -7,11 +7,10 @@ import streamlit as st
 from pages.shared import look, reads
 from pages.shared.choose import choose_comparison
 from pages.shared.navigation import start_with_app
-from pages.shared.words import count, guard, percent
+from pages.shared.words import NBSP, count, guard, percent
 from tlcore.results import RunRecord
 from tlcore.service import take_home, views
 
-SHOWN = 10
 CONTENTS = """
 | file in the zip | what it is |
 |---|---|
@@ -28,7 +27,7 @@ def show_run(run: RunRecord, best: bool) -> None:
     with st.container(border=True):
         words, button = st.columns([3, 1], vertical_alignment="center")
         with words:
-            part = "" if run.spec.fraction == 1 else f" · {100 * run.spec.fraction:g} % of the training images"
+            part = "" if run.spec.fraction == 1 else f" · {100 * run.spec.fraction:g}{NBSP}% of the training images"
             look.heading(run.spec.strategy, f"{run.spec.model} · seed {run.spec.seed}{part}{' · best' if best else ''}")
             if outcome:
                 figures = f"validation {percent(outcome.val.accuracy)} · test {percent(outcome.test.accuracy)}"
@@ -52,10 +51,17 @@ def show() -> None:
         st.info("No run of this comparison has finished yet.", icon="⏳")
         st.page_link("pages/runs.py", label="Watch it run", icon="⏳", query_params={"comparison": comparison_id})
         return
-    st.markdown("Ordered by validation accuracy, the best first: choosing by test accuracy would flatter the winner.")
-    every = st.toggle(f"Show all {len(runs)} runs", key="every") if len(runs) > SHOWN else True
-    for position, run in enumerate(runs if every else runs[:SHOWN]):
-        show_run(run, best=position == 0)
+    st.markdown(
+        "The best run of each strategy, by validation accuracy: choosing by test accuracy would flatter the winner."
+    )
+    best = {run.run_id for run in views.champions(record)}
+    first = [run for run in runs if run.run_id in best]
+    further = [run for run in runs if run.run_id not in best]
+    for run in first:
+        show_run(run, best=run is first[0])
+    if further and st.toggle(f"Show {count(len(further), 'more run')}: other seeds and parts of the data", key="every"):
+        for run in further:
+            show_run(run, best=False)
     st.subheader("What you get")
     st.markdown(CONTENTS)
     st.caption("On the command line: `python -m tlcore export RUN --to FOLDER`")

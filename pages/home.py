@@ -3,9 +3,9 @@
 import streamlit as st
 
 from pages.shared import look, reads
-from pages.shared.choose import comparison_name
+from pages.shared.choose import comparison_title
 from pages.shared.navigation import start_with_app
-from pages.shared.words import STATUS_WORDS, count, guard, plain
+from pages.shared.words import STATUS_WORDS, count, guard, listed, plain, when
 from tlcore.results import ComparisonSummary
 from tlcore.service import comparisons, demo, recorded, system
 
@@ -43,7 +43,11 @@ def show_sample() -> None:
             with st.spinner("Drawing the sample and checking the plan …"):
                 comparison_id = comparisons.submit(demo.make_plan())
             st.switch_page("pages/runs.py", query_params={"comparison": comparison_id})
-    st.caption(f"Recorded on {recording.recorded_on}, not on this machine. Running it here takes a few minutes.")
+    st.caption(
+        f"{plain(listed(list(recording.spec.models)))} is a very small network, pretrained for this demo. "
+        f"Recorded on {recording.recorded_on}, not on this machine. Running it here takes about "
+        "a minute and a half on two CPU cores."
+    )
 
 
 def show_state(device: st.delta_generator.DeltaGenerator) -> None:
@@ -73,14 +77,20 @@ def show_recent() -> None:
 
 def show_summary(summary: ComparisonSummary) -> None:
     with st.container(border=True, gap="xsmall"):
-        name = comparison_name(summary)
-        st.page_link(
-            "pages/compare.py", label=plain(name), icon="📊", query_params={"comparison": summary.comparison_id}
-        )
-        states = ", ".join(f"{n} {STATUS_WORDS[s].split(' ', 1)[1]}" for s, n in summary.counts.items() if n)
+        query = {"comparison": summary.comparison_id}
+        st.page_link("pages/compare.py", label=plain(comparison_title(summary)), icon="📊", query_params=query)
         owner = f" · by {plain(summary.owner)}" if summary.owner else ""
-        st.caption(f"{STATUS_WORDS[summary.status]} · {states} · {plain(', '.join(summary.models))}{owner}")
+        st.caption(f"{state_words(summary)} · {when(summary.created_ms)} · {plain(', '.join(summary.models))}{owner}")
         look.dots(summary.strategies)
+
+
+def state_words(summary: ComparisonSummary) -> str:
+    """`✅ finished · 5 runs`; where the runs are in several states, how many are in each."""
+    counts = {status: number for status, number in summary.counts.items() if number}
+    if set(counts) <= {summary.status}:
+        return f"{STATUS_WORDS[summary.status]} · {count(sum(counts.values()), 'run')}"
+    states = ", ".join(f"{number} {STATUS_WORDS[status].split(' ', 1)[1]}" for status, number in counts.items())
+    return f"{STATUS_WORDS[summary.status]} · runs: {states}"
 
 
 def show_steps() -> None:

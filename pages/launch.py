@@ -86,12 +86,20 @@ def show_check(spec: ComparisonSpec) -> plans.Plan | None:
     )
     with guard(), st.spinner("Measuring this machine's speed …"):
         found = estimate.estimate(plan)
+        st.session_state.setdefault("estimates", {})[spec.model_dump_json()] = found.seconds
         each = [f"{STRATEGIES[s].short_label} {duration(seconds)}" for s, seconds in found.per_strategy.items()]
         st.markdown(
             f"**About {duration(found.seconds)} in all**, one run after another. A run takes about: {listed(each)}."
         )
         st.caption("Reading the images for the first time is not in it.")
     return plan
+
+
+def show_size(line: st.delta_generator.DeltaGenerator, spec: ComparisonSpec, product: str) -> None:
+    """How many runs, and how long they take where that was measured before for the same settings."""
+    known = st.session_state.get("estimates", {}).get(spec.model_dump_json())
+    takes = f"About **{duration(known)}** in all." if known else "Press Check for an estimate of the time."
+    line.markdown(f"This makes **{count(len(spec.runs()), 'run')}**: {product}. {takes}")
 
 
 def show_launch(spec: ComparisonSpec) -> None:
@@ -103,15 +111,17 @@ def show_launch(spec: ComparisonSpec) -> None:
     grid += [(spec.fractions, "fraction", "fractions")] if len(spec.fractions) > 1 else []
     product = " × ".join(count(len(values), one, many) for values, one, many in grid)
     st.subheader("5 · Check and launch")
-    st.markdown(f"This makes **{count(len(spec.runs()), 'run')}**: {product}.")
+    line = st.empty()
     mark = content_fingerprint(spec.model_dump(mode="json"))
     with st.container(horizontal=True):
         if st.button("Check", icon="🔍", key="check"):
             st.session_state["checked_spec"] = mark
         launching = st.button("Launch", type="primary", icon="🚀", key="launch")
+    show_size(line, spec, product)
     if st.session_state.get("checked_spec") != mark and not launching:
         return
     plan, problems = (show_check(spec), []) if not launching else _checked_plan(home_key(), spec.model_dump_json())
+    show_size(line, spec, product)
     for problem in problems:
         st.error(plain(problem), icon="⚠️")
     if launching and plan is not None:

@@ -32,7 +32,7 @@ def train(
 ) -> RunOutcome:
     own = {"steps": 4, "pause": 0.02, **spec.overrides}
     trace(cache_dir, work_dir, "begin")
-    reporter.resolved(_resolved())
+    reporter.resolved(make_resolved())
     checkpoint = work_dir / "checkpoint.json"
     history = _load(checkpoint)
     if history:
@@ -98,7 +98,7 @@ def _point(step: int) -> EvaluationPoint:
     )
 
 
-def _resolved() -> Resolved:
+def make_resolved() -> Resolved:
     return Resolved(
         device="cpu", device_reason="asked for", dtype="float32", num_threads=1, image_size=32, batch_size=4,
         total_steps=4, num_train=12, num_val=4, num_test=4, split_fingerprint="s", test_fingerprint="t",
@@ -117,7 +117,7 @@ def write_files(work_dir: Path) -> None:
     (files / "confusion_matrix.json").write_text(json.dumps(confusion))
     (files / "per_class.json").write_text(json.dumps(per_class))
     (files / "history.json").write_text((work_dir / "checkpoint.json").read_text())
-    (files / "resolved.json").write_text(_resolved().model_dump_json())
+    (files / "resolved.json").write_text(make_resolved().model_dump_json())
     frame = {"split": ["val", "test"], "path": ["a", "b"], "label": [0, 1], "predicted": [0, 1]}
     pd.DataFrame({**frame, "prob_0": [0.9, 0.2], "prob_1": [0.1, 0.8]}).to_parquet(files / "predictions.parquet")
     (model / "model.json").write_text(json.dumps({"format": 1, "classes": ["ants", "bees"]}))

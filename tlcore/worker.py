@@ -2,33 +2,54 @@
 
 import argparse
 import importlib
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
 from tlcore import tracking
+from tlcore.errors import StorageError
+from tlcore.jobs.caretaking import work_folder
 from tlcore.jobs.queue import Kind
 from tlcore.jobs.serving import Assignment, Handler, serve
 from tlcore.results import EvaluationPoint, Resolved, RunOutcome
 from tlcore.settings import Settings, get_settings
 from tlcore.spec import RunSpec
 
+_log = logging.getLogger("tlcore.worker")
+
 
 class RunReporter:
-    """Passes the news of a run to MLflow and to the queue. Implements `training.reporter.Reporter`."""
+    """Passes the news of a run to MLflow and to the queue. Implements `training.reporter.Reporter`.
+
+    unsent: how many points at the end of the history MLflow did not take; the checkpoint has them all.
+    """
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         self.history: tuple[EvaluationPoint, ...] = ()
+        self.unsent = 0
 
     def resolved(self, resolved: Resolved) -> None:
         """What the run will really use."""
         tracking.log_resolved(self.assignment.settings, self.assignment.job.id, resolved)
 
     def evaluated(self, history: tuple[EvaluationPoint, ...], newest: int) -> None:
-        """The checkpoint with this history is on disk."""
+        """The checkpoint with this history is on disk, so points that MLflow refuses now are sent with the next one."""
         self.history = history
-        tracking.log_points(self.assignment.settings, self.assignment.job.id, history, newest)
+        self.unsent = min(self.unsent + newest, len(history))
+        try:
+            self.send()
+        except StorageError as problem:
+            _log.warning(
+                "MLflow did not take step %d, the next evaluation sends it again: %s", history[-1].step, problem
+            )
+
+    def send(self) -> None:
+        """Send what MLflow does not have of the curve. Raises: StorageError."""
+        if self.unsent:
+            tracking.log_points(self.assignment.settings, self.assignment.job.id, self.history, self.unsent)
+            self.unsent = 0
 
     def progressed(self, done: float, message: str) -> None:
         """How far it is."""
@@ -46,7 +67,7 @@ def do_run(assignment: Assignment) -> None:
     settings, run_id = assignment.settings, assignment.job.id
     assignment.progress(0.0, "opening the dataset")
     spec = on_slot(RunSpec.model_validate(assignment.job.payload), assignment.job.slot)
-    work_dir = settings.jobs / "runs" / run_id
+    work_dir = work_folder(settings, run_id)
     work_dir.mkdir(parents=True, exist_ok=True)
     tracking.start_run(settings, run_id)
     dataset = store.load_dataset(spec.dataset_id, settings)
@@ -56,13 +77,20 @@ def do_run(assignment: Assignment) -> None:
     with tracking.system_metrics(settings, run_id):
         weights = fetch_weights(settings, spec, work_dir)
         outcome = train(spec, dataset, split, work_dir, settings.cache, reporter, weights_path=weights)
+        reporter.send()
         log_end(settings, run_id, work_dir, outcome, reporter.history)
 
 
 def on_slot(spec: RunSpec, slot: str) -> RunSpec:
-    """The spec with the slot's own GPU, where the person asked for any."""
-    any_gpu = spec.device in {"auto", "cuda"} and slot.startswith("cuda:") and slot != "cuda:0"
-    return spec.model_copy(update={"device": slot}) if any_gpu else spec
+    """The spec with the slot's own device where the person left the choice open: `auto`, or `cuda` without an index.
+
+    What was chosen at the launch stays, whatever this machine has now: a run never moves to where others train.
+    `auto:DEVICE` is `training.device.pick_device`'s name for a device that `auto` has chosen before.
+    """
+    device = "cpu" if slot == "cpu:0" else slot
+    if spec.device == "auto":
+        return spec.model_copy(update={"device": f"auto:{device}"})
+    return spec.model_copy(update={"device": device}) if spec.device == "cuda" and device != "cpu" else spec
 
 
 def fetch_weights(settings: Settings, spec: RunSpec, work_dir: Path) -> Path | None:

@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages.shared.words import count, when
+from pages.shared import reads
+from pages.shared.words import count, plain, when
+from tlcore.errors import NotFoundError
 from tlcore.results import ComparisonSummary
 from tlcore.service import comparisons
 from tlcore.service.recorded import RECORDED_ID
+from tlcore.strategies import STRATEGIES
 
 RECENT = 100
 
@@ -22,13 +25,37 @@ def choose_comparison() -> str:
             return "Recorded sample comparison"
         return comparison_name(known[comparison_id]) if comparison_id in known else comparison_id
 
+    _refuse_unknown(options, name)
     return choose("comparison", options, name, "Comparison")
+
+
+def _refuse_unknown(options: list[str], name: Callable[[str], str]) -> None:
+    """Where the address asks for a comparison that is not here: say so, let another be chosen, and end the page."""
+    wanted = st.query_params.get("comparison")
+    if not wanted or wanted in options:
+        return
+    try:
+        reads.record(wanted)
+    except NotFoundError:
+        st.error(f"There is no comparison {plain(wanted)}. Choose one below, or open the Home page.", icon="⚠️")
+        chosen = st.selectbox("Comparison", options, index=None, format_func=name, key="instead", placeholder="choose")
+        if chosen:
+            st.query_params["comparison"] = chosen
+            st.rerun()
+        st.page_link("pages/home.py", label="Home", icon="🏠")
+        st.stop()
 
 
 def comparison_name(summary: ComparisonSummary) -> str:
     """`flowers · 12 runs · 20 Nov 2026, 18:55`."""
-    title = summary.title or summary.dataset_name
-    return f"{title} · {count(sum(summary.counts.values()), 'run')} · {when(summary.created_ms)}"
+    return f"{comparison_title(summary)} · {count(sum(summary.counts.values()), 'run')} · {when(summary.created_ms)}"
+
+
+def comparison_title(summary: ComparisonSummary) -> str:
+    """Its title; a strategy's id at the end of one that was made for it is said by its label."""
+    start, _, last = (summary.title or summary.dataset_name).rpartition(" · ")
+    last = STRATEGIES[last].short_label if last in summary.strategies and last in STRATEGIES else last
+    return f"{start} · {last}" if start else last
 
 
 def choose(param: str, options: list[str], name: Callable[[str], str], label: str) -> str:

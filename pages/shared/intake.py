@@ -45,14 +45,15 @@ def _upload(name: str) -> None:
         "Archive of images", type=ARCHIVES, max_upload_size=limit, key=f"archive_{st.session_state.get('imports', 0)}"
     )
     if st.button("Add these images", type="primary", disabled=uploaded is None, key="add_upload") and uploaded:
-        # Only the last part of a browser's file name, under a name of our own: it may hold anything.
-        given = PurePath(uploaded.name.replace("\\", "/")).name
-        target = datasets.upload_folder() / f"{secrets.token_hex(8)}-{given[-80:]}"
+        # Only the last part of a browser's file name, in a folder of its own: it may hold anything.
+        given = PurePath(uploaded.name.replace("\\", "/")).name[-80:] or "archive"
+        target = datasets.upload_folder() / secrets.token_hex(8) / given
         try:
+            target.parent.mkdir()
             with target.open("wb") as file:
                 shutil.copyfileobj(uploaded, file, 1 << 20)
         except OSError as error:
-            target.unlink(missing_ok=True)
+            shutil.rmtree(target.parent, ignore_errors=True)
             raise StorageError(f"cannot keep {given}: {error.strerror}; free some disk space and try again") from error
         _submit(target, name or given.split(".")[0])
 

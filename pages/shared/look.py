@@ -30,6 +30,22 @@ _SCROLL = """<style>
 [class*="st-key-wide_{width}"] > * {{min-width:{width}px}}
 </style>"""
 
+_WIDE_TABLE = """<style>
+[class*="st-key-table_"] :is(th, td):first-child {min-width:9.5rem}
+.tl-hint {display:none}
+@media (max-width: 760px) {.tl-hint {display:block; font-size:.85rem; opacity:.75}}
+</style>"""
+
+# No one blue can be read on the dark page and also carry white text: the chosen switch has the page's text colour.
+_EVERYWHERE = """<style>
+[data-testid="stBaseButton-segmented_controlActive"], [data-testid="stBaseButton-pillsActive"] {color:inherit}
+</style>"""
+
+
+def use_own_style() -> None:
+    """What holds on every page."""
+    st.html(_EVERYWHERE)
+
 
 def is_dark() -> bool:
     """Whether this viewer sees the dark theme."""
@@ -51,14 +67,21 @@ def chart(figure: Figure, key: str, min_width: int = 0) -> None:
     st.caption(plain(unescape(note)))
 
 
-def table(rows: Sequence[Mapping[str, object]], tall: int = 12) -> None:
+def wide_table(drawn: Any, key: str) -> None:
+    """A table drawn in full, its first column never squeezed; a narrow page scrolls it sideways and says so."""
+    st.html(f'{_WIDE_TABLE}<span class="tl-hint">The table goes on to the right: swipe or scroll it sideways →</span>')
+    with st.container(key=f"table_{key}"):
+        st.table(drawn, border="horizontal", hide_index=True)
+
+
+def table(rows: Sequence[Mapping[str, object]], tall: int = 20) -> None:
     """Rows as a table that scrolls within itself from `tall` rows on; measures with one digit after the point."""
     frame = pd.DataFrame(rows)
     numbers = frame.select_dtypes("number")
     whole = {name: "Int64" for name in numbers if not any(isinstance(row[name], float) for row in rows)}
     digits = {name: st.column_config.NumberColumn(format="%.1f") for name in frame.select_dtypes("float")}
     digits |= {name: st.column_config.NumberColumn(format="localized") for name in whole}
-    height: int | Literal["auto"] = 35 * tall if len(rows) > tall else "auto"
+    height: int | Literal["content"] = 35 * (tall + 1) if len(rows) > tall else "content"
     st.dataframe(frame.astype(whole), hide_index=True, height=height, column_config=digits, placeholder="–")
 
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.shared import look
 from pages.shared.reads import ACTIVE
-from pages.shared.words import STATUS_WORDS, count, duration, guard, plain, when
+from pages.shared.words import NBSP, STATUS_WORDS, count, duration, guard, plain, when
 from tlcore.results import ComparisonRecord, JobView, RunRecord
 from tlcore.service import comparisons
 from tlcore.strategies import STRATEGIES
@@ -43,7 +43,7 @@ def show_errors(runs: list[RunRecord]) -> None:
 
 def run_name(run: RunRecord) -> str:
     """`Fine-tuning · mobilenetv2_100 · seed 0`, with the training fraction where it is not all."""
-    part = "" if run.spec.fraction == 1 else f" · {100 * run.spec.fraction:g} % of the training images"
+    part = "" if run.spec.fraction == 1 else f" · {100 * run.spec.fraction:g}{NBSP}% of the training images"
     return f"{STRATEGIES[run.spec.strategy].short_label} · {run.spec.model} · seed {run.spec.seed}{part}"
 
 
@@ -63,7 +63,7 @@ def _state(job: JobView) -> str:
     if job.status == "QUEUED":
         return "waiting"
     left = "" if job.eta_seconds is None else f" · {duration(job.eta_seconds)} left"
-    return f"{100 * job.progress:.0f} %{left}"
+    return f"{100 * job.progress:.0f}{NBSP}%{left}"
 
 
 def _ended_row(run: RunRecord) -> dict[str, object]:

@@ -115,7 +115,7 @@ def show_runs(view: ComparisonView) -> None:
         }
         for run in view.record.runs
     ]
-    look.table(rows, tall=16)
+    look.table(rows)
     show_errors(list(view.record.runs))
 
 

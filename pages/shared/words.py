@@ -1,6 +1,7 @@
 """Numbers, times and errors in words."""
 
 import datetime
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ import streamlit as st
 
 from tlcore.errors import TlcoreError
 
+NBSP = "\u00a0"
 STATUS_WORDS = {
     "SCHEDULED": "⏳ waiting",
     "QUEUED": "⏳ waiting",
@@ -29,10 +31,10 @@ def guard() -> Iterator[None]:
 
 
 def plain(text: str) -> str:
-    """Text as it is, with nothing in it read as Markdown."""
+    """Text as it is, with nothing in it read as Markdown, and no line break before a `%`."""
     for mark in "\\`*_[]<>$#~:|":
         text = text.replace(mark, f"\\{mark}")
-    return text
+    return re.sub(r"(\d) %", rf"\1{NBSP}%", text)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -67,7 +69,7 @@ def size(num_bytes: float) -> str:
 
 def percent(share: float | None) -> str:
     """`93.5 %`; `–` where unknown."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else f"{100 * share:.1f}{NBSP}%"
 
 
 def when(milliseconds: int) -> str:

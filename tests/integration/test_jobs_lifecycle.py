@@ -27,7 +27,8 @@ from tlcore import jobs, tracking
 from tlcore.jobs import queue, roster, settling
 from tlcore.jobs.processes import start_detached
 from tlcore.jobs.supervision import is_supervised
-from tlcore.settings import Settings
+from tlcore.service import comparisons
+from tlcore.settings import Settings, child_environment
 
 SLOW = {"steps": 400, "pause": 0.05}
 
@@ -106,6 +107,23 @@ def test_a_run_that_kills_its_worker_twice_fails(shared: Settings, dataset_id: s
     assert "died twice" in (record.error or "")
     assert tracking.load_run(shared, good).status == "FINISHED"
     assert tracking.load_comparison(shared, comparison_id).status == "FAILED"
+
+
+def test_who_watches_brings_a_run_back_whose_supervisor_and_worker_were_killed(
+    shared: Settings, dataset_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in child_environment(shared).items():
+        monkeypatch.setenv(name, value)
+    comparison_id, (run,) = submit_fake(shared, dataset_id, [{"steps": 30, "pause": 0.1}])
+    until(lambda: steps_done(shared, run) >= 3, "three steps are done")
+    for pid in (supervisor_pid(shared), worker_pid(shared)):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_supervised(shared), "the supervisor is dead")
+    watched = [view.status for (view,) in comparisons.watch(comparison_id)]
+    assert watched[-1] == "FINISHED"
+    assert tracking.load_run(shared, run).status == "FINISHED"
+    assert job(shared, run).attempts == 2
+    assert steps_done(shared, run) <= 31, "it went on from the checkpoint instead of starting again"
 
 
 def test_a_killed_supervisor_is_replaced_and_the_run_goes_on(shared: Settings, dataset_id: str) -> None:

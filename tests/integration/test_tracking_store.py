@@ -1,5 +1,6 @@
 """The MLflow store as others see it: read back with MLflow's own client."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_trainer import write_files
+from tests.fake_trainer import make_resolved, write_files
 from tests.helpers_mlflow import DATASET, make_history, make_outcome, make_spec
 from tlcore import tracking
 from tlcore.errors import NotFoundError, StorageError
@@ -74,6 +75,59 @@ def test_sending_the_history_again_after_a_resume_makes_no_duplicates(tracked: S
         assert [m.step for m in client.get_metric_history(run_id, key)] == [10, 20, 30], key
     assert [m.value for m in client.get_metric_history(run_id, "lr/head")] == [0.01] * 3
     assert tracking.load_run(tracked, run_id).history == make_history(3)
+
+
+def artifact(settings: Settings, run_id: str, name: str) -> Path:
+    (found,) = settings.artifacts.rglob(f"{run_id}/artifacts/{name}")
+    return found
+
+
+def test_whoever_sees_a_point_finds_the_file_that_has_it(
+    tracked: Settings, comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, (run_id, _) = comparison
+    tracking.start_run(tracked, run_id)
+    client, seen = tracking.connect(tracked).client, []
+    real = client.log_batch
+
+    def look(*arguments, **named) -> None:
+        seen.append(len(json.loads(artifact(tracked, run_id, "history.json").read_text())))
+        real(*arguments, **named)
+
+    monkeypatch.setattr(client, "log_batch", look)
+    for i in range(2):
+        tracking.log_points(tracked, run_id, make_history(i + 1), 1)
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("content", [None, "", '[{"step": 1'])
+def test_an_unfinished_run_whose_curve_is_absent_or_half_written_has_none_yet(
+    tracked: Settings, comparison, content: str | None
+) -> None:
+    comparison_id, (run_id, _) = comparison
+    tracking.start_run(tracked, run_id)
+    tracking.log_points(tracked, run_id, make_history(1), 1)
+    path = artifact(tracked, run_id, "history.json")
+    path.unlink() if content is None else path.write_text(content)
+    record = tracking.load_comparison(tracked, comparison_id).runs[0]
+    assert (record.status, record.error, record.history) == ("RUNNING", None, ())
+
+
+@pytest.mark.parametrize("name", ["outcome.json", "history.json", "per_class.json", "resolved.json"])
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_run_whose_files_are_broken_does_not_take_down_its_comparison(
+    tracked: Settings, comparison, tmp_path: Path, name: str, content: str | None
+) -> None:
+    comparison_id, runs = comparison
+    for run_id in runs:
+        tracking.log_resolved(tracked, run_id, make_resolved())
+        finish(tracked, run_id, tmp_path)
+    path = artifact(tracked, runs[0], name)
+    path.unlink() if content is None else path.write_text(content)
+    broken, whole = tracking.load_comparison(tracked, comparison_id).runs
+    assert (broken.status, broken.outcome) == ("FAILED", None)
+    assert "the run is FINISHED, but its files in MLflow cannot be read: " in broken.error
+    assert (whole.status, whole.history) == ("FINISHED", make_history())
 
 
 def test_final_metrics_leave_out_what_does_not_exist(tracked: Settings, comparison, tmp_path: Path) -> None:

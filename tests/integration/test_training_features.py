@@ -59,6 +59,23 @@ def test_a_crash_while_making_features_leaves_nothing_that_looks_complete(bench,
     assert bench.run(bench.spec("feature_extraction"), "crash").test.num_images > 0
 
 
+def test_features_that_lost_their_description_are_made_again(bench, monkeypatch):
+    bench.run(bench.spec("feature_extraction"), "first")
+    meta = only_cache(bench) / "meta.json"
+    meta.unlink()
+    tries, real = [], FileLock.acquire
+
+    def acquire(lock, *arguments, **named):
+        tries.append(lock)
+        assert len(tries) < 20, "it goes round in circles"
+        return real(lock, *arguments, **named)
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    again = bench.run(bench.spec("feature_extraction", seed=1), "second")
+    assert again.test.num_images > 0
+    assert meta.exists()
+
+
 def test_waiting_for_anothers_features_can_be_stopped(bench):
     bench.run(bench.spec("feature_extraction"), "first")
     folder = only_cache(bench)

@@ -1,6 +1,7 @@
 """A run that is stopped or killed goes on as if nothing had happened."""
 
 import json
+import re
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.training_support import Bench, Crash, Recorder, tiny_dataset
 from tlcore.errors import RunCancelledError
 from tlcore.spec import Budget
 from tlcore.strategies import STRATEGIES
+from tlcore.training import plan, position
 
 TIMES = {"train_seconds", "timestamp_ms"}
 BUDGET = Budget(steps=9)  # staged: the border is at step 3; an epoch is 2.25 steps
@@ -79,6 +81,22 @@ def test_a_crash_goes_back_to_the_last_evaluation(bench, uninterrupted, strategy
         bench.run(spec, name, Recorder(crash_at=step))
     bench.run(spec, name)
     assert result(bench, name) == uninterrupted[strategy]
+
+
+@pytest.mark.parametrize(("step", "first"), [(3, 1), (4, 4), (7, 6), (8, 8)])
+def test_a_crash_between_rare_evaluations_goes_back_to_the_last_epoch(bench, monkeypatch, step, first):
+    """One evaluation fits, at step 9; epochs end with steps 3, 5 and 7, each saved before the next step."""
+    monkeypatch.setattr(plan, "MAX_EVALUATIONS", 2)
+    spec, name = bench.spec("from_scratch"), f"rare-{step}"
+    bench.run(spec, f"{name}-whole")
+    monkeypatch.setattr(position, "SAVE_SECONDS", 0.0)
+    with pytest.raises(Crash):
+        bench.run(spec, name, Recorder(crash_at=step))
+    recorder = Recorder()
+    bench.run(spec, name, recorder)
+    trained = [int(found[1]) for _, message in recorder.messages if (found := re.search(r"step (\d+) of", message))]
+    assert trained[0] == first
+    assert result(bench, name) == result(bench, f"{name}-whole")
 
 
 def test_the_whole_history_is_sent_again_with_its_own_timestamps(bench):

@@ -69,8 +69,8 @@ def errors(app: AppTest) -> list[str]:
 
 
 def unescaped(text: object) -> str:
-    """Text as a person reads it: the pages escape Markdown's marks."""
-    return str(text).replace("\\", "")
+    """Text as a person reads it: the pages escape Markdown's marks, and keep a number and its `%` on one line."""
+    return str(text).replace("\\", "").replace("\u00a0", " ")
 
 
 def is_fine(app: AppTest) -> bool:

@@ -38,7 +38,7 @@ def test_the_leaderboard_is_ordered_by_the_service_and_has_every_strategy(open_p
 
 def test_overfitting_is_told_in_a_sentence(open_page: Open, full: fakes.Store) -> None:
     warnings = [warning.value for warning in open_page("compare", comparison=fakes.FINISHED).warning]
-    assert any("overfits" in text for text in warnings)
+    assert sum("overfits" in text for text in warnings) == 1, "all findings are one block"
 
 
 def test_a_running_comparison_is_marked_provisional(open_page: Open, full: fakes.Store) -> None:
@@ -74,7 +74,13 @@ def test_more_seeds_join_the_same_comparison(
 def test_an_unknown_comparison_is_one_clear_line(open_page: Open, full: fakes.Store) -> None:
     app = open_page("compare", comparison="0" * 32)
     assert is_fine(app)
-    assert "there is no comparison" in errors(app)[0]
+    assert "There is no comparison" in errors(app)[0]
+    assert "Choose one below" in errors(app)[0]
+    assert not any("0" * 32 in option for option in app.selectbox(key="instead").options)
+    app.selectbox(key="instead").set_value(fakes.BROKEN).run()
+    assert is_fine(app)
+    assert app.query_params["comparison"] == fakes.BROKEN
+    assert not [text for text in errors(app) if "no comparison" in text]
 
 
 def test_choosing_another_comparison_changes_the_address(open_page: Open, full: fakes.Store) -> None:

@@ -57,7 +57,8 @@ def test_an_upload_is_stored_in_the_home_and_imported_by_a_job(
     app.button(key="add_upload").click().run()
     assert is_fine(app)
     ((path, name),) = submitted
-    assert path.parent == datasets.upload_folder()
+    assert path.name == "pic tures.zip"
+    assert path.parent.parent == datasets.upload_folder()
     assert path.read_bytes() == b"PK content"
     assert name == "pic tures"
     assert app.get("progress")

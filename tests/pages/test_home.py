@@ -2,6 +2,7 @@
 
 import pytest
 
+from pages.shared.choose import comparison_title
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
 from tlcore.errors import DeviceError, StorageError
@@ -56,3 +57,13 @@ def test_errors_of_the_machine_are_one_line_each_and_the_rest_stays(
     assert is_fine(app)
     assert errors(app) == ["the store is locked: try again", "no device answers: run doctor"]
     assert app.button(key="open_sample")
+
+
+def test_states_are_said_once_and_titles_without_ids(open_page: Open, full: fakes.Store) -> None:
+    made = full.summary(full.record(fakes.FINISHED)).model_copy(
+        update={"title": "insects · resnet18 · fine_tuning", "strategies": ("fine_tuning",)}
+    )
+    assert comparison_title(made) == "insects · resnet18 · Fine-tuning"
+    texts = shown(open_page())
+    assert "finished · 15 runs" in texts
+    assert "finished · 15 finished" not in texts

@@ -66,6 +66,11 @@ def test_check_says_where_it_runs_and_how_long_it_takes(
     assert is_fine(app)
     assert "Ready: 15 runs on cpu (no CUDA device was found)" in shown(app)
     assert "in all" in shown(app)
+    assert "**15 runs**: 1 model × 5 strategies × 3 seeds. About **" in shown(app)
+    app.number_input(key="num_seeds").set_value(2).run()
+    assert "**10 runs**: 1 model × 5 strategies × 2 seeds. Press Check for an estimate" in shown(app)
+    app.number_input(key="num_seeds").set_value(3).run()
+    assert "× 3 seeds. About **" in shown(app), "what was measured is kept"
 
 
 def test_launch_submits_what_was_chosen_and_leads_to_its_runs(

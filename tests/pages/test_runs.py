@@ -1,7 +1,7 @@
 """Runs: the queue, live progress, cancelling, logs."""
 
 from tests.pages import fakes
-from tests.pages.conftest import Open, errors, is_fine, shown
+from tests.pages.conftest import Open, errors, is_fine, shown, unescaped
 
 
 def test_an_empty_store_shows_an_empty_queue(open_page: Open, empty: fakes.Store) -> None:
@@ -13,7 +13,7 @@ def test_an_empty_store_shows_an_empty_queue(open_page: Open, empty: fakes.Store
 def test_what_runs_is_shown_with_progress_and_the_time_left(open_page: Open, full: fakes.Store) -> None:
     app = open_page("runs", comparison=fakes.RUNNING)
     assert is_fine(app)
-    bars = " ".join(html.value for html in app.html)
+    bars = unescaped(" ".join(html.value for html in app.html))
     assert "training, epoch 3 of 6" in bars
     assert "40 % · 1 min 15 s left" in bars
     assert "8 of 10 runs done · about" in str(app.get("progress")[0].proto.text)
@@ -46,4 +46,4 @@ def test_a_failed_run_tells_its_error(open_page: Open, full: fakes.Store) -> Non
 def test_an_unknown_comparison_is_one_clear_line(open_page: Open, full: fakes.Store) -> None:
     app = open_page("runs", comparison="0" * 32)
     assert is_fine(app)
-    assert "there is no comparison" in errors(app)[0]
+    assert "There is no comparison" in errors(app)[0]

@@ -20,6 +20,9 @@ X_TITLES: dict[XAxis, str] = {
 METRIC_TITLES: dict[Metric, str] = {"accuracy": "Accuracy (%)", "loss": "Loss (cross-entropy, nats)"}
 MAX_COLUMNS = 2
 MAX_NAME = 18
+NEAR_END = 0.05  # an axis that reaches this near to 0 or 100 % goes on to it
+NBSP = "\u00a0"
+SHARE_TICKS = {"tickformat": ".0%", "labelalias": {f"{n}%": f"{n}{NBSP}%" for n in range(101)}}
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,18 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
         "automargin": True,
         **more,
     }
+
+
+def share_axis(title: str, values: Sequence[float], *, best: bool = False) -> dict[str, Any]:
+    """An axis for shares, in per cent with a space as in the text, with a little room around the values.
+
+    It never leaves 0 to 100 %. best: up to 100 % whatever the values.
+    """
+    low, high = min(values, default=0.0), 1.0 if best else max(values, default=1.0)
+    room = max(0.02, 0.05 * (high - low))
+    start = low - room if low - room > NEAR_END else 0.0
+    end = high + room if high + room < 1 - NEAR_END else 1.0
+    return axis(title, range=[start, end], tickangle=0, **SHARE_TICKS)
 
 
 def cut(name: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tlcore.analysis.chart_style import SYMBOLS, axis, cut, layout
+from tlcore.analysis.chart_style import SYMBOLS, axis, cut, layout, share_axis
 from tlcore.analysis.groups import Group, groups_of, name_of
 from tlcore.results import ComparisonRecord
 
@@ -67,7 +67,8 @@ def per_class_chart(record: ComparisonRecord, split: str = "test", dark: bool = 
     height = 170 + max(40, 15 * len(groups) + 12) * len(classes)
     figure.update_layout(**layout(dark, f"classes-{record.comparison_id}-{split}", title, note, height))
     figure.update_layout(margin={"b": 110})
-    figure.update_xaxes(**axis("Recall (%)", tickformat=".0%"))
+    reached = [value for found in recalls.values() for name in classes for value in found.get(name, ())]
+    figure.update_xaxes(**share_axis("Recall (%)", reached))
     ticks = {"tickvals": list(range(len(classes))), "ticktext": [cut(c) for c in classes]}
     bounds = [len(classes) - 0.5, -0.5]
     figure.update_yaxes(**axis("", range=bounds, showgrid=False, **ticks))

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from tlcore.analysis.chart_style import cut, ink, layout, place
+from tlcore.analysis.chart_style import SHARE_TICKS, cut, ink, layout, place
 from tlcore.analysis.groups import Group, groups_of, name_of
 from tlcore.results import ComparisonRecord, RunRecord
 
@@ -105,7 +105,7 @@ def _frame(figure: go.Figure, record: ComparisonRecord, groups: int, split: str,
     revision = f"confusion-{record.comparison_id}-{split}-{normalised}"
     figure.update_layout(**layout(dark, revision, title, f"{unit}{over}.", 200 + rows * (side + 40)))
     bar = {"title": {"text": "" if normalised else "images", "font": {"size": 12}}, "thickness": 14, "outlinewidth": 0}
-    bar |= {"tickformat": ".0%"} if normalised else {}
+    bar |= SHARE_TICKS if normalised else {}
     limits = {"cmin": 0, "cmax": 1} if normalised else {"cmin": 0}
     scale = [list(step) for step in ink(dark).scale]
     figure.update_layout(margin={"t": 110}, coloraxis={"colorscale": scale, "colorbar": bar, **limits})

@@ -14,18 +14,20 @@ from tlcore.analysis.chart_style import (
     X_TITLES,
     axis,
     faded,
+    ink,
     layout,
     panels_of,
     place,
+    share_axis,
 )
 from tlcore.analysis.curves import Band, Metric, Part, XAxis, band, phase_borders
 from tlcore.analysis.groups import Group, groups_of
 from tlcore.results import ComparisonRecord, RunRecord
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import STRATEGIES, Fit
 
 VALUE_FORMATS: dict[Metric, str] = {"accuracy": ".1%", "loss": ".3f"}
 X_FORMATS: dict[XAxis, str] = {
-    "epoch": "epoch %{x:.1f}",
+    "epoch": "epoch %{x:.1~f}",
     "images_seen": "%{x:,.0f} images",
     "train_seconds": "%{x:.1f} s",
 }
@@ -37,7 +39,8 @@ def learning_curves(
 ) -> go.Figure:
     """Mean curves with the range over seeds; a panel for each model and fraction.
 
-    A strategy that is fitted in one pass is a marker with a dotted line at its height, to compare by eye.
+    A strategy that is fitted in one pass is a diamond with a dotted line at its height, to compare by eye; one that
+    was evaluated once so far is a disc.
     """
     groups = [g for g in groups_of(record) if any(r.history for r in g.runs)]
     panels = panels_of(groups)
@@ -45,10 +48,10 @@ def learning_curves(
     rows = max(1, -(-len(panels) // columns))
     titles = list(panels.values()) if any(panels.values()) else None
     figure = make_subplots(
-        rows, columns, subplot_titles=titles, shared_xaxes="all", shared_yaxes="all", vertical_spacing=0.12 / rows,
+        rows, columns, subplot_titles=titles, shared_xaxes="all", shared_yaxes="all", vertical_spacing=0.18 / rows,
         horizontal_spacing=0.04,
     )  # fmt: skip
-    figure.update_annotations(font={"size": 14})
+    figure.update_annotations(font={"size": 14}, yshift=16)  # room for the phases' labels below
     end = _end([run for group in groups for run in group.runs], x)
     shown: set[str] = set()
     for group in groups:
@@ -56,14 +59,14 @@ def learning_curves(
         for trace in _traces(group, metric, x, end, first=group.strategy not in shown):
             figure.add_trace(trace, row, column)
         shown.add(group.strategy)
-        _mark_borders(figure, group, x, (row, column))
-    note = "Solid: validation. Dashed: training." + _band_note(groups) + _border_note(groups)
+        _mark_borders(figure, group, x, end, (row, column), dark)
+    note = f"Solid: validation. Dashed: training.{_band_note(groups)}{_border_note(groups)}{_training_note(groups)}"
     title = f"{'Accuracy' if metric == 'accuracy' else 'Loss'} while training"
     revision = f"curves-{record.comparison_id}-{metric}-{x}"
     figure.update_layout(**layout(dark, revision, title, note, height=160 + 320 * rows))
-    figure.update_layout(margin={"t": 104 if titles else 84, "b": 128})
+    figure.update_layout(margin={"t": 124 if titles else 96, "b": 128})
     figure.update_xaxes(**axis("", range=_from_zero(end)))
-    figure.update_yaxes(**axis("", **_value_axis([run for group in groups for run in group.runs], metric)))
+    figure.update_yaxes(**_value_axis([run for group in groups for run in group.runs], metric))
     figure.update_xaxes(title={"text": X_TITLES[x]}, row=rows)
     figure.update_yaxes(title={"text": METRIC_TITLES[metric]}, col=1)
     return figure
@@ -87,8 +90,9 @@ def live_curves(runs: Sequence[RunRecord], dark: bool = False) -> go.Figure:
             legendgroup=entry.id,
             showlegend=entry.id not in shown,
             line={"color": entry.color, "width": 2},
+            cliponaxis=False,
             marker={"color": entry.color, "size": 8, "symbol": SYMBOLS[seeds.index(run.spec.seed) % len(SYMBOLS)]},
-            hovertemplate=f"<b>%{{y:.1%}}</b> at epoch %{{x:.1f}}<extra>{escape(run.spec.name, quote=False)}</extra>",
+            hovertemplate=f"<b>%{{y:.1%}}</b> at epoch %{{x:.1~f}}<extra>{escape(run.spec.name, quote=False)}</extra>",
         )
         shown.add(entry.id)
     revision = "live-" + "-".join(sorted({run.comparison_id for run in runs}))
@@ -96,7 +100,8 @@ def live_curves(runs: Sequence[RunRecord], dark: bool = False) -> go.Figure:
     figure.update_layout(**layout(dark, revision, "Validation accuracy so far", note, height=400))
     figure.update_layout(margin={"b": 116})
     figure.update_xaxes(**axis(X_TITLES["epoch"], range=_from_zero(_end(runs, "epoch"))))
-    figure.update_yaxes(**axis(METRIC_TITLES["accuracy"], **_value_axis(runs, "accuracy")))
+    figure.update_yaxes(**_value_axis(runs, "accuracy"))
+    figure.update_yaxes(title={"text": METRIC_TITLES["accuracy"]})
     return figure
 
 
@@ -146,7 +151,8 @@ def _shade(group: Group, curve: Band) -> Any:
 
 def _point(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis, end: float, named: bool) -> list[Any]:
     color = group.entry.color
-    symbol = "diamond" if part == "val" else "diamond-open"
+    one_pass = _is_fitted(group)
+    symbol = ("diamond" if one_pass else "circle") + ("" if part == "val" else "-open")
     marker = go.Scatter(
         x=curve.x,
         y=curve.mean,
@@ -157,7 +163,7 @@ def _point(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis, end:
         hovertemplate=_hover(group, part, curve, metric, x),
         **_legend(group, named),
     )
-    if part == "train":
+    if part == "train" or not one_pass:
         return [marker]
     line = go.Scatter(
         x=[0, max(end, curve.x[0])],
@@ -187,17 +193,23 @@ def _hover(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis) -> s
     return f"{value}<br>{X_FORMATS[x]}{over}<extra>{group.entry.label}</extra>"
 
 
-def _mark_borders(figure: go.Figure, group: Group, x: XAxis, cell: tuple[int, int]) -> None:
+def _is_fitted(group: Group) -> bool:
+    """Whether the strategy is one pass and a fit, with nothing in it that trains step by step."""
+    return all(isinstance(phase, Fit) for phase in group.entry.phases)
+
+
+def _mark_borders(figure: go.Figure, group: Group, x: XAxis, end: float, cell: tuple[int, int], dark: bool) -> None:
+    """A line where a phase begins, its label above the plot, where no curve crosses it."""
     for number, at in enumerate(phase_borders(group.runs, x), start=2):
         figure.add_vline(
             x=at,
             line={"color": group.entry.color, "width": 1.4, "dash": "dashdot"},
             annotation={
                 "text": f"{group.entry.short_label}, phase {number}",
-                "font": {"color": group.entry.color, "size": 12},
+                "font": {"color": ink(dark).muted, "size": 12},
                 "yanchor": "bottom",
-                "xanchor": "left",
-                "y": 0,
+                "xanchor": "left" if at < 0.6 * end else "right",
+                "y": 1,
             },
             row=cell[0],
             col=cell[1],
@@ -216,11 +228,10 @@ def _from_zero(end: float) -> list[float]:
 def _value_axis(runs: Sequence[RunRecord], metric: Metric) -> dict[str, Any]:
     """Accuracy: from just below the lowest value to 100 %. Loss: from 0."""
     if metric == "loss":
-        return {"rangemode": "tozero"}
+        return axis("", rangemode="tozero")
     points = [p for r in runs for p in r.history]
     values = [v for p in points for v in (p.train_accuracy, p.val_accuracy) if v is not None]
-    lowest = max(0.0, min(values, default=0.0) - 0.05)
-    return {"tickformat": ".0%", "range": [int(lowest * 20) / 20, 1.015]}
+    return share_axis("", values or [0.0], best=True)
 
 
 def _band_note(groups: Sequence[Group]) -> str:
@@ -229,5 +240,13 @@ def _band_note(groups: Sequence[Group]) -> str:
 
 
 def _border_note(groups: Sequence[Group]) -> str:
-    single = any(len(r.history) == 1 and r.status == "FINISHED" for g in groups for r in g.runs)
-    return " Dotted: fitted in one pass." if single else ""
+    return " Diamond and dotted line: fitted in one pass." if any(map(_is_fitted, groups)) else ""
+
+
+def _training_note(groups: Sequence[Group]) -> str:
+    if all(map(_is_fitted, groups)):
+        return ""
+    return (
+        " Dashed curves are running averages over augmented images while the network still learns, "
+        "so they can lie below validation."
+    )

@@ -42,8 +42,9 @@ def sentence_of(group: Group, name: str) -> str | None:
     train, val = fmean(o.train.accuracy for o in outcomes), fmean(o.val.accuracy for o in outcomes)
     over = f" (mean of {len(outcomes)} seeds)" if len(outcomes) > 1 else ""
     return (
-        f"{name} overfits: {percent(train)} right on training images but {percent(val)} on validation images, "
-        f"a gap of {100 * (train - val):.1f} points{over}{_loss_clause(group)}."
+        f"{name} overfits: its best checkpoint gets {percent(train)} of the training images right, without "
+        f"augmentation, but {percent(val)} of the validation images: a gap of {100 * (train - val):.1f} points{over}"
+        f"{_loss_clause(group)}."
     )
 
 
@@ -60,7 +61,7 @@ def _loss_clause(group: Group) -> str:
     epochs = [at for at in (rising_from(run.history) for run in group.finished) if at is not None]
     if len(epochs) * 2 <= len(group.finished):
         return ""
-    return f"; from about epoch {fmean(epochs):.1f} on the validation loss rises while the training loss falls"
+    return f"; from about epoch {round(fmean(epochs), 1):g} on the validation loss rises while the training loss falls"
 
 
 def rising_from(history: Sequence[EvaluationPoint]) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tlcore.analysis.chart_style import SYMBOLS, axis, faded, ink, layout
+from tlcore.analysis.chart_style import NBSP, SYMBOLS, axis, faded, ink, layout, share_axis
 from tlcore.analysis.groups import fraction_words
 from tlcore.analysis.leaderboard import LeaderboardRow
 
@@ -24,7 +24,7 @@ def accuracy_intervals(rows: Sequence[LeaderboardRow], revision: str = "accuracy
     note = f"Dot: mean. Bar: 95 % interval{_covered(shown)}. Small dots: single seeds."
     figure.update_layout(**layout(dark, revision, "Test accuracy", note, 170 + 62 * len(shown)))
     figure.update_layout(showlegend=False, margin={"r": 40})
-    figure.update_xaxes(**axis("Test accuracy (%)", tickformat=".0%"))
+    figure.update_xaxes(**share_axis("Test accuracy (%)", _reach(shown)))
     names = [_row_name(row, shown) for row in shown]
     ticks = {"tickvals": list(range(len(shown))), "ticktext": names}
     figure.update_yaxes(**axis("", range=[len(shown) - 0.4, -0.6], showgrid=False, ticklabelstandoff=8, **ticks))
@@ -48,8 +48,14 @@ def cost_chart(rows: Sequence[LeaderboardRow], revision: str = "cost", dark: boo
     figure.update_layout(margin={"b": 128 + 24 * (len(keys) // 4)})
     title = "Training time (seconds per run, logarithmic)" if log else "Training time (seconds per run)"
     figure.update_xaxes(**axis(title, **(_log_ticks(seconds) if log else {"rangemode": "tozero"})))
-    figure.update_yaxes(**axis("Test accuracy (%)", tickformat=".0%"))
+    figure.update_yaxes(**share_axis("Test accuracy (%)", _reach(shown)))
     return figure
+
+
+def _reach(rows: Sequence[LeaderboardRow]) -> list[float]:
+    """Everything that is drawn of the rows' accuracies: means, intervals and single seeds."""
+    means = [row.test_accuracy for row in rows if row.test_accuracy is not None]
+    return means + [value for row in rows for value in (*(row.ci95 or ()), *row.test_accuracies)]
 
 
 def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
@@ -65,7 +71,7 @@ def _mean_dot(row: LeaderboardRow, place: int, text: str) -> dict[str, Any]:
         "y": [place],
         "mode": "markers+text",
         "marker": {"color": row.color, "size": 14},
-        "text": [f"{100 * (row.test_accuracy or 0):.1f} %"],
+        "text": [f"{100 * (row.test_accuracy or 0):.1f}{NBSP}%"],
         "textposition": "top center",
         "textfont": {"color": text, "size": 13},
         "error_x": _interval(row, thickness=3),
@@ -102,6 +108,7 @@ def _cost_trace(own: Sequence[LeaderboardRow], models: Sequence[str]) -> dict[st
             "symbol": SYMBOLS[models.index(row.model) % len(SYMBOLS)],
         },
         "error_y": _intervals(own),
+        "cliponaxis": False,
         "customdata": [[fraction_words(r.fraction), _interval_words(r), _seeds(r)] for r in own],
         "hovertemplate": "<b>%{y:.1%}</b> after %{x:.1f} s of training<br>%{customdata[1]}<br>"
         f"%{{customdata[0]}}, %{{customdata[2]}}<extra>{name}</extra>",

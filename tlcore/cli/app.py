@@ -24,6 +24,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     runs.predict,
     runs.export,
     runs.runs,
+    runs.retry,
     system.models,
     system.doctor,
 )

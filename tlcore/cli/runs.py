@@ -55,6 +55,12 @@ def runs(
     table("", ["comparison ", "created (UTC) ", "dataset ", "models ", "strategies", "runs done", "status "], rows)
 
 
+def retry(run: list[str]) -> None:
+    """Go on with runs that failed on a full disk or a locked store, from their checkpoints."""
+    comparisons.retry_runs(run)
+    say(f"queued again: {', '.join(run)}")
+
+
 def _runs_of(comparison: str) -> None:
     rows = [
         [

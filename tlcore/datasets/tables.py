@@ -176,7 +176,7 @@ def _find(row: Row, files: Files, index: dict[str, list[tuple[str, ...]]]) -> tu
     if not row.label:
         return None, "has no label in the table"
     if not parts or parts[0] == "/" or ".." in parts:
-        return None, "its path points outside the folder of the table"
+        return None, "its path points outside the folder of the table: write paths relative to the table"
     if parts in files:
         return parts, ""
     ends = [b for b in index.get(parts[-1], []) if b[:-1][len(b) - len(parts) :] == parts[:-1]]

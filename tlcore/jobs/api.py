@@ -4,14 +4,15 @@ import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tlcore.errors import NotFoundError
+from tlcore import tracking
+from tlcore.errors import JobError, NotFoundError
 from tlcore.jobs import queue, settling
-from tlcore.jobs.caretaking import clear_work
+from tlcore.jobs.caretaking import clear_work, work_folder
 from tlcore.jobs.database import now_ms, prepare, queue_path
 from tlcore.jobs.processes import code_version, tail
 from tlcore.jobs.queue import Job, NewJob
 from tlcore.jobs.roster import live_workers
-from tlcore.jobs.supervision import ensure_supervisor, is_supervised
+from tlcore.jobs.supervision import ensure_supervisor, is_starting, is_supervised
 from tlcore.results import JobView, QueueOverview, WorkerView
 from tlcore.settings import Settings
 from tlcore.spec import RunSpec
@@ -47,16 +48,43 @@ def submit_import(settings: Settings, path: Path, name: str | None, owner: str =
 
 
 def cancel(settings: Settings, job_ids: Sequence[str]) -> None:
-    """Waiting jobs end at once, in MLflow too; a running one at its next batch. Raises: StorageError."""
+    """Waiting jobs end at once, in MLflow too; a running one at its next batch.
+
+    Raises: StorageError when MLflow cannot be told now; the jobs end all the same, and the reconciler tells it later.
+    """
     if not queue_path(settings).exists():
         return
     queue.request_cancel(settings, job_ids)
+    ensure_supervisor(settings)
     for job_id in job_ids:
         for job in queue.select(settings, "id = ? AND status = 'CANCELLED'", (job_id,)):
             clear_work(settings, job)
     if queue.unsettled(settings):
         settling.settle(settings)
-    ensure_supervisor(settings)
+
+
+def retry(settings: Settings, run_ids: Sequence[str]) -> None:
+    """Queue runs again that failed because the disk or MLflow could not be written; they go on from their checkpoint.
+
+    Raises: NotFoundError; JobError for a run that is not over, has finished, or left nothing to go on from, before
+    any of them is queued; StorageError.
+    """
+    for run_id in run_ids:
+        _require_retryable(settings, run_id)
+    try:
+        for run_id in run_ids:
+            tracking.reschedule_run(settings, run_id)
+            queue.requeue(settings, run_id, code_version())
+    finally:
+        ensure_supervisor(settings)
+
+
+def _require_retryable(settings: Settings, run_id: str) -> None:
+    job = get_job(settings, run_id)
+    if job.kind != "run" or job.status not in {"FAILED", "CANCELLED"}:
+        raise JobError(f"job {run_id} ({job.title}) is {job.status}: only a run that failed can be retried")
+    if not work_folder(settings, run_id).exists():
+        raise JobError(f"run {run_id} ({job.title}) left nothing to go on from: launch it again")
 
 
 def get_job(settings: Settings, job_id: str) -> JobView:
@@ -99,8 +127,10 @@ def overview(settings: Settings) -> QueueOverview:
 
 
 def recover(settings: Settings) -> None:
-    """See that open jobs are looked after, as after a restart of the machine; cheap where there are none."""
-    if queue_path(settings).exists() and (queue.open_jobs(settings) or queue.unsettled(settings)):
+    """See that open jobs are looked after, as after a restart of the machine; cheap enough for every look at them."""
+    if is_supervised(settings) or is_starting(settings) or not queue_path(settings).exists():
+        return
+    if queue.needs_care(settings):
         ensure_supervisor(settings)
 
 

@@ -32,8 +32,13 @@ class Crew:
 
 
 def recover_dead(crew: Crew) -> None:
-    """Take the jobs of dead workers back: once more from the checkpoint, then no more."""
+    """Take the jobs of dead workers back: once more from the checkpoint, then no more.
+
+    Who holds a job is read before who is there: a worker registers itself before it takes its first job, so the one
+    that holds a job and is not there has gone.
+    """
     crew.children = [child for child in crew.children if child.poll() is None]
+    running = queue.select(crew.settings, "status = 'RUNNING'")
     known = set()
     for worker in roster.workers(crew.settings):
         if is_alive(worker.pid, worker.create_time):
@@ -43,34 +48,48 @@ def recover_dead(crew: Crew) -> None:
         kill_group(worker.pid, worker.create_time)
         roster.unregister(crew.settings, worker.id)
         crew.shaken = True
-    for job in queue.select(crew.settings, "status = 'RUNNING'"):
+    for job in running:
         if job.worker not in known:
             _recover(crew.settings, job)
 
 
 def _recover(settings: Settings, job: Job) -> None:
     if job.cancel_ms is not None:
-        queue.end(settings, job, "CANCELLED", settled=job.kind != "run")
+        ended = queue.end(settings, job, "CANCELLED", settled=job.kind != "run")
     elif job.kind == "question" or job.attempts >= MAX_ATTEMPTS:
         times = "twice" if job.attempts > 1 else "once"
         error = (
             f"the worker died {times} while it did this, without a Python error (killed, out of memory, or a crash in "
             "a library): the job's log has its last words; a smaller batch size or image size needs less memory"
         )
-        queue.end(settings, job, "FAILED", error=error, settled=job.kind != "run")
+        ended = queue.end(settings, job, "FAILED", error=error, settled=job.kind != "run")
     else:
-        queue.release(settings, job, counts=True)
-        _log.info("job %s goes back to the queue", job.id)
-        return
-    clear_work(settings, job)
+        ended = False
+        if queue.release(settings, job, counts=True):
+            _log.info("job %s goes back to the queue", job.id)
+    if ended:  # else its worker ended it, or gave it back, after we looked
+        clear_work(settings, job)
 
 
 def clear_work(settings: Settings, job: Job) -> None:
     """Remove what a job that is over no longer needs: a run's work folder (MLflow has the rest), an uploaded file."""
     if job.kind == "run":
-        shutil.rmtree(settings.jobs / "runs" / job.id, ignore_errors=True)
-    if job.kind == "import" and Path(job.payload["path"]).parent == settings.jobs / "uploads":
-        Path(job.payload["path"]).unlink(missing_ok=True)
+        shutil.rmtree(work_folder(settings, job.id), ignore_errors=True)
+    if job.kind == "import":
+        _clear_upload(settings.jobs / "uploads", Path(job.payload["path"]))
+
+
+def _clear_upload(uploads: Path, file: Path) -> None:
+    """Remove a file that lies in `uploads`, or in a folder of its own there; no other."""
+    if file.parent == uploads:
+        file.unlink(missing_ok=True)
+    elif file.parent.parent == uploads and file.parent.name != "..":
+        shutil.rmtree(file.parent, ignore_errors=True)
+
+
+def work_folder(settings: Settings, run_id: str) -> Path:
+    """Where a run keeps its checkpoint while it is not over, and after a failure of the disk or of MLflow."""
+    return settings.jobs / "runs" / run_id
 
 
 def end_stubborn(crew: Crew) -> None:

@@ -172,6 +172,18 @@ def release(settings: Settings, job: Job, *, counts: bool) -> bool:
         return changed.rowcount == 1
 
 
+def requeue(settings: Settings, run_id: str, code_version: str) -> bool:
+    """Put a run that failed or was cancelled back at its place, with all its attempts; False where it is neither."""
+    with writing(settings) as db:
+        changed = db.execute(
+            "UPDATE jobs SET status = 'QUEUED', settled = 1, attempts = 0, message = ?, error = NULL, result = NULL,"
+            " attempt_ms = NULL, attempt_progress = NULL, cancel_ms = NULL, ended_ms = NULL, code_version = ?"
+            " WHERE id = ? AND kind = 'run' AND status IN ('FAILED', 'CANCELLED')",
+            ("waits to go on from its checkpoint", code_version, run_id),
+        )
+        return changed.rowcount == 1
+
+
 def request_cancel(settings: Settings, ids: Sequence[str]) -> None:
     """Waiting jobs end at once, running ones at their next batch; ended ones stay as they are."""
     with writing(settings) as db:
@@ -209,6 +221,23 @@ def held(settings: Settings, job: Job) -> Job | None:
 def unsettled(settings: Settings) -> list[Job]:
     """Ended runs of which MLflow may say something else."""
     return select(settings, "NOT settled AND status NOT IN ('QUEUED', 'RUNNING')")
+
+
+def acquit(settings: Settings, run_id: str) -> None:
+    """A run whose worker died after it had told MLflow that all is done has finished."""
+    with writing(settings) as db:
+        db.execute(
+            "UPDATE jobs SET status = 'FINISHED', error = NULL, progress = 1.0"
+            " WHERE id = ? AND NOT settled AND status IN ('FAILED', 'CANCELLED')",
+            (run_id,),
+        )
+
+
+def needs_care(settings: Settings) -> bool:
+    """Whether anything waits, runs, or is not settled: cheap, and takes no lock."""
+    with reading(settings) as db:
+        found = db.execute("SELECT 1 FROM jobs WHERE status IN ('QUEUED', 'RUNNING') OR NOT settled LIMIT 1")
+        return found.fetchone() is not None
 
 
 def mark_settled(settings: Settings, ids: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from tlcore import tracking
 from tlcore.errors import RunCancelledError, StorageError, TlcoreError
 from tlcore.jobs import queue, roster, settling
-from tlcore.jobs.caretaking import clear_work
+from tlcore.jobs.caretaking import clear_work, work_folder
 from tlcore.jobs.database import queue_path
 from tlcore.jobs.processes import code_version, create_time
 from tlcore.jobs.queue import Job, Kind, State
@@ -45,11 +45,20 @@ class Assignment:
     stopping: bool = False
 
     def progress(self, done: float, message: str) -> None:
-        """Say how far the job is, 0…1; at most twice a second reaches the queue."""
+        """Say how far the job is, 0…1; at most twice a second reaches the queue.
+
+        News is no reason to lose a job: when the queue refuses it, the log says so and the next one is tried.
+        """
         now = time.monotonic()
-        if now - self.last_report >= REPORT_SECONDS:
-            self.last_report = now
+        if now - self.last_report < REPORT_SECONDS:
+            return
+        self.last_report = now
+        try:
             queue.report(self.settings, self.job, min(1.0, max(0.0, done)), message)
+        except StorageError as problem:
+            if not queue_path(self.settings).exists():
+                raise
+            _log.warning("the queue could not be told: %s", problem)
 
     def should_stop(self) -> bool:
         """Whether to end now: cancelled, terminated, or given to somebody else. Cheap, for every batch."""
@@ -61,6 +70,16 @@ class Assignment:
 
 
 Handler = Callable[[Assignment], Any]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended. kept: the run's checkpoint stays, as what failed is the disk or MLflow, not the run."""
+
+    state: State
+    error: str | None = None
+    result: Any = None
+    kept: bool = False
 
 
 @dataclass
@@ -137,35 +156,43 @@ def _next_job(post: Post) -> Job | None:
 
 
 def _do(post: Post, job: Job) -> None:
-    with printing_to(post.settings.jobs / "logs" / f"{job.id}.log"):
+    """A question prints to the worker's own log: nobody looks for a log of it, and there are many."""
+    own_log = post.settings.jobs / "logs" / f"{job.id}.log"
+    with nullcontext() if job.kind == "question" else printing_to(own_log):
         _log.info("attempt %d at %s on %s (pid %d)", job.attempts, job.title, post.me.slot, post.me.pid)
-        state, error, result = _attempt(post, Assignment(post.settings, job, post.terminated))
-        _conclude(post, job, state, error, result)
-        _log.info("%s", state)
+        ending = _attempt(post, Assignment(post.settings, job, post.terminated))
+        _conclude(post, job, ending)
+        _log.info("%s", ending.state)
 
 
-def _attempt(post: Post, assignment: Assignment) -> tuple[State, str | None, Any]:
-    """How the job ended: its state, what went wrong, what came out."""
+def _attempt(post: Post, assignment: Assignment) -> Ending:
+    job = assignment.job
     try:
-        return "FINISHED", None, post.handlers[assignment.job.kind](assignment)
+        return Ending("FINISHED", result=post.handlers[job.kind](assignment))
     except RunCancelledError:
-        return "CANCELLED", None, None
+        return Ending("CANCELLED")
+    except StorageError as problem:
+        _log.exception("failed")
+        return _refused(post.settings, job, problem)
     except TlcoreError as problem:
         _log.exception("failed")
-        return "FAILED", str(problem), None
+        return Ending("FAILED", str(problem))
     except Exception as problem:  # noqa: BLE001 - the worker's boundary: it ends this job and is shown, not hidden
         _log.exception("failed")
         post.poisoned = True
-        return "FAILED", _message(post.settings, problem), None
+        if isinstance(problem, OSError) and problem.errno in DISK_FULL:
+            return _refused(post.settings, job, tracking.disk_full(post.settings))
+        return Ending("FAILED", f"{type(problem).__name__}: {problem}")
 
 
-def _message(settings: Settings, problem: Exception) -> str:
-    if isinstance(problem, OSError) and problem.errno in DISK_FULL:
-        return str(tracking.disk_full(settings))
-    return f"{type(problem).__name__}: {problem}"
+def _refused(settings: Settings, job: Job, problem: StorageError) -> Ending:
+    """A disk or a store that refuses is mended by people; until then a run's work folder waits for `jobs.retry`."""
+    kept = job.kind == "run" and work_folder(settings, job.id).exists()
+    remedy = " (what was trained so far is kept: retry the run, and it goes on from there)" if kept else ""
+    return Ending("FAILED", f"{problem}{remedy}", kept=kept)
 
 
-def _conclude(post: Post, job: Job, state: State, error: str | None, result: Any) -> None:
+def _conclude(post: Post, job: Job, ending: Ending) -> None:
     """MLflow first, then the queue: who sees a job ended finds its run in its true state."""
     settings = post.settings
     if not queue_path(settings).exists():
@@ -173,24 +200,28 @@ def _conclude(post: Post, job: Job, state: State, error: str | None, result: Any
     now = queue.held(settings, job)
     if now is None:
         return  # taken for dead: the job is somebody else's
-    if state == "CANCELLED" and now.cancel_ms is None:
+    if ending.state == "CANCELLED" and now.cancel_ms is None:
         _put_back(settings, job)
         return
     settled = True
     if job.kind == "run":
         try:
-            settling.conclude(settings, job, state, error)
+            settling.conclude(settings, job, ending.state, ending.error)
         except StorageError as problem:
             _log.info("MLflow could not be told, the reconciler will: %s", problem)
             settled = False
-    if queue.end(settings, job, state, error=error, result=result, settled=settled):
+    ended = queue.end(settings, job, ending.state, error=ending.error, result=ending.result, settled=settled)
+    if ended and not ending.kept:
         clear_work(settings, job)
 
 
 def _put_back(settings: Settings, job: Job) -> None:
     """Terminated, not cancelled: the job waits for the next worker, which goes on from the checkpoint."""
     if job.kind == "run":
-        tracking.reschedule_run(settings, job.id)
+        try:
+            tracking.reschedule_run(settings, job.id)
+        except StorageError as problem:
+            _log.warning("MLflow could not be told that the run waits, the next start tells it: %s", problem)
     queue.release(settings, job, counts=False)
 
 

@@ -29,10 +29,17 @@ def conclude(settings: Settings, job: queue.Job, state: queue.State, error: str 
 
 
 def settle(settings: Settings) -> None:
-    """Tell MLflow of runs that ended without their worker, and close their comparisons. Raises: StorageError."""
+    """Tell MLflow of runs that ended without their worker, and close their comparisons. Raises: StorageError.
+
+    A worker tells MLflow first and the queue afterwards: a run that MLflow holds for finished has finished, even if
+    its worker died between the two.
+    """
     jobs = queue.unsettled(settings)
     for job in jobs:
-        _end(settings, job.id, STATUS[job.status], job.error)
+        if tracking.run_status(settings, job.id) == "FINISHED":
+            queue.acquit(settings, job.id)
+        else:
+            _end(settings, job.id, STATUS[job.status], job.error)
     _close(settings, {job.comparison_id for job in jobs if job.comparison_id})
     queue.mark_settled(settings, [job.id for job in jobs])
 

@@ -106,6 +106,14 @@ def cancel_run(run_id: str) -> None:
     jobs.cancel(get_settings(), [run_id])
 
 
+def retry_runs(run_ids: list[str]) -> None:
+    """Go on with failed runs from their checkpoints, which are kept where the disk was full or the store locked.
+
+    Raises: JobError, NotFoundError; then none is queued.
+    """
+    jobs.retry(get_settings(), run_ids)
+
+
 def log_tail(run_id: str, lines: int = 40) -> str:
     """The end of what the run's worker printed."""
     return jobs.log_tail(get_settings(), run_id, lines)

@@ -13,6 +13,7 @@ from tlcore.tracking.reading import (
     load_run,
     open_comparisons,
     page_of,
+    run_status,
     run_statuses,
 )
 from tlcore.tracking.relocate import relocate
@@ -49,6 +50,7 @@ __all__ = [
     "page_of",
     "relocate",
     "reschedule_run",
+    "run_status",
     "run_statuses",
     "start_run",
     "system_metrics",

@@ -1,6 +1,7 @@
 """Comparisons and runs as records, read back from MLflow a page at a time."""
 
 import json
+import logging
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -20,17 +21,19 @@ from tlcore.results import (
     Resolved,
     RunOutcome,
     RunRecord,
+    Status,
 )
 from tlcore.settings import Settings
 from tlcore.spec import ComparisonSpec, RunSpec
 from tlcore.tracking import tags
-from tlcore.tracking.store import Store, connect, translated
+from tlcore.tracking.store import DISK_FULL, Store, connect, translated
 from tlcore.tracking.writing import children_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LOCAL_UI = "http://127.0.0.1:5000"
+_log = logging.getLogger("tlcore.tracking")
 _HISTORY = TypeAdapter(tuple[EvaluationPoint, ...])
 _CONFUSION = TypeAdapter(dict[str, ConfusionMatrix])
 _PER_CLASS = TypeAdapter(dict[str, tuple[ClassMetrics, ...]])
@@ -50,6 +53,7 @@ def list_comparisons(settings: Settings, limit: int = 20, offset: int = 0) -> li
 def load_comparison(settings: Settings, comparison_id: str, with_history: bool = True) -> ComparisonRecord:
     """A comparison with all its runs. with_history: also curves, matrices and per-class tables.
 
+    A run whose files cannot be read counts as failed here, with the reason as its error.
     Raises: NotFoundError, StorageError.
     """
     store = connect(settings)
@@ -57,7 +61,7 @@ def load_comparison(settings: Settings, comparison_id: str, with_history: bool =
         parent = _get(store, comparison_id, "comparison")
         children = children_of(store.client, store.experiment_id, comparison_id)
         whole = json.loads(_text(store, parent, tags.COMPARISON_FILE))
-        runs = tuple(_record(store, run, with_history) for run in children)
+        runs = tuple(_record_or_failure(store, run, with_history) for run in children)
     own = parent.data.tags
     return ComparisonRecord(
         comparison_id=comparison_id,
@@ -109,6 +113,17 @@ def page_of(settings: Settings, run_id: str) -> str:
     return f"{base}/#/experiments/{store.experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
+def run_status(settings: Settings, run_id: str) -> Status | None:
+    """What MLflow says of a run, None where it is gone. Raises: StorageError."""
+    client = connect(settings).client
+    try:
+        with translated(settings):
+            status: Status = client.get_run(run_id).info.status
+            return status
+    except NotFoundError:
+        return None
+
+
 def run_statuses(settings: Settings, statuses: tuple[str, ...]) -> dict[str, tuple[str, int]]:
     """Runs of this home in one of these statuses: id -> (id of its comparison, time it was made in Unix ms)."""
     store = connect(settings)
@@ -150,14 +165,40 @@ def _summary(store: Store, run: Any) -> ComparisonSummary:
     )
 
 
+def _record_or_failure(store: Store, run: Any, with_files: bool) -> RunRecord:
+    """The run's record; without what its files hold, and FAILED, where one of them is gone or damaged."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _record(store, run, with_files)
+    except (MlflowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise
+        _log.warning("the files of run %s cannot be read", run.info.run_id, exc_info=True)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        bare = _bare(run)
+        message = bare.error or f"the run is {bare.status}, but its files in MLflow cannot be read: {reason}"
+        return bare.model_copy(update={"status": "FAILED", "error": message})
+
+
 def _record(store: Store, run: Any, with_files: bool) -> RunRecord:
-    own = run.data.tags
-    status = run.info.status
-    finished = status == "FINISHED"
+    finished = run.info.status == "FINISHED"
     outcome = _text(store, run, "outcome.json") if finished else None
-    resolved = _text(store, run, tags.RESOLVED_FILE) if f"{tags.RESOLVED}device" in own else None
-    history = _text(store, run, tags.HISTORY_FILE) if with_files and "epoch" in run.data.metrics else "[]"
+    resolved = _text(store, run, tags.RESOLVED_FILE) if f"{tags.RESOLVED}device" in run.data.tags else None
     files = with_files and finished
+    found = {
+        "resolved": Resolved.model_validate_json(resolved) if resolved else None,
+        "outcome": RunOutcome.model_validate_json(outcome) if outcome else None,
+        "history": _history(store, run) if with_files and "epoch" in run.data.metrics else (),
+        "confusion": _CONFUSION.validate_json(_text(store, run, "confusion_matrix.json")) if files else {},
+        "per_class": _PER_CLASS.validate_json(_text(store, run, "per_class.json")) if files else {},
+    }
+    return _bare(run).model_copy(update=found)
+
+
+def _bare(run: Any) -> RunRecord:
+    """What a run's tags and status say, without its files."""
+    own, status = run.data.tags, run.info.status
     started = own.get(tags.STARTED_MS)
     return RunRecord(
         run_id=run.info.run_id,
@@ -167,12 +208,20 @@ def _record(store: Store, run: Any, with_files: bool) -> RunRecord:
         error=own.get(tags.ERROR),
         started_ms=int(started) if started else None,
         ended_ms=run.info.end_time if status in ENDED else None,
-        resolved=Resolved.model_validate_json(resolved) if resolved else None,
-        outcome=RunOutcome.model_validate_json(outcome) if outcome else None,
-        history=_HISTORY.validate_json(history),
-        confusion=_CONFUSION.validate_json(_text(store, run, "confusion_matrix.json")) if files else {},
-        per_class=_PER_CLASS.validate_json(_text(store, run, "per_class.json")) if files else {},
     )
+
+
+def _history(store: Store, run: Any) -> tuple[EvaluationPoint, ...]:
+    """A run's curve; empty where the run is not finished and the file is absent or half written: more will come."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _HISTORY.validate_json(_text(store, run, tags.HISTORY_FILE))
+    except (MlflowException, OSError, ValueError):
+        if run.info.status == "FINISHED":
+            raise
+        _log.info("run %s has no readable curve yet", run.info.run_id)
+        return ()
 
 
 def _get(store: Store, run_id: str, kind: str) -> Any:

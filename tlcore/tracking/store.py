@@ -136,7 +136,7 @@ def translated(settings: Settings) -> Iterator[None]:
 
 def disk_full(settings: Settings) -> StorageError:
     """The error for a full disk, with its remedy."""
-    return StorageError(f"the disk is full: free some space on the disk of {settings.root}, then launch again")
+    return StorageError(f"the disk is full: free some space on the disk of {settings.root}, then try again")
 
 
 def _ours(settings: Settings, error: Exception) -> TlcoreError:

@@ -22,18 +22,23 @@ def start_run(settings: Settings, run_id: str) -> None:
         run = client.get_run(run_id)
         if tags.STARTED_MS not in run.data.tags:
             client.set_tag(run_id, tags.STARTED_MS, str(now_ms()))
-        if tags.ERROR in run.data.tags:
-            client.delete_tag(run_id, tags.ERROR)
-        client.update_run(run_id, status="RUNNING")
-        parent = run.data.tags.get(tags.PARENT)
-        if parent is not None:
-            client.update_run(parent, status="RUNNING")
+        _reopen(client, run, "RUNNING")
+
+
+def _reopen(client: Any, run: Any, status: Status) -> None:
+    if tags.ERROR in run.data.tags:
+        client.delete_tag(run.info.run_id, tags.ERROR)
+    client.update_run(run.info.run_id, status=status)
+    parent = run.data.tags.get(tags.PARENT)
+    if parent is not None:
+        client.update_run(parent, status="RUNNING")
 
 
 def reschedule_run(settings: Settings, run_id: str) -> None:
-    """Set a run back to SCHEDULED: it waits for a worker again. Raises: NotFoundError."""
+    """Set a run back to SCHEDULED: it waits for a worker again, so its comparison is open. Raises: NotFoundError."""
+    client = connect(settings).client
     with translated(settings):
-        connect(settings).client.update_run(run_id, status="SCHEDULED")
+        _reopen(client, client.get_run(run_id), "SCHEDULED")
 
 
 def end_run(settings: Settings, run_id: str, status: Status, error: str | None = None) -> None:
@@ -87,9 +92,10 @@ def children_of(client: Any, experiment_id: str, comparison_id: str) -> list[Any
 
 
 def log_points(settings: Settings, run_id: str, history: tuple[EvaluationPoint, ...], newest: int) -> None:
-    """Send the newest points of a curve, and keep the whole of it as a file.
+    """Keep the whole of a curve as a file, and send its newest points.
 
-    The points carry their own time, so that sending them again after a resume makes no duplicates.
+    The file comes first: whoever sees a point finds the file that has it. The points carry their own time, so that
+    sending them again after a resume makes no duplicates.
     """
     from mlflow.entities import Metric
 
@@ -97,9 +103,9 @@ def log_points(settings: Settings, run_id: str, history: tuple[EvaluationPoint, 
     points = history[len(history) - newest :]
     metrics = [Metric(k, v, p.timestamp_ms, p.step) for p in points for k, v in point_metrics(p).items()]
     with translated(settings):
+        client.log_text(run_id, json.dumps([p.model_dump(mode="json") for p in history]), tags.HISTORY_FILE)
         for first in range(0, len(metrics), _BATCH):
             client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
-        client.log_text(run_id, json.dumps([p.model_dump(mode="json") for p in history]), tags.HISTORY_FILE)
 
 
 def point_metrics(point: EvaluationPoint) -> dict[str, float]:

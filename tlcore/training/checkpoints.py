@@ -166,6 +166,6 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        raise StorageError(f"cannot write {path}: {error}; free some space, then resume the run") from error
+        raise StorageError(f"cannot write {path}: {error}; free some space, then retry the run") from error
     finally:
         beside.unlink(missing_ok=True)

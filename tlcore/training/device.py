@@ -37,15 +37,22 @@ class Device:
 def pick_device(asked: str) -> Device:
     """The device for `auto`, `cpu`, `cuda` or `cuda:INDEX`; only `auto` ever falls back, and its reason says so.
 
-    Raises: DeviceError when CUDA is asked for and absent, or the name is unknown.
+    `auto:cpu` and `auto:cuda:INDEX` are what `auto` chose when the run was launched: they stay so.
+    Raises: DeviceError when CUDA is asked for, or was chosen, and is absent, or the name is unknown.
     """
     if asked == "cpu":
         return _on_cpu("the CPU was asked for")
-    if asked == "auto":
+    if asked in {"auto", "auto:cpu"}:
         absent = _why_no_cuda()
-        if absent is None:
+        if absent is None and asked == "auto":
             return _on_cuda(0, "the first CUDA device was taken automatically")
-        return _on_cpu(f"the CPU was taken automatically, because {absent}")
+        return _on_cpu(f"the CPU was taken automatically, because {absent or 'there was no CUDA device at the launch'}")
+    if asked.startswith("auto:"):
+        return _chosen_cuda(asked.removeprefix("auto:"), "taken automatically")
+    return _chosen_cuda(asked, "asked for")
+
+
+def _chosen_cuda(asked: str, how: str) -> Device:
     kind, _, index = asked.partition(":")
     if kind != "cuda" or (":" in asked and not index.isdigit()):
         raise DeviceError(f"unknown device {asked!r}: use auto, cpu, cuda or cuda:INDEX")
@@ -55,7 +62,7 @@ def pick_device(asked: str) -> Device:
     if int(index or 0) >= torch.cuda.device_count():
         last = torch.cuda.device_count() - 1
         raise DeviceError(f"device {asked!r} cannot be used: this machine's CUDA devices are cuda:0 to cuda:{last}")
-    return _on_cuda(int(index or 0), f"{asked} was asked for")
+    return _on_cuda(int(index or 0), f"{asked} was {how}")
 
 
 def all_devices() -> list[Device]:

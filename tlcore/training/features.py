@@ -59,7 +59,7 @@ def stored_features(
     while not (folder / "meta.json").exists():
         try:
             with lock.acquire(timeout=POLL_SECONDS):
-                if not folder.exists():
+                if not (folder / "meta.json").exists():
                     _make(folder, network, source, len(dataset.images), batch_size, reporter)
         except Timeout:
             check_stop(reporter)
@@ -94,10 +94,11 @@ def _make(
         beside.mkdir()
         seconds = _extract(beside / "features.npy", network, source, number, batch_size, reporter)
         (beside / "meta.json").write_text(json.dumps({"seconds_per_image": seconds / number, "num_images": number}))
+        shutil.rmtree(folder, ignore_errors=True)  # what somebody left of it
         beside.rename(folder)
     except OSError as error:
         raise StorageError(
-            f"cannot store features in {folder.parent}: {error}; free some space, then resume"
+            f"cannot store features in {folder.parent}: {error}; free some space, then retry the run"
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)

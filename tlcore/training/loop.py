@@ -27,7 +27,7 @@ from tlcore.training.freezing import apply_trainable, frozen_fingerprint
 from tlcore.training.models import Network
 from tlcore.training.optimizers import learning_rates, make_optimizer, set_learning_rates, synchronize
 from tlcore.training.plan import Plan
-from tlcore.training.position import evaluation_due, phase_over, phase_progress, spent
+from tlcore.training.position import evaluation_due, phase_over, phase_progress, save_due, spent
 from tlcore.training.reporter import Reporter
 
 CHECK_EVERY = 50  # steps between looks at the loss on a GPU, as each look waits for it; a CPU looks at every step
@@ -69,12 +69,15 @@ def train_phase(task: Task, state: State, recipe: TrainRecipe) -> None:
         begin_phase(task, state, recipe)
     elif state.optimizer is not None:
         optimizer.load_state_dict(state.optimizer)
+    saved = state.train_seconds
     try:
         while True:
             if evaluation_due(task.plan, state):
                 _evaluate(task, state, optimizer)
-                save(task, state, optimizer)
+                saved = save(task, state, optimizer)
                 task.reporter.evaluated(state.history, 1)
+            elif save_due(task.plan, state, saved):
+                saved = save(task, state, optimizer)
             if phase_over(task.plan, state):
                 break
             check_stop(task.reporter)
@@ -181,11 +184,12 @@ def end_phase(task: Task, state: State, recipe: TrainRecipe | None = None) -> No
     state.begun = state.frozen_before = state.optimizer = None
 
 
-def save(task: Task, state: State, optimizer: Optimizer | None = None) -> None:
-    """Write the checkpoint of now."""
+def save(task: Task, state: State, optimizer: Optimizer | None = None) -> float:
+    """Write the checkpoint of now; the training seconds that it holds."""
     state.optimizer = None if optimizer is None else optimizer.state_dict()
     state.total_seconds = time.perf_counter() - task.started
     save_last(task.folder, task.fingerprint, state, task.network.module.state_dict())
+    return state.train_seconds
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from tlcore.results import EvaluationPoint
 from tlcore.training.checkpoints import State
 from tlcore.training.plan import Plan
 
+SAVE_SECONDS = 30.0  # training between two checkpoints within an evaluation's distance: saving stays a small part
 LEARNED = 0.98  # of ln K, the loss of guessing: a training loss that stays above it learned nothing (RECIPES.md)
 
 
@@ -34,13 +35,30 @@ def evaluation_due(plan: Plan, state: State) -> bool:
         return False
     if plan.unit == "steps" or phase_over(plan, state):
         return state.step in plan.evaluations or phase_over(plan, state)
-    new_epoch = state.step // plan.steps_per_epoch > (state.step - 1) // plan.steps_per_epoch
-    return new_epoch and state.train_seconds - (last.train_seconds if last else 0.0) >= plan.interval
+    return _ends_epoch(plan, state) and state.train_seconds - (last.train_seconds if last else 0.0) >= plan.interval
 
 
-def did_not_learn(history: tuple[EvaluationPoint, ...], plan: Plan, num_classes: int) -> bool:
-    """Whether the running training loss never fell to 0.98·ln K after a tenth of the budget."""
+def save_due(plan: Plan, state: State, saved: float) -> bool:
+    """Whether a checkpoint is worth its time here. saved: `train_seconds` at the last one.
+
+    It is at the first end of an epoch after half a minute: evaluations, which save too, may be many epochs apart.
+    """
+    return _ends_epoch(plan, state) and state.train_seconds - saved >= SAVE_SECONDS
+
+
+def _ends_epoch(plan: Plan, state: State) -> bool:
+    """Whether the newest step completed an epoch."""
+    return state.step // plan.steps_per_epoch > (state.step - 1) // plan.steps_per_epoch
+
+
+def did_not_learn(
+    history: tuple[EvaluationPoint, ...], plan: Plan, num_classes: int, best_train_loss: float | None
+) -> bool:
+    """Whether no training loss fell to 0.98·ln K: neither the running ones after a tenth of the budget nor the best's.
+
+    best_train_loss: of the best network on the training part, which a running mean over the first steps hides.
+    """
     floor = LEARNED * math.log(num_classes)
     late = [p for p in history if (p.step if plan.unit == "steps" else p.train_seconds) >= 0.1 * plan.total]
-    losses = [point.train_loss for point in late if point.train_loss is not None]
+    losses = [loss for loss in (best_train_loss, *(point.train_loss for point in late)) if loss is not None]
     return bool(losses) and min(losses) > floor

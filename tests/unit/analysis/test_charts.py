@@ -88,6 +88,26 @@ def test_a_fit_is_a_marker_with_a_dotted_line_across(whole):
     assert tuple(mine[0].x) == (0, 6)
 
 
+def test_one_evaluation_of_a_strategy_that_trains_is_a_plain_mark():
+    (run,) = example(strategies=["fine_tuning"], seeds=[0]).record.runs
+    begun = run.model_copy(update={"history": run.history[:1], "status": "RUNNING", "outcome": None})
+    record = example(strategies=["fine_tuning"], seeds=[0]).record.model_copy(update={"runs": (begun,)})
+    figure = charts.learning_curves(record)
+    assert [t.mode for t in figure.data] == ["markers", "markers"]
+    assert [t.marker.symbol for t in figure.data] == ["circle", "circle-open"]
+    assert "fitted" not in figure.layout.title.subtitle.text
+
+
+def test_accuracy_axes_stay_between_0_and_100_per_cent(whole):
+    rows = leaderboard(whole.record, whole.predictions)
+    axes = [charts.learning_curves(whole.record).layout.yaxis, charts.live_curves(whole.record.runs).layout.yaxis]
+    axes += [charts.accuracy_intervals(rows).layout.xaxis, charts.cost_chart(rows).layout.yaxis]
+    axes += [charts.per_class_chart(whole.record).layout.xaxis]
+    for one in axes:
+        assert 0 <= one.range[0] < one.range[1] <= 1
+        assert one.labelalias["95%"] == "95\u00a0%"
+
+
 def test_phase_borders_are_marked_for_staged_strategies_only(whole):
     figure = charts.learning_curves(whole.record, "accuracy", "epoch")
     assert [shape.x0 for shape in figure.layout.shapes] == [2.0]

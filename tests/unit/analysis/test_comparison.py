@@ -190,7 +190,7 @@ def test_overfitting_and_learning_nothing_are_said_once_each(whole):
     lines = overfitting(whole.record)
     assert len(lines) == 2
     assert lines[0].startswith("From scratch (random start, train all) learnt nothing")
-    assert lines[1].startswith("Fine-tuning (pretrained start, train all) overfits: 99.5 %")
+    assert lines[1].startswith("Fine-tuning (pretrained start, train all) overfits: its best checkpoint gets 99.5 %")
     assert "the validation loss rises" in lines[1]
 
 

@@ -13,6 +13,8 @@ from tlcore.errors import DatasetError
 LIMITS = Limits(num_files=1000, num_bytes=10**9)
 PNG = b"\x89PNG\r\n\x1a\n"
 
+OUTSIDE = "its path points outside the folder of the table: write paths relative to the table"
+
 
 def lay(root: Path, *paths: str, **texts: str) -> Path:
     """Files that look like images by their first bytes, and tables (`labels_csv="…"`)."""
@@ -155,8 +157,8 @@ def test_table_rows_find_their_files(tmp_path):
         "all/sub/b.png": ("dogs", "val"),
         "all/sub/c.png": ("dogs", "test"),
     }
-    assert left_out["../../etc/passwd"] == "its path points outside the folder of the table"
-    assert left_out["/etc/passwd"] == "its path points outside the folder of the table"
+    assert left_out["../../etc/passwd"] == OUTSIDE
+    assert left_out["/etc/passwd"] == OUTSIDE
     assert left_out["gone.png"] == "named in the table, but not there"
     assert left_out["twice.png"] == "names 2 files"
     assert left_out["all/d.png"] == "named twice in the table, with different labels or parts"

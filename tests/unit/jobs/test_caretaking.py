@@ -206,11 +206,12 @@ def test_an_upload_whose_waiting_import_is_cancelled_is_removed(
     ready: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "ensure_supervisor", lambda settings: None)
-    (ready.jobs / "uploads").mkdir()
+    (ready.jobs / "uploads" / "x").mkdir(parents=True)
     uploaded, elsewhere = ready.jobs / "uploads" / "a.zip", tmp_path / "b.zip"
-    for file in (uploaded, elsewhere):
+    in_folder = ready.jobs / "uploads" / "x" / "a.zip"
+    for file in (uploaded, in_folder, elsewhere):
         file.write_bytes(b"zip")
         jobs.cancel(ready, [jobs.submit_import(ready, file, None)])
-    assert not uploaded.exists()
+    assert not any((ready.jobs / "uploads").iterdir()), "a folder of its own goes too"
     assert elsewhere.exists(), "what was not uploaded is somebody's own"
-    assert [row.status for row in queue.select(ready)] == ["CANCELLED"] * 2
+    assert [row.status for row in queue.select(ready)] == ["CANCELLED"] * 3
