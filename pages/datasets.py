@@ -1,6 +1,7 @@
 """Datasets: add images, see what was found, look at them, remove them."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import streamlit as st
 
@@ -38,7 +39,9 @@ def show_facts(info: DatasetInfo) -> None:
     for note in info.notes:
         st.info(plain(note), icon="ℹ️")
     added = datetime.fromtimestamp(info.created_ms / 1000, UTC)
-    st.caption(f"From `{info.source}`, added {added:%Y-%m-%d}. Id `{info.id}`.")
+    source = Path(info.source)  # an upload is known to its owner by its name alone
+    shown = source.name if source.is_relative_to(datasets.upload_folder()) else info.source
+    st.caption(f"From `{shown}`, added {added:%Y-%m-%d}. Id `{info.id}`.")
 
 
 def show_classes(info: DatasetInfo) -> None:

@@ -1,5 +1,7 @@
 """Adding images: an upload or a path of this server becomes an import job, watched until it ends."""
 
+import os
+import re
 import secrets
 import shutil
 from pathlib import Path, PurePath
@@ -86,7 +88,7 @@ def _watch(job_id: str) -> None:
 def _progress(job_id: str, was_running: bool) -> None:
     job = datasets.import_job(job_id)
     if job.status == "FAILED":
-        st.error(plain(job.error or "the import failed"), icon="⚠️")
+        st.error(plain(by_name(job.error or "the import failed")), icon="⚠️")
     elif is_active([job]):
         st.progress(job.progress, text=plain(job.message) or "Waiting for the import to begin …")
     elif job.status == "FINISHED" and job.result:
@@ -97,3 +99,8 @@ def _progress(job_id: str, was_running: bool) -> None:
         st.warning("The import was cancelled; nothing of it was kept.", icon="⏹️")
     if was_running and not is_active([job]):
         st.rerun()
+
+
+def by_name(text: str) -> str:
+    """An upload by the name that its owner gave it, without the folder that it was put into."""
+    return re.sub(re.escape(f"{datasets.upload_folder()}{os.sep}") + r"[0-9a-f]{16}[/\\]", "", text)

@@ -38,7 +38,7 @@ _WIDE_TABLE = """<style>
 
 # No one blue can be read on the dark page and also carry white text: the chosen switch has the page's text colour.
 _EVERYWHERE = """<style>
-[data-testid="stBaseButton-segmented_controlActive"], [data-testid="stBaseButton-pillsActive"] {color:inherit}
+button[data-variant="segmented_control"][data-selected="true"] {color:inherit !important}
 </style>"""
 
 

@@ -1,9 +1,11 @@
 """Datasets: what was found, what was left out, adding and deleting."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from pages.shared.intake import by_name
 from tests.helpers import make_image_folder
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
@@ -105,3 +107,13 @@ def test_an_unknown_dataset_in_the_address_is_one_clear_line(
     app = open_page("datasets", dataset="gone-12345678")
     assert is_fine(app)
     assert "gone-12345678" in errors(app)[0]
+
+
+def test_an_upload_is_called_by_the_name_it_came_with(open_page: Open, empty: fakes.Store, tmp_path: Path) -> None:
+    made = shutil.make_archive(str(tmp_path / "made"), "zip", make_image_folder(tmp_path, ("ants", "bees")))
+    target = datasets.upload_folder() / "0123456789abcdef" / "my pictures.zip"
+    target.parent.mkdir()
+    shutil.move(made, target)
+    info = datasets.add_dataset(target, None)
+    assert "From `my pictures.zip`" in shown(open_page("datasets", dataset=info.id))
+    assert by_name(f"{target} has one class only") == "my pictures.zip has one class only"

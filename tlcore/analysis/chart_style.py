@@ -101,7 +101,7 @@ def share_axis(title: str, values: Sequence[float], *, best: bool = False) -> di
     room = max(0.02, 0.05 * (high - low))
     start = low - room if low - room > NEAR_END else 0.0
     end = high + room if high + room < 1 - NEAR_END else 1.0
-    return axis(title, range=[start, end], tickangle=0, **SHARE_TICKS)
+    return axis(title, range=[start, end], tickangle=0, tickfont={"size": 11}, **SHARE_TICKS)
 
 
 def cut(name: str) -> str:
