@@ -1,5 +1,7 @@
 """Strategies are data: names lead to one entry or to a clear error, and the strips come from the entries."""
 
+from pathlib import Path
+
 import pytest
 
 from tlcore.errors import AmbiguousStrategyError, UnknownStrategyError
@@ -24,6 +26,13 @@ def test_shares_of_training_phases_sum_to_one(strategy: Strategy) -> None:
 @every_strategy
 def test_every_training_phase_names_a_recipe(strategy: Strategy) -> None:
     assert all(isinstance(p, Fit) or p.recipe in RECIPES for p in strategy.phases)
+
+
+@every_strategy
+def test_the_readme_tells_of_every_strategy_and_its_other_names(strategy: Strategy) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    row = next(line for line in readme.splitlines() if line.startswith(f"| `{strategy.id}` |"))
+    assert all(name in row for name in strategy.also_called)
 
 
 def test_colours_and_aliases_are_told_apart() -> None:
