@@ -103,7 +103,7 @@ def test_from_upload_to_download(
     draw(0, 2, 99, 64).save(photo)
     page.get_by_role("link", name="Try it on photos").click()
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(photo)
-    expect(page.get_by_text(re.compile(r"^\d+\.\d %$")).first).to_be_visible(timeout=2 * MINUTES)
+    expect(page.get_by_text(re.compile(r"^\d+\.\d\s%$")).first).to_be_visible(timeout=2 * MINUTES)
     settled(page)
     for entry in STRATEGIES.values():
         expect(page.get_by_role("main").get_by_text(entry.short_label, exact=True).first).to_be_visible()
