@@ -62,6 +62,12 @@ def test_a_folder_lands_whole(tmp_path, settings):
     assert leftovers(settings.root) == [info.id]
 
 
+def same(again, first):
+    """The dataset that is there, with what this import has to say: its own left-out files and notes."""
+    own = {"left_out": first.left_out, "notes": first.notes}
+    return again.model_copy(update=own) == first and any(first.id in note for note in again.notes)
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])
 def test_archive_and_folder_give_the_same_dataset(tmp_path, settings, kind):
     source = make_image_folder(tmp_path, 3, 6, parts=("train", "val"))
@@ -69,7 +75,7 @@ def test_archive_and_folder_give_the_same_dataset(tmp_path, settings, kind):
     info = add_dataset(archive, settings=settings)
     assert (info.name, info.given, info.part_counts) == ("My Images", "train_val", {"train": 18, "val": 18})
     again = add_dataset(source, "other name", settings)
-    assert again == info
+    assert same(again, info)
     assert leftovers(settings.root) == [info.id]
     assert archive.exists()
 
@@ -109,7 +115,7 @@ def test_a_table_of_labels(tmp_path, settings):
     info = add_dataset(pictures / "labels.csv", settings=settings)
     assert (info.classes, info.given) == (("class_0/..", "class_1/.."), "train_test")
     assert info.part_counts == {"test": 2, "train": 6}
-    assert add_dataset(pictures, settings=settings) == info
+    assert same(add_dataset(pictures, settings=settings), info)
     dataset = load_dataset(info.id, settings)
     assert all((dataset.root / path).resolve().is_relative_to(dataset.root) for path in dataset.images["path"])
 
@@ -274,7 +280,7 @@ def test_a_killed_import_is_cleared_away_by_the_next_and_a_live_one_is_not(tmp_p
         assert len([name for name in leftovers(settings.root) if not name.endswith(".lock")]) == 2
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert add_dataset(source, settings=settings) == info
+        assert same(add_dataset(source, settings=settings), info)
         assert leftovers(settings.root) == [info.id]
     finally:
         process.kill()
