@@ -1,25 +1,26 @@
 """Compare: who wins, by how much, at what cost, and how sure that is."""
 
+from collections.abc import Callable
 from functools import partial
 
-import pandas as pd
 import streamlit as st
 
-from pages.shared import look, reads, result_views
+from pages.shared import anatomy_views, look, reads, result_views
 from pages.shared.choose import choose_comparison
 from pages.shared.navigation import start_with_app
 from pages.shared.words import count, guard, listed, plain
 from tlcore.analysis import charts
 from tlcore.results import ENDED, ComparisonRecord
 from tlcore.service import comparisons, plans, views
-from tlcore.strategies import STRATEGIES
 
 REFRESH_SECONDS = 5
-SECTIONS = {
+Section = Callable[[views.ComparisonView], None]
+SECTIONS: dict[str, Section] = {
     "Learning curves": result_views.show_curves,
     "Confusion matrices": result_views.show_confusion,
     "Per class": result_views.show_classes,
     "Cost": result_views.show_cost,
+    "What each strategy did": anatomy_views.show_anatomy,
     "Settings and proof": result_views.show_settings,
     "All runs": result_views.show_runs,
 }
@@ -32,7 +33,7 @@ def show_state(record: ComparisonRecord) -> None:
     st.caption(
         f"**{plain(record.dataset.name)}**: {count(record.dataset.num_images, 'image')} in "
         f"{count(record.dataset.num_classes, 'class', 'classes')} ({splits.get('train', 0):,} training, "
-        f"{splits.get('val', 0):,} validation, {splits.get('test', 0):,} test) · {plain(', '.join(spec.models))} · "
+        f"{splits.get('val', 0):,} validation, {splits.get('test', 0):,} test) · {plain(', '.join(spec.all_models))} · "
         f"budget {spec.budget} · {count(len(spec.seeds), 'seed')}"
     )
     done = sum(run.status in ENDED for run in record.runs)
@@ -57,18 +58,32 @@ def show_leaderboard(view: views.ComparisonView) -> None:
     st.subheader("Leaderboard")
     if any(row.test_accuracy is not None for row in view.rows):
         look.chart(charts.accuracy_intervals(view.rows, view.record.comparison_id, dark=look.is_dark()), "accuracy")
-    look.wide_table(coloured(view.table), "leaderboard")
+    look.wide_table(coloured(view), "leaderboard")
     st.markdown(plain(view.verdict.text[:1].upper() + view.verdict.text[1:]) + ".")
-    if view.findings:
-        mark = "- " if len(view.findings) > 1 else ""
-        st.warning("\n".join(f"{mark}{plain(finding)}" for finding in view.findings), icon="🔍")
+    show_lines(view.warnings, "⚠️")
+    show_lines(view.findings, "🔍")
 
 
-def coloured(table: pd.DataFrame) -> object:
+def show_lines(lines: list[str], icon: str) -> None:
+    mark = "- " if len(lines) > 1 else ""
+    if lines:
+        st.warning("\n".join(f"{mark}{plain(line)}" for line in lines), icon=icon)
+
+
+def coloured(view: views.ComparisonView) -> object:
     """The strategy's own colour behind its name; one digit after the point, none for counts."""
-    tints = {entry.label: f"background-color: {entry.color}55" for entry in STRATEGIES.values()}
-    styled = table.style.format(precision=1, na_rep="–").map(lambda label: tints.get(label, ""), subset=["Strategy"])
+    tints = {entry.label: f"background-color: {entry.color}55" for entry in view.rows}
+    styled = view.table.style.format(precision=1, na_rep="–").map(
+        lambda label: tints.get(label, ""), subset=["Strategy"]
+    )
     return styled.format("{:,.0f}", na_rep="–", subset=["Parameters trained"])
+
+
+def sections_of(view: views.ComparisonView) -> dict[str, Section]:
+    """The closer looks that this comparison has something for."""
+    tuned = any(run.outcome and run.outcome.trials for run in view.record.runs)
+    found = {"Sweep": anatomy_views.show_sweeps} if view.sweeps else {}
+    return {**SECTIONS, **found, **({"Tuning": anatomy_views.show_tuning} if tuned else {})}
 
 
 def show_results(comparison_id: str, was_active: bool) -> None:
@@ -77,10 +92,11 @@ def show_results(comparison_id: str, was_active: bool) -> None:
         view = reads.comparison_view(comparison_id)
         show_state(view.record)
         show_leaderboard(view)
+        sections = sections_of(view)
         section = st.segmented_control(
-            "Look closer", list(SECTIONS), default=next(iter(SECTIONS)), required=True, key="show", bind="query-params"
+            "Look closer", list(sections), default=next(iter(sections)), required=True, key="show", bind="query-params"
         )
-        SECTIONS[section](view)
+        sections[section](view)
         if was_active and view.record.status in ENDED:
             st.rerun()
 

@@ -28,7 +28,7 @@ def show_run(run: RunRecord, best: bool) -> None:
         words, button = st.columns([3, 1], vertical_alignment="center")
         with words:
             part = "" if run.spec.fraction == 1 else f" · {100 * run.spec.fraction:g}{NBSP}% of the training images"
-            look.heading(run.spec.strategy, f"{run.spec.model} · seed {run.spec.seed}{part}{' · best' if best else ''}")
+            look.heading(run.spec.entry, f"{run.spec.model} · seed {run.spec.seed}{part}{' · best' if best else ''}")
             if outcome:
                 figures = f"validation {percent(outcome.val.accuracy)} · test {percent(outcome.test.accuracy)}"
                 st.caption(f"{figures} · {count(outcome.num_parameters, 'parameter')} · run `{run.run_id}`")

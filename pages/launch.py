@@ -1,10 +1,11 @@
 """Launch: dataset, models, strategies, seeds, budget and device; checked, counted, estimated, then queued."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
-from pages.shared import budget_form, model_form
+from pages.shared import budget_form, model_form, strategy_form
 from pages.shared.choose import choose
 from pages.shared.navigation import start_with_app
 from pages.shared.reads import home_key
@@ -14,7 +15,7 @@ from tlcore.recipes import DataFacts
 from tlcore.service import checks, comparisons, datasets, estimate, models, plans
 from tlcore.service.datasets import DatasetInfo
 from tlcore.spec import ComparisonSpec, checked, content_fingerprint
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import split_reference
 
 
 def choose_dataset() -> DatasetInfo | None:
@@ -37,7 +38,7 @@ def fill_form(info: DatasetInfo) -> ComparisonSpec:
     values: dict[str, Any] = {"models": model_form.choose_models()}
     values["weights"] = model_form.choose_weights(values["models"])
     st.subheader("3 · Strategies")
-    values["strategies"] = model_form.choose_strategies()
+    values["strategies"] = strategy_form.choose_strategies(values["models"])
     st.subheader("4 · Budget, seeds and device")
     left, middle, right = st.columns(3, gap="medium")
     with left:
@@ -47,6 +48,7 @@ def fill_form(info: DatasetInfo) -> ComparisonSpec:
         values["fractions"] = budget_form.choose_fractions()
     with right:
         values |= budget_form.choose_machine()
+    values |= budget_form.choose_more(values["strategies"])
     values["title"] = st.text_input(
         "Title (optional)", key="title", max_chars=100, placeholder=info.name, persist_state="session"
     )
@@ -58,15 +60,19 @@ def fill_form(info: DatasetInfo) -> ComparisonSpec:
 
 def choose_overrides(info: DatasetInfo, spec: ComparisonSpec) -> dict[str, dict[str, Any]]:
     """Own values per strategy; the defaults shown are those of the first model."""
-    model = spec.models[0]
     st.caption(
-        f"Defaults for {plain(model)} on this dataset. What you change holds for every model and phase of the strategy."
+        f"Defaults for {plain(spec.models[0])} on this dataset. What you change holds for every model, and for every "
+        f"phase unless you choose one. Only settings that do something are offered."
     )
-    with st.spinner("Looking up the model …"):
-        facts = models.model_facts(model)
     data = DataFacts(num_train=datasets.split_sizes(info.id)["train"], short_side=info.short_side)
-    changed = {s: recipe_fields(plans.recipe_of(spec, model, s, data, facts)) for s in spec.strategies}
-    return {strategy: values for strategy, values in changed.items() if values}
+    first = [run for run in spec.runs() if run.model in (spec.models[0], spec.scratch_model)]
+    runs = {split_reference(run.strategy)[0]: run for run in first}
+    changed: dict[str, dict[str, Any]] = {}
+    for name, run in runs.items():
+        with guard(), st.spinner("Looking up the model …"):
+            facts = models.model_facts(run.model)
+            changed[name] = recipe_fields(spec.entry(name), plans.recipe_of(run, data, facts), facts)
+    return {name: values for name, values in changed.items() if values}
 
 
 @st.cache_data(ttl=300, max_entries=16, show_spinner="Checking models, weights, splits and device …")
@@ -87,7 +93,7 @@ def show_check(spec: ComparisonSpec) -> plans.Plan | None:
     with guard(), st.spinner("Measuring this machine's speed …"):
         found = estimate.estimate(plan)
         st.session_state.setdefault("estimates", {})[spec.model_dump_json()] = found.seconds
-        each = [f"{STRATEGIES[s].short_label} {duration(seconds)}" for s, seconds in found.per_strategy.items()]
+        each = [f"{spec.entry(s).short_label} {duration(seconds)}" for s, seconds in found.per_strategy.items()]
         st.markdown(
             f"**About {duration(found.seconds)} in all**, one run after another. A run takes about: {listed(each)}."
         )
@@ -103,11 +109,13 @@ def show_size(line: st.delta_generator.DeltaGenerator, spec: ComparisonSpec, pro
 
 
 def show_launch(spec: ComparisonSpec) -> None:
-    grid = [
+    grid: list[tuple[Sequence[Any], str, str]] = [
         (spec.models, "model", "models"),
         (spec.strategies, "strategy", "strategies"),
-        (spec.seeds, "seed", "seeds"),
     ]
+    if spec.scratch_model is not None:
+        grid = [(spec.cells(), "pair of model and strategy", "pairs of model and strategy")]
+    grid.append((spec.seeds, "seed", "seeds"))
     grid += [(spec.fractions, "fraction", "fractions")] if len(spec.fractions) > 1 else []
     product = " × ".join(count(len(values), one, many) for values, one, many in grid)
     st.subheader("5 · Check and launch")

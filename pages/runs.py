@@ -57,7 +57,7 @@ def show_live(comparison_id: str, was_active: bool) -> None:
         show_overall(comparison_id, record, jobs)
         show_jobs(jobs, record)
         if any(run.history for run in record.runs):
-            look.chart(charts.live_curves(record.runs, dark=look.is_dark()), "live_curves")
+            look.chart(charts.live_curves(record, dark=look.is_dark()), "live_curves")
         if record.recorded_on is None:
             show_log(record)
         if was_active != is_active(jobs, record):

@@ -6,18 +6,19 @@ Every number of an outcome is counted from the predictions, so that a test can c
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tlcore.recipes import DataFacts, ModelFacts, Preprocessing, resolve
+from tests import records_anatomy as anatomy
+from tests.records_model import FACTS, FULL_FACTS, PREPROCESSING
+from tests.records_predictions import class_metrics, confusion, part_metrics, predictions_frame
+from tlcore.recipes import DataFacts, FitRecipe, Recipe, resolve
 from tlcore.results import (
-    ClassMetrics,
     ComparisonRecord,
-    ConfusionMatrix,
     DatasetSummary,
     EvaluationPoint,
-    FrozenState,
     PartMetrics,
     Resolved,
     RunOutcome,
@@ -25,17 +26,11 @@ from tlcore.results import (
     Status,
 )
 from tlcore.spec import Budget, ComparisonSpec, RunSpec
-from tlcore.strategies import STRATEGIES, Fit, Train
+from tlcore.strategies import CORE, split_reference
 
+__all__ = ["FACTS", "PREPROCESSING", "START_MS", "Behaviour", "Example", "before", "example", "history"]
 START_MS = 1_760_000_000_000
 ANTS_AND_BEES = ("ants", "bees")
-PREPROCESSING = Preprocessing(
-    size=224, resize=256, interpolation="bicubic", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-)
-FACTS = ModelFacts(
-    model="mobilenetv2_100", library="timm", family="cnn", preprocessing=PREPROCESSING, crop_pct=0.875,
-    fixed_input_size=False, num_parameters=2_226_434, num_features=1280, num_groups=18, has_batch_norm=True,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ class Example:
 
 
 def example(
-    strategies: Sequence[str] = tuple(STRATEGIES),
+    strategies: Sequence[str] = CORE,
     seeds: Sequence[int] = (0, 1, 2),
     models: Sequence[str] = ("mobilenetv2_100",),
     fractions: Sequence[float] = (1.0,),
@@ -77,12 +72,17 @@ def example(
     num_test: int = 153,
     epochs: int = 6,
     status: dict[tuple[str, int], Status] | None = None,
+    **more: Any,
 ) -> Example:
-    """A grid of runs over one dataset. status: of the runs (strategy, seed) that have not finished."""
+    """A grid of runs over one dataset. status: of the runs (strategy, seed) that have not finished.
+
+    more: of the comparison's spec, such as `scratch_model`, `own_strategies` or `tune`.
+    """
     spec = ComparisonSpec(
         dataset_id="hymenoptera-1a2b3c4d", dataset_fingerprint="d" * 64, budget=Budget(epochs=epochs),
         models=tuple(models), strategies=tuple(strategies), seeds=tuple(seeds), fractions=tuple(fractions),
         weights=dict.fromkeys(models, "file:/data/weights/mobilenetv2_100.safetensors"), device="cpu", num_threads=2,
+        **more,
     )  # fmt: skip
     given = status or {}
     built = [
@@ -102,69 +102,24 @@ def example(
     return Example(record, {r.run_id: frame for r, frame in built if frame is not None})
 
 
-def predictions_frame(
-    accuracy: dict[str, float], sizes: dict[str, int], num_classes: int, rng: np.random.Generator
-) -> pd.DataFrame:
-    """Predictions of one run per split; hard images are hard for every run, as in real life."""
-    frames = []
-    for split, size in sizes.items():
-        labels = np.arange(size) % num_classes
-        ease = np.random.default_rng(size).normal(size=size)  # the same images for all runs
-        score = ease + rng.normal(scale=0.8, size=size)
-        right = score >= np.quantile(score, 1 - accuracy[split])
-        predicted = np.where(right, labels, (labels + rng.integers(1, num_classes, size)) % num_classes)
-        top = np.where(right, rng.uniform(0.7, 1.0, size), rng.uniform(0.5, 0.8, size))
-        probabilities = np.tile(((1 - top) / (num_classes - 1))[:, None], (1, num_classes))
-        probabilities[np.arange(size), predicted] = top
-        columns = {f"prob_{k}": probabilities[:, k].astype(np.float32) for k in range(num_classes)}
-        paths = [f"{split}/{i:05d}.jpg" for i in range(size)]
-        frame = pd.DataFrame({"split": split, "path": paths, "label": labels, "predicted": predicted, **columns})
-        frames.append(frame.sample(frac=1, random_state=int(rng.integers(2**31))))
-    return pd.concat(frames, ignore_index=True)
-
-
-def part_metrics(frame: pd.DataFrame, split: str) -> PartMetrics:
-    """Metrics counted from a run's predictions."""
-    part = frame[frame["split"] == split]
-    right = part["label"] == part["predicted"]
-    truth = part[[c for c in part if c.startswith("prob_")]].to_numpy()[np.arange(len(part)), part["label"]]
-    balanced = float(right.groupby(part["label"]).mean().mean())
-    return PartMetrics(
-        num_images=len(part), accuracy=float(right.mean()), balanced_accuracy=balanced,
-        loss=float(-np.log(truth + 1e-9).mean()), ece=0.05,
-    )  # fmt: skip
-
-
-def confusion(frame: pd.DataFrame, split: str, classes: Sequence[str]) -> ConfusionMatrix:
-    counts = np.zeros((len(classes), len(classes)), dtype=int)
-    part = frame[frame["split"] == split]
-    np.add.at(counts, (part["label"].to_numpy(), part["predicted"].to_numpy()), 1)
-    return ConfusionMatrix(classes=tuple(classes), counts=tuple(tuple(int(c) for c in row) for row in counts))
-
-
-def class_metrics(matrix: ConfusionMatrix) -> tuple[ClassMetrics, ...]:
-    counts = np.array(matrix.counts)
-    found = []
-    for k, name in enumerate(matrix.classes):
-        true, predicted, right = int(counts[k].sum()), int(counts[:, k].sum()), int(counts[k, k])
-        recall, precision = (right / n if n else None for n in (true, predicted))
-        f1 = 2 * right / (true + predicted) if true + predicted else None
-        found.append(ClassMetrics(name=name, num_images=true, precision=precision, recall=recall, f1=f1))
-    return tuple(found)
-
-
 def history(spec: RunSpec, rng: np.random.Generator, upto: float = 1.0) -> tuple[EvaluationPoint, ...]:
-    """A learning curve that ends at the strategy's behaviour; `upto` cuts it for a run that still trains."""
-    end = BEHAVIOUR[spec.strategy]
-    phases = STRATEGIES[spec.strategy].phases
-    if any(isinstance(p, Fit) for p in phases):
-        values = {"train_loss": 0.02, "train_accuracy": end.train, "val_loss": 0.2, "val_accuracy": end.test}
-        return (_point(0, 0.0, 194, 6.0 + rng.uniform(0, 0.5), 0, values),)
-    assert spec.budget.epochs is not None
-    pace = end.seconds_per_epoch * rng.uniform(0.95, 1.05)
-    border = phases[0].share * spec.budget.epochs if isinstance(phases[0], Train) and len(phases) > 1 else np.inf
+    """A learning curve that ends at the strategy's behaviour; `upto` cuts it for a run that still trains.
+
+    A point at every epoch and at the end of every phase; a fit is a point at epoch 0.
+    """
+    end = behaviour(spec)
+    recipe = recipe_of(spec)
     points = []
-    for epoch in np.arange(1, spec.budget.epochs + 1):
+    if isinstance(recipe.phases[0], FitRecipe):
+        values = {"train_loss": 0.02, "train_accuracy": end.train, "val_loss": 0.2, "val_accuracy": end.test}
+        points.append(_point(0, 0.0, 194, 6.0 + rng.uniform(0, 0.5), 0, values, {}))
+        if len(recipe.phases) == 1:
+            return tuple(points)
+    assert spec.budget.epochs is not None
+    started = points[0].train_seconds if points else 0.0
+    pace = end.seconds_per_epoch * rng.uniform(0.95, 1.05)
+    borders = anatomy.borders(recipe, spec.budget.epochs)
+    for epoch in sorted({*(float(e) for e in range(1, spec.budget.epochs + 1)), *(b for b in borders if b > 0)}):
         done = 1 - np.exp(-1.5 * (epoch - 1))
         train = end.first + (end.train - end.first) * done + rng.normal(scale=end.spread)
         val = end.first + 0.04 + (end.test - end.first - 0.04) * done + rng.normal(scale=end.spread)
@@ -173,17 +128,38 @@ def history(spec: RunSpec, rng: np.random.Generator, upto: float = 1.0) -> tuple
             "train_loss": float(1.2 * (1 - train) + 0.3 / epoch), "train_accuracy": float(min(1.0, train)),
             "val_loss": float(1.2 * (1 - val) + 0.2 + overfit), "val_accuracy": float(min(1.0, val)),
         }  # fmt: skip
-        phase = 0 if epoch <= border else 1
-        points.append(_point(int(epoch * 7), float(epoch), int(epoch * 194), float(pace * epoch), phase, values))
+        phase = next(index for index, border in enumerate(borders) if epoch <= border + 1e-9)
+        begun = borders[phase - 1] if phase else 0.0
+        rates = anatomy.learning_rates(recipe.phases[phase], (epoch - begun) / (borders[phase] - begun) * 0.98)
+        step = round(epoch * anatomy.STEPS_PER_EPOCH)
+        points.append(_point(step, epoch, int(epoch * 194), started + float(pace * epoch), phase, values, rates))
     return tuple(points[: max(1, round(upto * len(points)))])
 
 
+def behaviour(spec: RunSpec) -> Behaviour:
+    return BEHAVIOUR.get(split_reference(spec.strategy)[0], Behaviour(0.97, 0.94, 0.8, 8.0))
+
+
+def recipe_of(spec: RunSpec) -> Recipe:
+    """The true recipe on a network that every strategy fits."""
+    return resolve(spec.entry, DataFacts(194, 375), FULL_FACTS, overrides=spec.settings)
+
+
+def before(found: Example) -> Example:
+    """The example as an earlier version recorded it: without phases, layer groups and trials."""
+    runs = tuple(
+        run.model_copy(update={"outcome": anatomy.as_recorded_before(run.outcome)}) if run.outcome else run
+        for run in found.record.runs
+    )
+    return Example(found.record.model_copy(update={"runs": runs}), found.predictions)
+
+
 def _point(
-    step: int, epoch: float, images: int, seconds: float, phase: int, values: dict[str, float]
+    step: int, epoch: float, images: int, seconds: float, phase: int, values: dict[str, float], rates: dict[str, float]
 ) -> EvaluationPoint:
     return EvaluationPoint(
         step=step, epoch=epoch, images_seen=images, train_seconds=seconds, phase=phase,
-        timestamp_ms=START_MS + int(1000 * seconds), learning_rates={"head": 0.01}, **values,
+        timestamp_ms=START_MS + int(1000 * seconds), learning_rates=rates, **values,
     )  # fmt: skip
 
 
@@ -199,7 +175,7 @@ def _run(
     if status != "FINISHED":
         error = "the loss became nan at step 12: lower the learning rate" if status == "FAILED" else None
         return RunRecord.model_validate({**common, "error": error, "history": history(spec, rng, upto=0.5)}), None
-    end = BEHAVIOUR[spec.strategy]
+    end = behaviour(spec)
     loss = 0.0 if spec.fraction == 1 else 0.06 * (1 - spec.fraction)
     test = min(1.0, max(0.0, end.test - loss + rng.normal(scale=end.spread)))
     named = {"val": sizes[0], "test": sizes[1]}
@@ -219,27 +195,28 @@ def _run(
 
 
 def _outcome(spec: RunSpec, frame: pd.DataFrame, points: tuple[EvaluationPoint, ...]) -> RunOutcome:
-    end = BEHAVIOUR[spec.strategy]
-    strategy = STRATEGIES[spec.strategy]
-    fit = isinstance(strategy.phases[0], Fit)
+    end, recipe = behaviour(spec), recipe_of(spec)
+    fit = all(isinstance(phase, FitRecipe) for phase in recipe.phases)
     val = part_metrics(frame, "val")
-    frozen = [i for i, p in enumerate(strategy.phases) if isinstance(p, Fit) or p.trainable != "all"]
+    reports = anatomy.phase_reports(recipe, points[-1].epoch)
+    seconds = points[-1].train_seconds
     return RunOutcome(
         train=PartMetrics(num_images=194, accuracy=end.train, balanced_accuracy=end.train, loss=0.1, ece=0.02),
         val=val, last_val=val, test=part_metrics(frame, "test"), best_step=points[-1].step,
         best_epoch=points[-1].epoch, epochs=points[-1].epoch, images_seen=0 if fit else points[-1].images_seen,
-        train_seconds=points[-1].train_seconds, total_seconds=points[-1].train_seconds + 3.5,
-        peak_memory_bytes=1_200_000_000, num_parameters=2_226_434, did_not_learn=end.stuck,
-        num_trainable_parameters=2_562 if fit or strategy.id == "transfer_learning" else 2_226_434,
-        frozen_states=tuple(FrozenState(phase=i, num_tensors=312, before="ab" * 32, after="ab" * 32) for i in frozen),
+        train_seconds=seconds * (1 + spec.tune), total_seconds=seconds * (1 + spec.tune) + 3.5,
+        tuning_seconds=seconds * spec.tune, peak_memory_bytes=1_200_000_000, num_parameters=2_226_434,
+        did_not_learn=end.stuck, num_trainable_parameters=max(report.num_trainable for report in reports),
+        frozen_states=anatomy.frozen_states(recipe), phases=reports,
+        layer_groups=anatomy.layer_groups(recipe, spec.entry.start == "random"),
+        trials=anatomy.trials(spec.tune, val.accuracy, seconds * (1 + spec.tune)) if spec.tune else (),
     )  # fmt: skip
 
 
 def resolved(spec: RunSpec, sizes: tuple[int, int]) -> Resolved:
     """What such a run would have resolved on two CPU cores, with the true recipe."""
-    strategy = STRATEGIES[spec.strategy]
-    recipe = resolve(strategy, DataFacts(194, 375), FACTS, overrides=spec.overrides)
-    fit = isinstance(strategy.phases[0], Fit)
+    strategy, recipe = spec.entry, recipe_of(spec)
+    fit = all(isinstance(phase, FitRecipe) for phase in recipe.phases)
     return Resolved(
         device="cpu", device_reason="asked for", dtype="bfloat16", num_threads=2, image_size=224, batch_size=32,
         total_steps=None if fit else 42, num_train=int(194 * spec.fraction), num_val=sizes[0], num_test=sizes[1],

@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from tests.helpers import make_image_folder
 from tlcore.datasets.dataset import Dataset, DatasetInfo, Split
 from tlcore.datasets.splits import make_split
-from tlcore.results import EvaluationPoint, Resolved, RunOutcome
+from tlcore.results import EvaluationPoint, Resolved, RunOutcome, Trial
 from tlcore.spec import Budget, RunSpec
 from tlcore.strategies import STRATEGIES
 from tlcore.training.device import Device
-from tlcore.training.models import build_network
+from tlcore.training.networks.models import build_network
 from tlcore.training.run import train_run
 
 FLOAT32 = Device(torch.device("cpu"), "float32, so that oracles agree", torch.float32)
@@ -90,13 +90,17 @@ class Recorder:
     resolution: Resolved | None = None
     histories: list[tuple[tuple[EvaluationPoint, ...], int]] = field(default_factory=list)
     messages: list[tuple[float, str]] = field(default_factory=list)
+    trials: tuple[Trial, ...] = ()
 
     def resolved(self, resolved: Resolved) -> None:
-        assert self.resolution is None
+        assert self.resolution is None or self.trials, "only tuning says it twice"
         self.resolution = resolved
 
     def evaluated(self, history: tuple[EvaluationPoint, ...], newest: int) -> None:
         self.histories.append((history, newest))
+
+    def tried(self, trials: tuple[Trial, ...]) -> None:
+        self.trials = trials
 
     def progressed(self, done: float, message: str) -> None:
         self.messages.append((done, message))

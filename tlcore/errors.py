@@ -20,6 +20,10 @@ class AmbiguousStrategyError(SpecError):
     """A name that courses use for more than one strategy."""
 
 
+class StrategyError(SpecError):
+    """A person's own strategy is malformed, or its name is taken."""
+
+
 class NotFoundError(TlcoreError):
     """An id that names no dataset, run or comparison."""
 

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
         return self.root / "weights"
 
     @property
+    def strategies(self) -> Path:
+        return self.root / "strategies"
+
+    @property
     def cache(self) -> Path:
         return self.root / "cache"
 

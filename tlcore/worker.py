@@ -12,7 +12,7 @@ from tlcore.errors import StorageError
 from tlcore.jobs.caretaking import work_folder
 from tlcore.jobs.queue import Kind
 from tlcore.jobs.serving import Assignment, Handler, serve
-from tlcore.results import EvaluationPoint, Resolved, RunOutcome
+from tlcore.results import EvaluationPoint, Resolved, RunOutcome, TrainedOn, TrainedStep, Trial
 from tlcore.settings import Settings, get_settings
 from tlcore.spec import RunSpec
 
@@ -22,13 +22,15 @@ _log = logging.getLogger("tlcore.worker")
 class RunReporter:
     """Passes the news of a run to MLflow and to the queue. Implements `training.reporter.Reporter`.
 
-    unsent: how many points at the end of the history MLflow did not take; the checkpoint has them all.
+    unsent: how many points at the end of the history MLflow did not take; the checkpoint has them all. untold: trials
+    that it did not take.
     """
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         self.history: tuple[EvaluationPoint, ...] = ()
         self.unsent = 0
+        self.untold: tuple[Trial, ...] = ()
 
     def resolved(self, resolved: Resolved) -> None:
         """What the run will really use."""
@@ -45,8 +47,19 @@ class RunReporter:
                 "MLflow did not take step %d, the next evaluation sends it again: %s", history[-1].step, problem
             )
 
+    def tried(self, trials: tuple[Trial, ...]) -> None:
+        """Trials of a tuned run are over; their list is on disk, so what MLflow refuses now is sent with the next."""
+        self.untold = trials
+        try:
+            self.send()
+        except StorageError as problem:
+            _log.warning("MLflow did not take trial %d, the next one sends it again: %s", trials[-1].number, problem)
+
     def send(self) -> None:
-        """Send what MLflow does not have of the curve. Raises: StorageError."""
+        """Send what MLflow does not have of the curve and the trials. Raises: StorageError."""
+        if self.untold:
+            tracking.log_trials(self.assignment.settings, self.assignment.job.id, self.untold)
+            self.untold = ()
         if self.unsent:
             tracking.log_points(self.assignment.settings, self.assignment.job.id, self.history, self.unsent)
             self.unsent = 0
@@ -77,6 +90,7 @@ def do_run(assignment: Assignment) -> None:
     with tracking.system_metrics(settings, run_id):
         weights = fetch_weights(settings, spec, work_dir)
         outcome = train(spec, dataset, split, work_dir, settings.cache, reporter, weights_path=weights)
+        tracking.write_trained_on(settings, work_dir, trained_on(settings, run_id, spec, dataset, split))
         reporter.send()
         log_end(settings, run_id, work_dir, outcome, reporter.history)
 
@@ -99,6 +113,16 @@ def fetch_weights(settings: Settings, spec: RunSpec, work_dir: Path) -> Path | N
     if source != "run":
         return None
     return tracking.download_model(settings, run_id, work_dir / "weights") / "weights.safetensors"
+
+
+def trained_on(settings: Settings, run_id: str, spec: RunSpec, dataset: Any, split: Any) -> TrainedOn:
+    """The images that the run learned from, with those of the run that its weights came from. Raises: NotFoundError."""
+    hashes = dataset.images["sha256"]
+    seen = tuple(sorted({str(hashes.iloc[row]) for row in (*split.train, *split.val)}))
+    own = TrainedStep(run_id=run_id, dataset_name=dataset.info.name, images=seen)
+    kind, _, source = spec.weights.partition(":")
+    earlier = tracking.load_trained_on(settings, source) if kind == "run" else None
+    return TrainedOn(steps=(own, *(earlier.steps if earlier else ())))
 
 
 def log_end(
@@ -132,10 +156,10 @@ def do_import(assignment: Assignment) -> str:
 
 
 def do_question(assignment: Assignment) -> dict[str, Any]:
-    """Answer a question; errors that a person can act on are part of the answer."""
+    """Answer a question; errors that a person can act on are part of the answer. Raises: RunCancelledError."""
     from tlcore.training.answer import answer
 
-    return answer(assignment.job.payload)
+    return answer(assignment.job.payload, assignment)
 
 
 def main() -> int:

@@ -13,7 +13,6 @@ from pages.shared.words import percent, plain
 from tlcore.results import RunRecord
 from tlcore.service import photos, take_home
 from tlcore.service.take_home import Prediction
-from tlcore.strategies import STRATEGIES
 
 TOP = 3
 Photo = tuple[str, bytes]
@@ -57,8 +56,8 @@ def _show_row(runs: list[RunRecord], answers: list[Prediction]) -> None:
     with st.grid(3, min_column_width=220, gap=("small", "medium")):
         for run, answer in zip(runs, answers, strict=True):
             with st.container(gap="xsmall"):
-                look.heading(run.spec.strategy, run.spec.model if several else "")
-                _show_bars(answer, STRATEGIES[run.spec.strategy].color)
+                look.heading(run.spec.entry, run.spec.model if several else "")
+                _show_bars(answer, run.spec.entry.color)
 
 
 def _show_bars(answer: Prediction, color: str) -> None:

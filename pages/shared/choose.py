@@ -10,7 +10,7 @@ from tlcore.errors import NotFoundError
 from tlcore.results import ComparisonSummary
 from tlcore.service import comparisons
 from tlcore.service.recorded import RECORDED_ID
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import STRATEGIES, entry_of, split_reference
 
 RECENT = 100
 
@@ -54,7 +54,8 @@ def comparison_name(summary: ComparisonSummary) -> str:
 def comparison_title(summary: ComparisonSummary) -> str:
     """Its title; a strategy's id at the end of one that was made for it is said by its label."""
     start, _, last = (summary.title or summary.dataset_name).rpartition(" · ")
-    last = STRATEGIES[last].short_label if last in summary.strategies and last in STRATEGIES else last
+    known = last in summary.strategies and split_reference(last)[0] in STRATEGIES
+    last = entry_of(last).short_label if known else last
     return f"{start} · {last}" if start else last
 
 

@@ -1,6 +1,6 @@
 """Colours and small drawings: one colour per strategy, the same in light and dark."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape, unescape
 from typing import Any, Literal
 
@@ -9,9 +9,10 @@ import streamlit as st
 from plotly.graph_objects import Figure
 
 from pages.shared.words import plain
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import STRATEGIES, Strategy, entry_of, split_reference
 
 NEUTRAL = "#7d8698"
+NOTE_HEIGHT = 28  # pixels that a figure keeps for its note
 _CHART_BUTTONS = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 # Fills are half transparent, so that the page's own text colour can be read on them in light and dark alike.
 _STYLE = """<style>
@@ -59,7 +60,7 @@ def chart(figure: Figure, key: str, min_width: int = 0) -> None:
     the figure is scrolled sideways.
     """
     note = figure.layout.title.subtitle.text or ""
-    figure.update_layout(title_subtitle_text="", margin_t=56)
+    figure.update_layout(title_subtitle_text="", margin_t=figure.layout.margin.t - NOTE_HEIGHT)
     if min_width:
         st.html(_SCROLL.format(width=min_width))
     with st.container(key=f"wide_{min_width}_{key}"):
@@ -85,16 +86,15 @@ def table(rows: Sequence[Mapping[str, object]], tall: int = 20) -> None:
     st.dataframe(frame.astype(whole), hide_index=True, height=height, column_config=digits, placeholder="–")
 
 
-def dots(strategy_ids: tuple[str, ...]) -> None:
-    """Short labels of strategies, each with a disc in its colour."""
-    known = [STRATEGIES[s] for s in strategy_ids if s in STRATEGIES]
+def dots(strategies: Iterable[str]) -> None:
+    """Short labels of strategies, by reference, each with a disc in its colour; a person's own ones are left out."""
+    known = [entry_of(s) for s in strategies if split_reference(s)[0] in STRATEGIES]
     names = (f'<span class="tl-key">{_dot(entry.color)}{escape(entry.short_label)}</span>' for entry in known)
     st.html(_STYLE + "".join(names))
 
 
-def heading(strategy_id: str, more: str = "") -> None:
+def heading(entry: Strategy, more: str = "") -> None:
     """A strategy's short label with its disc, as a small heading. more: said after it."""
-    entry = STRATEGIES[strategy_id]
     st.html(f"{_STYLE}<strong>{_dot(entry.color)}{escape(entry.short_label)}</strong> {escape(more)}")
 
 

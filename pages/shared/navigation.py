@@ -6,10 +6,13 @@ import streamlit as st
 PAGES = (
     ("datasets", "Datasets", "🖼️"),
     ("launch", "Launch", "🚀"),
+    ("lr_finder", "Learning rate", "📈"),
     ("runs", "Runs", "⏳"),
     ("compare", "Compare", "📊"),
     ("tryout", "Try", "🔎"),
     ("download", "Download", "📦"),
+    ("models", "Models", "🧠"),
+    ("sources", "Backbones", "🧱"),
 )
 
 

@@ -7,7 +7,6 @@ from pages.shared.reads import ACTIVE
 from pages.shared.words import NBSP, STATUS_WORDS, count, duration, guard, plain, when
 from tlcore.results import ComparisonRecord, JobView, RunRecord
 from tlcore.service import comparisons
-from tlcore.strategies import STRATEGIES
 
 SHOWN_WAITING = 6
 
@@ -19,7 +18,7 @@ def show_jobs(jobs: list[JobView], record: ComparisonRecord) -> None:
     running = sum(j.status == "RUNNING" for j in active)
     shown = active[: running + SHOWN_WAITING]
     for job in shown:
-        _job_row(job, runs.get(job.id))
+        _job_row(job, runs.get(job.id), record)
     if len(active) > len(shown):
         st.caption(f"… and {count(len(active) - len(shown), 'more run', 'more runs')} waiting.")
     ended = [run for run in record.runs if run.run_id not in {j.id for j in active}]
@@ -32,6 +31,20 @@ def show_ended(runs: list[RunRecord]) -> None:
     rows = [_ended_row(run) for run in runs]
     look.table(rows)
     show_errors(runs)
+    _offer_retry([run for run in runs if run.status == "FAILED"])
+
+
+def _offer_retry(failed: list[RunRecord]) -> None:
+    """A button for each failed run: what was missing, such as space on the disk, may be there by now."""
+    if not failed:
+        return
+    st.caption("When what stopped a run is mended, it can go on from its last checkpoint:")
+    with st.container(horizontal=True):
+        for run in failed:
+            if st.button(f"Try again: {plain(run_name(run))}", key=f"retry_{run.run_id}", icon="🔁"):
+                with guard():
+                    comparisons.retry_runs([run.run_id])
+                    st.rerun()
 
 
 def show_errors(runs: list[RunRecord]) -> None:
@@ -44,12 +57,12 @@ def show_errors(runs: list[RunRecord]) -> None:
 def run_name(run: RunRecord) -> str:
     """`Fine-tuning · mobilenetv2_100 · seed 0`, with the training fraction where it is not all."""
     part = "" if run.spec.fraction == 1 else f" · {100 * run.spec.fraction:g}{NBSP}% of the training images"
-    return f"{STRATEGIES[run.spec.strategy].short_label} · {run.spec.model} · seed {run.spec.seed}{part}"
+    return f"{run.spec.entry.short_label} · {run.spec.model} · seed {run.spec.seed}{part}"
 
 
-def _job_row(job: JobView, run: RunRecord | None) -> None:
+def _job_row(job: JobView, run: RunRecord | None, record: ComparisonRecord) -> None:
     words, cancel = st.columns([6, 1], vertical_alignment="center", gap="small")
-    color = STRATEGIES[run.spec.strategy].color if run else look.NEUTRAL
+    color = record.spec.entry(run.spec.strategy).color if run else look.NEUTRAL
     note = f" – {job.message}" if job.message and job.status == "RUNNING" else ""
     look.bars([look.bar((run_name(run) if run else job.title) + note, job.progress, _state(job), color)], words)
     if cancel.button("Cancel", key=f"cancel_{job.id}", disabled=job.cancel_requested, width="stretch"):

@@ -4,6 +4,7 @@ import streamlit as st
 
 from tlcore.results import ENDED, ComparisonRecord, JobView
 from tlcore.service import comparisons, models, views
+from tlcore.service.catalogue import CatalogueEntry
 from tlcore.settings import get_settings
 
 ACTIVE = frozenset({"QUEUED", "RUNNING"})
@@ -15,7 +16,7 @@ def home_key() -> str:
     return f"{settings.root} {settings.tracking_uri}"
 
 
-def catalogue() -> list[models.CatalogueEntry]:
+def catalogue() -> list[CatalogueEntry]:
     """Every model, recommended ones first."""
     return _catalogue(home_key())
 
@@ -23,6 +24,11 @@ def catalogue() -> list[models.CatalogueEntry]:
 def devices() -> tuple[models.DeviceInfo, ...]:
     """Every device of the machine that trains."""
     return _devices(home_key())
+
+
+def source_runs() -> dict[str, tuple[str, str]]:
+    """Runs that made a backbone here: model and name by what to give as weights."""
+    return _source_runs(home_key())
 
 
 def is_active(jobs: list[JobView]) -> bool:
@@ -56,13 +62,18 @@ class _NotEndedError(Exception):
 
 
 @st.cache_data(ttl=300, max_entries=4, show_spinner="Looking up models …")
-def _catalogue(home: str) -> list[models.CatalogueEntry]:
+def _catalogue(home: str) -> list[CatalogueEntry]:
     return models.catalogue()
 
 
 @st.cache_data(ttl=600, max_entries=4, show_spinner="Looking for devices …")
 def _devices(home: str) -> tuple[models.DeviceInfo, ...]:
     return models.devices()
+
+
+@st.cache_data(ttl=20, max_entries=4, show_spinner=False)
+def _source_runs(home: str) -> dict[str, tuple[str, str]]:
+    return {run.weights: (run.model, run.name) for run in models.source_runs()}
 
 
 @st.cache_data(ttl=2, max_entries=16, show_spinner=False)

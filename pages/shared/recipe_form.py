@@ -1,86 +1,118 @@
-"""Advanced settings: every field of a strategy's recipe, with the default that it would get."""
+"""Advanced settings: every field of a strategy's recipe that does something, with the default that it would get."""
 
+from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
 from pydantic.fields import FieldInfo
 
-from tlcore.recipes import Recipe
-from tlcore.strategies import STRATEGIES
+from pages.shared.own_form import KEEP
+from pages.shared.recipe_words import GROUPS, NETWORK, VALUES, Words
+from pages.shared.words import plain
+from tlcore.recipes import FitRecipe, ModelFacts, NetworkRecipe, Recipe, TrainRecipe, why_idle
+from tlcore.service import strategies
+from tlcore.strategies import Fit, Phase, Strategy, Train
 
-WORDS: dict[Any, str] = {
-    True: "yes",
-    False: "no",
-    "crop_flip": "random crop and flip",
-    "train": "updated from your images",
-    "eval": "kept as pretrained",
-    "sgd": "SGD with momentum",
-    "adamw": "AdamW",
-    "logistic_regression": "logistic regression",
-    "linear_svm": "linear SVM",
-    "knn": "nearest neighbours",
-}
-NOT_OFFERED = frozenset({"trainable", "share"})
-LABELS = {
-    "learning_rate": ("Learning rate of the head", "How far each step moves the new classifier."),
-    "backbone_learning_rate": ("Learning rate of the backbone", "How far each step moves the rest of the network."),
-    "momentum": ("Momentum", "How much of the last step's direction is kept."),
-    "nesterov": ("Nesterov momentum", "A variant of momentum that looks ahead."),
-    "weight_decay": ("Weight decay", "Pulls weights towards zero, against overfitting."),
-    "decay_norms": ("Weight decay on norms and biases", "Whether normalisation layers and biases are pulled too."),
-    "schedule": ("Learning rate schedule", "cosine: falls smoothly to zero. constant: stays."),
-    "warmup": ("Warm-up (part of the phase)", "The rate rises from zero over this part, such as 0.05."),
-    "augmentation": ("Augmentation", "Random crops and flips of the training images."),
-    "normalization": (
-        "Normalisation statistics",
-        "Mean and spread inside the network: follow your images, or stay as pretrained.",
-    ),
-    "label_smoothing": ("Label smoothing", "Softens the target, against overconfidence."),
-    "classifier": ("Classifier on the stored features", "Logistic regression, linear SVM, or nearest neighbours."),
-    "c_low": ("Weakest C tried (power of ten)", "C is the inverse strength of regularisation; the best is chosen."),
-    "c_high": ("Strongest C tried (power of ten)", "C is the inverse strength of regularisation; the best is chosen."),
-    "neighbors": ("Neighbours", "For the nearest-neighbour classifier: how many vote."),
-    "optimizer": ("Optimiser", "The rule that turns gradients into steps."),
-}
+Part = FitRecipe | TrainRecipe
 
 
-def recipe_fields(recipe: Recipe) -> dict[str, Any]:
-    """A widget for each setting of the recipe; only what was changed comes back."""
-    entry = STRATEGIES[recipe.strategy]
-    fields: dict[str, FieldInfo] = {}
-    for phase in recipe.phases:
-        fields |= {n: f for n, f in type(phase).model_fields.items() if n not in NOT_OFFERED}
-    with st.expander(entry.label), st.grid(3, min_column_width=220, vertical_alignment="bottom"):
-        values = {name: _widget(recipe, name, field) for name, field in fields.items()}
-    return {name: value for name, value in values.items() if value is not None}
+def recipe_fields(entry: Strategy, recipe: Recipe, facts: ModelFacts) -> dict[str, Any]:
+    """A widget for each setting that does something; only what was changed comes back, `N.NAME` for one phase.
+
+    recipe: with the defaults that are shown.
+    """
+    parts = strategies.recipes_by_phase(entry, recipe)
+    everything = [part for phase in parts for part in phase]
+    with st.expander(plain(entry.label)):
+        if len(parts) == 1:
+            return _given(entry, recipe, everything, facts, "")
+        titles = [f"Phase {number}: {_title(phase)}" for number, phase in enumerate(entry.phases, 1)]
+        tabs = st.tabs(["All phases", *titles])
+        with tabs[0]:
+            values = _given(entry, recipe, everything, facts, "")
+        for number, (tab, phase) in enumerate(zip(tabs[1:], parts, strict=True), 1):
+            with tab:
+                values |= _given(entry, recipe, phase, facts, f"{number}.")
+    return values
 
 
-def _widget(recipe: Recipe, name: str, field: FieldInfo) -> Any:
-    label, explained = LABELS.get(name, (name.replace("_", " ").capitalize(), None))
-    key = f"set_{recipe.strategy}_{name}"
-    default = _default(recipe, name)
+def _given(entry: Strategy, recipe: Recipe, parts: list[Part], facts: ModelFacts, prefix: str) -> dict[str, Any]:
+    """The values that were changed in one set of widgets. prefix: `N.` for phase N, empty for all phases."""
+    now = [_as_chosen(part, f"set_{entry.id}_", prefix) for part in parts]
+    given: dict[str, Any] = {}
+    for title, group in GROUPS.items():
+        fields = dict(_offered(entry, group, now, facts, prefix))
+        if not fields:
+            continue
+        st.markdown(f"**{title}**")
+        with st.grid(3, min_column_width=220, vertical_alignment="bottom"):
+            sources: list[Any] = [recipe.network] if title == NETWORK else parts
+            for name, field in fields.items():
+                key = f"set_{entry.id}_{prefix}{name}"
+                given[prefix + name] = _widget(name, group[name], field, _default(sources, name), key, facts)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _offered(
+    entry: Strategy, group: dict[str, Words], parts: list[Part], facts: ModelFacts, prefix: str
+) -> Iterator[tuple[str, FieldInfo]]:
+    """The fields of a group that do something in one of these phases; those of the network hold for all."""
+    network = [] if prefix else strategies.network_fields(entry, facts)
+    for name in group:
+        if name in network:
+            yield name, NetworkRecipe.model_fields[name]
+        useful = [part for part in parts if why_idle(name, part, facts) is None]
+        if useful:
+            yield name, type(useful[0]).model_fields[name]
+
+
+def _as_chosen(part: Part, start: str, prefix: str) -> Part:
+    """The phase with the switches as they stand now, since they decide what else does something."""
+    switches: dict[str, Any] = {}
+    for name in ("classifier", "optimizer", "weight_decay"):
+        for key in (start + name, start + prefix + name):
+            value = st.session_state.get(key)
+            if value is not None and name in type(part).model_fields:
+                switches[name] = value
+    return part.model_copy(update=switches)
+
+
+def _widget(name: str, words: Words, field: FieldInfo, default: str, key: str, facts: ModelFacts) -> Any:
     kind = field.annotation
     choices = [True, False] if kind is bool else list(get_args(kind)) if get_origin(kind) is Literal else None
+    if name == "cut_at":
+        choices = list(range(1, facts.num_groups + 1))
+    if name == "layers":
+        choices = ["last_conv", *map(str, range(1, facts.num_groups + 1))]
     if choices:
-        words = {None: f"default: {default}", **WORDS}
+        named: dict[Any, str] = {None: f"default: {default}", **VALUES}
+        groups = {str(number): _group(number, facts) for number in range(1, facts.num_groups + 1)}
         return st.selectbox(
-            label,
-            [None, *choices],
-            format_func=lambda v: words.get(v, str(v)),
-            key=key,
-            help=explained,
-            persist_state="session",
-        )
+            words.label, [None, *choices], key=key, help=words.help, accept_new_options=name == "layers",
+            format_func=lambda v: groups[str(v)] if str(v) in groups else named.get(v, str(v)),
+            **KEEP,
+        )  # fmt: skip
     return st.number_input(
-        label, value=None, step=1 if kind is int else None, format="%d" if kind is int else "%g", key=key,
-        help=explained, placeholder=f"default: {default}", persist_state="session",
+        words.label, value=None, step=1 if kind is int else None, format="%d" if kind is int else "%g", key=key,
+        help=words.help, placeholder=f"default: {default}", **KEEP,
     )  # fmt: skip
 
 
-def _default(recipe: Recipe, name: str) -> str:
+def _group(number: int, facts: ModelFacts) -> str:
+    """`3 · blocks.2`, counted from the input."""
+    return f"{number} · {facts.group_names[number - 1]}" if facts.group_names else str(number)
+
+
+def _default(sources: list[Any], name: str) -> str:
     """The resolved value, or one for each phase where they differ: `0.01, then 0.001`."""
-    values = [getattr(phase, name) for phase in recipe.phases if hasattr(phase, name)]
+    values = [getattr(source, name) for source in sources if hasattr(source, name)]
     shown = [
-        f"{v:g}" if isinstance(v, int | float) and not isinstance(v, bool) else WORDS.get(v, str(v)) for v in values
+        f"{v:.4g}" if isinstance(v, int | float) and not isinstance(v, bool) else VALUES.get(v, str(v)) for v in values
     ]
-    return ", then ".join(dict.fromkeys(shown))
+    return ", then ".join(dict.fromkeys("not cut" if said == "None" else said for said in shown))
+
+
+def _title(phase: Phase) -> str:
+    if isinstance(phase, Fit):
+        return "fit the head"
+    return f"train {phase.trainable}" if isinstance(phase, Train) else "unfreeze"

@@ -8,6 +8,7 @@ from pages.shared import look
 from pages.shared.queue_view import run_name, show_errors
 from pages.shared.words import STATUS_WORDS, duration, plain, size
 from tlcore.analysis import charts
+from tlcore.results import WeightsMatch
 from tlcore.service.views import ComparisonView
 
 X_AXES: dict[str, Literal["epoch", "images_seen", "train_seconds"]] = {
@@ -65,7 +66,7 @@ def show_cost(view: ComparisonView) -> None:
     look.chart(charts.cost_chart(view.rows, dark=look.is_dark()), "cost")
     rows = [
         {
-            "Model": row.model,
+            "Model": row.model_name,
             "Strategy": row.label,
             "Training time per run": duration(row.train_seconds),
             "Whole run": duration(row.total_seconds),
@@ -76,7 +77,10 @@ def show_cost(view: ComparisonView) -> None:
         for row in view.rows
     ]
     look.table(rows)
-    st.caption("Training time holds making the features, also where they came from the cache; no waiting, no decoding.")
+    st.caption(
+        "Training time holds making the features, also where they came from the cache, and all trials of a tuned run; "
+        "no waiting, no decoding."
+    )
 
 
 def show_settings(view: ComparisonView) -> None:
@@ -98,8 +102,14 @@ def show_settings(view: ComparisonView) -> None:
     used = [run.resolved for run in view.record.runs if run.resolved]
     for reason in dict.fromkeys(f"{r.device}, {r.dtype}: {r.device_reason}" for r in used):
         st.caption(f"Device {plain(reason)}")
-    for note in dict.fromkeys(note for r in used for note in r.notes):
-        st.caption(plain(note))
+    if view.notes:
+        st.markdown("**What runs noted**")
+        st.markdown("\n".join(f"- {plain(note)}" for note in view.notes))
+    matches = {(run.spec.model, run.resolved.weights) for run in view.record.runs if run.resolved}
+    rows = [_match(model, match) for model, match in sorted(matches, key=str) if match is not None]
+    if rows:
+        st.markdown("**What the weights files had**", help="Tensors of the network without its head.")
+        look.table(rows)
 
 
 def show_runs(view: ComparisonView) -> None:
@@ -117,6 +127,18 @@ def show_runs(view: ComparisonView) -> None:
     ]
     look.table(rows)
     show_errors(list(view.record.runs))
+
+
+def _match(model: str, match: WeightsMatch) -> dict[str, object]:
+    return {
+        "Model": model,
+        "File": match.source,
+        "Matched": match.matched,
+        "Missing": match.missing,
+        "Other shape": match.other_shape,
+        "Not of this network": match.unknown,
+        "Such as": ", ".join(match.examples) or "–",
+    }
 
 
 def _proof(name: str, state: Any) -> dict[str, object]:

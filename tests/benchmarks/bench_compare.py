@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.helpers_jobs import stop_everything
 from tlcore.settings import Settings, get_settings, python_environment
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE
 
 SCRIPT = Path(__file__).with_name("plain_script.py")
 MODEL = "mobilenetv2_100"
@@ -80,7 +80,7 @@ def plain(photos: Path, weights: Path, epochs: int, out: Path) -> list[str]:
 
 
 def product(photos: Path, weights: Path, epochs: int, out: Path) -> list[str]:
-    strategies = [word for name in STRATEGIES for word in ("--strategy", name)]
+    strategies = [word for name in CORE for word in ("--strategy", name)]
     command = [sys.executable, "-m", "tlcore", "compare", "--dataset", str(photos), "--model", MODEL, *strategies]
     command += ["--weights", f"file:{weights}", "--seeds", "0", "--epochs", str(epochs), "--device", "cpu"]
     return [*command, "--json", str(out)]
@@ -94,7 +94,7 @@ def read_accuracies(result: dict[str, Any]) -> dict[str, float]:
 def show(measured: dict[str, list[tuple[float, dict[str, float]]]]) -> None:
     medians = {arm: statistics.median(seconds for seconds, _ in found) for arm, found in measured.items()}
     print(f"\n{'median of each arm':24}{'plain':>10}{'product':>10}")
-    for name in STRATEGIES:
+    for name in CORE:
         print(f"{name:24}" + "".join(f"{cell(measured[arm], name):>10}" for arm in ARMS))
     counts = {arm: len(found[0][1]) for arm, found in measured.items()}
     print(f"{'strategies':24}" + "".join(f"{counts[arm]:>10}" for arm in ARMS))

@@ -12,7 +12,7 @@ from tests.browser.conftest import Complaints
 from tests.helpers import draw, make_image_folder
 from tlcore.demo.cells import MODEL, WEIGHTS_PATH
 from tlcore.settings import Settings
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE, STRATEGIES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 MINUTES = 60_000
@@ -94,7 +94,7 @@ def test_from_upload_to_download(
     settled(page)
 
     follow(page, "Compare the results", "/compare.*comparison=")
-    for entry in STRATEGIES.values():
+    for entry in [STRATEGIES[name] for name in CORE]:
         expect(page.get_by_role("cell", name=entry.label)).to_be_visible(timeout=MINUTES)
     page.get_by_role("radio", name="Confusion matrices").click()
     page.wait_for_url(re.compile("show=Confusion"))
@@ -114,7 +114,7 @@ def test_from_upload_to_download(
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(photo)
     expect(page.get_by_text(re.compile(r"^\d+\.\d\s%$")).first).to_be_visible(timeout=2 * MINUTES)
     settled(page)
-    for entry in STRATEGIES.values():
+    for entry in [STRATEGIES[name] for name in CORE]:
         expect(page.get_by_role("main").get_by_text(entry.short_label, exact=True).first).to_be_visible()
 
     page.get_by_role("link", name="Download").first.click()

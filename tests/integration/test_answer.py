@@ -6,8 +6,7 @@ import pytest
 
 from tlcore.training import answer as module
 from tlcore.training.answer import answer
-from tlcore.training.catalogue import SHORT_LIST, catalogue
-from tlcore.training.models import model_facts
+from tlcore.training.networks.models import model_facts
 
 
 def test_model_facts():
@@ -56,35 +55,12 @@ def test_several_questions_in_one():
 
 
 def test_speed_is_measured(monkeypatch):
-    monkeypatch.setattr("tlcore.training.speed._SECONDS", 0.01)
+    monkeypatch.setattr("tlcore.training.catalogue.speed._SECONDS", 0.01)
     request = {"question": "speed", "model": "test_resnet", "image_size": 32, "batch_size": 2, "device": "cpu"}
     found = answer(request)["answer"]
     assert found["forward"] > 0
     assert found["step"] > 0
     assert (found["image_size"], found["batch_size"], found["device"]) == (32, 2, "cpu")
-
-
-def test_catalogue_starts_with_the_short_list():
-    models = catalogue()
-    assert [m["model"] for m in models[: len(SHORT_LIST)]] == list(SHORT_LIST)
-    names = [m["model"] for m in models]
-    assert len(names) == len(set(names)) > 1000
-    json.dumps(models)
-    for entry in models[: len(SHORT_LIST)]:
-        facts = model_facts(entry["model"])
-        assert entry["num_parameters"] == facts.num_parameters
-        assert entry["input_size"] == facts.preprocessing.size
-        assert tuple(entry["weight_tags"]) == facts.weight_tags
-
-
-def test_catalogue_sees_files_that_are_here(monkeypatch, tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints/squeezenet1_1-b8a52dc0.pth").touch()
-    (tmp_path / "models--timm--test_resnet.r160_in1k").mkdir()
-    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    here = [m["model"] for m in catalogue() if m["usable_now"]]
-    assert here == ["torchvision:squeezenet1_1", "test_resnet"]
 
 
 def test_main_reads_stdin(monkeypatch, capsys):

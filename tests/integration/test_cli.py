@@ -17,7 +17,7 @@ from tests.helpers_jobs import stop_everything
 from tlcore.cli.app import main
 from tlcore.demo.cells import MODEL, WEIGHTS_PATH
 from tlcore.settings import Settings
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE, STRATEGIES
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT_RUN = {
@@ -41,7 +41,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("shop")
     make_image_folder(folder, ("plain", "ringed"), 50, 40)
     home = folder / "home"
-    strategies = [part for name in STRATEGIES for part in ("--strategy", name)]
+    strategies = [part for name in CORE for part in ("--strategy", name)]
     done = tlcore(
         home, "compare", "--dataset", folder / "images", "--model", MODEL, "--weights", f"file:{WEIGHTS_PATH}",
         *strategies, "--epochs", 2, "--image-size", 40, "--device", "cpu", "--json", folder / "out.json",
@@ -88,7 +88,7 @@ def test_the_json_follows_the_contract(result: dict[str, Any]) -> None:
 
 def test_every_strategy_finished_and_frozen_was_frozen(result: dict[str, Any]) -> None:
     runs = {run["strategy"]: run for run in result["runs"]}
-    assert set(runs) == set(STRATEGIES)
+    assert set(runs) == set(CORE)
     assert {run["status"] for run in runs.values()} == {"FINISHED"}
     for name, run in runs.items():
         assert run["frozen_state_unchanged"] is (True if STRATEGIES[name].freezes else None)
@@ -99,7 +99,7 @@ def test_every_strategy_finished_and_frozen_was_frozen(result: dict[str, Any]) -
 
 def test_the_table_names_every_strategy_and_the_verdict(shop: Path) -> None:
     printed = (shop / "stdout.txt").read_text()
-    assert all(strategy.label in printed for strategy in STRATEGIES.values())
+    assert all(strategy.label in printed for strategy in [STRATEGIES[name] for name in CORE])
     assert "not tested" in printed
 
 
@@ -116,11 +116,36 @@ def test_an_added_seed_joins_and_another_family_is_refused(shop: Path, result: d
     grown = tlcore(shop / "home", *common, "--epochs", 2, "--seeds", "0,1", "--json", "-")
     assert grown.returncode == 0, grown.stderr
     runs = json.loads(grown.stdout)["runs"]
-    assert len(runs) == len(STRATEGIES) + 1
+    assert len(runs) == len(CORE) + 1
     assert sorted(r["seed"] for r in runs if r["strategy"] == "feature_extraction") == [0, 1]
     other = tlcore(shop / "home", *common, "--epochs", 3, "--seeds", "2")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
     assert "budget" in other.stderr
+
+
+def test_an_own_strategy_runs_by_its_file_and_by_its_name_and_another_of_that_name_is_refused(
+    shop: Path, result: dict[str, Any]
+) -> None:
+    file = shop / "mine.yaml"
+    file.write_text("name: mine\nphases:\n- {train: head, share: 0.5}\n- {train: all, share: 0.5}\n")
+    common = ("compare", "--dataset", result["dataset"]["id"], "--model", MODEL, "--weights", f"file:{WEIGHTS_PATH}",
+              "--image-size", 40, "--device", "cpu", "--epochs", 1, "--json", "-")  # fmt: skip
+    done = tlcore(shop / "home", *common, "--strategy", f"file:{file}", "--set", "mine.2.learning_rate=0.0003")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert [(run["strategy"], run["status"]) for run in made["runs"]] == [("mine", "FINISHED")]
+    changed = shop / "changed.yaml"
+    changed.write_text("name: mine\nphases: [{train: head}]\n")
+    assert tlcore(shop / "home", "strategies", "save", changed).returncode == 0
+    more = ("--strategy", "mine", "--seeds", 1, "--add-to", made["comparison_id"])
+    refused = tlcore(shop / "home", *common, *more)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "the own strategy of mine" in refused.stderr or "overrides of mine" in refused.stderr
+    assert tlcore(shop / "home", "strategies", "save", file).returncode == 2, "only with --replace"
+    assert tlcore(shop / "home", "strategies", "save", file, "--replace").returncode == 0
+    grown = tlcore(shop / "home", *common, *more, "--set", "mine.2.learning_rate=0.0003")
+    assert grown.returncode == 0, grown.stderr
+    assert [run["seed"] for run in json.loads(grown.stdout)["runs"]] == [0, 1]
 
 
 def test_a_run_predicts_and_is_taken_home(shop: Path, result: dict[str, Any]) -> None:
@@ -159,6 +184,11 @@ def _few_images(folder: Path) -> Path:
 
 def _one_class(folder: Path) -> Path:
     return make_image_folder(folder / "one", ("only",), 6, 32)
+
+
+def _bad_strategy(folder: Path) -> str:
+    (folder / "bad.yaml").write_text("name: bad\nphases: [{train: all, recipe: fast}]")
+    return f"file:{folder / 'bad.yaml'}"
 
 
 def _no_image(folder: Path) -> Path:
@@ -204,6 +234,15 @@ def test_a_result_that_could_not_be_written_is_refused_before_training(result: d
         ({"--device": "tpu"}, "tpu"),
         ({"--set": "fine_tuning.speed=9"}, "speed"),
         ({"--set": "nonsense"}, "STRATEGY.KEY=VALUE"),
+        ({"--set": "fine_tuning.2.momentum=0"}, "no setting 2.momentum, as it has 1 phase"),
+        ({"--set": "fine_tuning.lora_rank=4"}, "would do nothing, as no adapters train"),
+        ({"--strategy": "file:/no/such.yaml"}, "/no/such.yaml"),
+        ({"--strategy": _bad_strategy}, "bad.yaml, phase 1: unknown recipe 'fast'"),
+        ({"--strategy": "partial:last_groups=99"}, "last_groups=99"),
+        ({"--strategy": "partial:last_groups"}, "KEY=VALUE"),
+        ({"--batch-size": "huge"}, "batch_size"),
+        ({"--tune": "-1"}, "tune"),
+        ({"--scratch-model": MODEL}, "no strategy has a random start"),
         ({"--add-to": "0123"}, "0123"),
         ({"--no-such-option": "1"}, "--no-such-option"),
     ],

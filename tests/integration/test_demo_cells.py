@@ -19,8 +19,8 @@ from tlcore.demo import cells
 from tlcore.demo.cells import CELLS, MODEL, SOURCE_GLYPHS, TARGET_GLYPHS, WEIGHTS_PATH
 from tlcore.service.plans import make_spec
 from tlcore.settings import get_settings
-from tlcore.strategies import STRATEGIES
-from tlcore.training.weights import check_weights
+from tlcore.strategies import CORE
+from tlcore.training.weights.loading import check_weights
 
 LIMIT_BYTES = 1_000_000  # the limit for weights in the repository
 
@@ -57,10 +57,10 @@ def test_the_names_of_cells_are_those_of_the_grid():
 def test_a_cell_asks_for_every_strategy_with_nothing_tuned(name):
     info = type("Info", (), {"id": "demo", "fingerprint": "0" * 64})()
     spec = make_spec(info, **cells.demo_spec_arguments(CELLS[name]))
-    assert set(spec.strategies) == set(STRATEGIES)
+    assert set(spec.strategies) == set(CORE)
     assert spec.overrides == {}
     assert spec.weights_of(MODEL) == f"file:{WEIGHTS_PATH}"
-    assert len(spec.runs()) == len(STRATEGIES) * len(spec.seeds)
+    assert len(spec.runs()) == len(CORE) * len(spec.seeds)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import timm
 
 from tlcore.demo import measure, pretrain
 from tlcore.demo.cells import CELLS, MODEL, WEIGHTS_PATH
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE
 
 
 def test_pretraining_writes_a_backbone_of_the_shipped_kind(tmp_path, monkeypatch):
@@ -34,7 +34,7 @@ def test_the_floor_is_measured_on_the_test_part(tmp_path):
 
 
 def test_the_table_gives_mean_and_spread_and_marks_the_best_strategy():
-    scores = {name: [0.2, 0.4] for name in STRATEGIES} | {"fine_tuning": [0.5, 0.7], measure.RAW: [0.9, 0.9]}
+    scores = {name: [0.2, 0.4] for name in CORE} | {"fine_tuning": [0.5, 0.7], measure.RAW: [0.9, 0.9]}
     row = measure.table({"similar-small": scores}).splitlines()[-1]
     assert row.startswith("| similar-small | 2 |")
     assert row.count("**") == 2

@@ -15,8 +15,8 @@ from tlcore.datasets.intake import add_dataset
 from tlcore.datasets.store import delete_dataset, load_dataset
 from tlcore.errors import ImageError, RunCancelledError, StorageError
 from tlcore.recipes import Preprocessing
-from tlcore.training import images
-from tlcore.training.images import cache_key, open_cache
+from tlcore.training.images import cache as images
+from tlcore.training.images.cache import cache_key, open_cache
 
 LOOKS = Preprocessing(size=24, resize=28, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
 

@@ -9,9 +9,12 @@ import torch
 from safetensors.torch import save_file
 
 from tlcore.errors import WeightsError
-from tlcore.training import published, weights
-from tlcore.training.models import build_network, outline
-from tlcore.training.weights import check_weights, fingerprint_of, load_backbone, misfit, read_tensors
+from tlcore.training.networks.models import build_network, outline
+from tlcore.training.weights import loading as weights
+from tlcore.training.weights import published
+from tlcore.training.weights.files import read_tensors
+from tlcore.training.weights.loading import check_weights, fingerprint_of, load_backbone
+from tlcore.training.weights.matching import backbone_shapes, match_tensors
 
 MODEL = "test_resnet"
 
@@ -120,12 +123,11 @@ def test_what_does_not_fit_is_told(tensors, tmp_path, change, says):
 def test_a_deeper_network_of_the_same_kind_does_not_pass():
     """Every tensor of ResNet-18 is in ResNet-34 with the same shape."""
     shallow, deep = outline("resnet18"), outline("resnet34")
-    expected = {n: tuple(t.shape) for n, t in shallow.module.state_dict().items() if not n.startswith("fc.")}
     offered = {n: t for n, t in deep.module.state_dict().items() if not n.startswith("fc.")}
-    problem = misfit(expected, offered)
-    assert problem is not None
-    assert "unknown to it" in problem
-    assert "missing" not in problem
+    match = match_tensors(backbone_shapes(shallow), offered)
+    assert not match.complete
+    assert "unknown to it" in match.in_words()
+    assert "missing" not in match.in_words()
 
 
 def test_another_architecture_is_named(tmp_path):

@@ -8,6 +8,7 @@ import sys
 from unittest.mock import patch
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -16,8 +17,8 @@ from tests.training_support import Bench, tiny_dataset
 from tlcore.datasets.decoding import open_rgb
 from tlcore.errors import ImageError, NotFoundError
 from tlcore.spec import Budget
-from tlcore.tracking.pyfunc import MODEL_CODE
-from tlcore.training.predict import predict
+from tlcore.tracking.pyfunc import MODEL_CODE, save_pyfunc
+from tlcore.training.outcome.predict import predict
 
 CASES = {
     "frozen head": ("transfer_learning", "test_resnet", {}),
@@ -26,6 +27,16 @@ CASES = {
     "knn": ("feature_extraction", "test_resnet", {"classifier": "knn"}),
     "torchvision": ("transfer_learning", "torchvision:squeezenet1_1", {}),
 }
+# Networks that differ from the library's own bring the code of their changes along.
+CHANGED = {
+    "cut": ("transfer_learning", "test_resnet", {"cut_at": 3}),
+    "layers": ("feature_extraction", "test_efficientnet", {"layers": "4+2+6"}),
+    "hidden": ("fine_tuning", "test_vit", {"hidden_units": 6, "head_dropout": 0.3}),
+    "grayscale": ("transfer_learning", "test_resnet", {"grayscale": True, "layers": "last_conv"}),
+    "cut knn": ("feature_extraction", "test_vit", {"classifier": "knn", "cut_at": 4}),
+    "cut torchvision": ("staged_fine_tuning", "torchvision:squeezenet1_1", {"cut_at": 4}),
+}
+CASES |= CHANGED | {"lora": ("lora", "test_vit", {})}
 # Runs each script as `python -I predict.py PHOTO...` would, in one process, as importing torch takes seconds.
 ELSEWHERE = """
 import json, runpy, sys
@@ -55,7 +66,7 @@ def homes(bench, tmp_path_factory):
     found = {}
     for name, (strategy, model, overrides) in CASES.items():
         bench.model = model
-        size = 64 if name == "torchvision" else None
+        size = 64 if model.startswith("torchvision") else None
         bench.run(bench.spec(strategy, overrides=overrides, image_size=size), name)
         found[name] = tmp_path_factory.mktemp("taken home") / name
         shutil.copytree(bench.work(name) / "model", found[name])
@@ -86,6 +97,31 @@ def test_the_script_says_what_this_package_says(bench, photos, homes, printed, c
             assert list(line["probabilities"]) == list(answer["probabilities"]) == classes
             found, expected = (list(p["probabilities"].values()) for p in (line, answer))
             np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", [*CHANGED, "lora", "frozen head"])
+def test_the_logged_model_says_so_too(photos, homes, printed, case, tmp_path):
+    import mlflow.pyfunc
+
+    model = mlflow.pyfunc.load_model(str(save_pyfunc(homes[case], tmp_path / "pyfunc")))
+    table = model.predict([str(photo) for photo in photos])
+    assert list(table["predicted"]) == [line["predicted"] for line in printed[case]]
+    found = table.drop(columns="predicted").to_numpy()
+    np.testing.assert_allclose(found, [list(line["probabilities"].values()) for line in printed[case]], atol=1e-5)
+
+
+@pytest.mark.parametrize("case", [*CHANGED, "lora"])
+def test_it_says_what_the_run_recorded(bench, homes, case):
+    """The predictions that the run stored, in the device's own number format."""
+    table = pd.read_parquet(bench.work(case) / "artifacts" / "predictions.parquet")
+    answers = predict({"r": homes[case]}, [bench.dataset.root / path for path in table["path"]])["r"]
+    found = [list(answer["probabilities"].values()) for answer in answers]
+    np.testing.assert_allclose(found, table[["prob_0", "prob_1"]], atol=0.02)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_changed_networks_bring_code_along(homes, case):
+    assert (homes[case] / "network.py").exists() == (case in CHANGED)
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +166,10 @@ def test_the_folder_tells_people_what_they_need(bench, homes, case):
     assert json.loads((homes[case] / "preprocessing.json").read_text()) == about["preprocessing"]
     assert about["preprocessing"]["size"] == about["image_size"]
     assert (homes[case] / "labels.txt").read_text().splitlines() == list(bench.dataset.info.classes)
-    assert (homes[case] / "knn.safetensors").exists() == (case == "knn")
-    assert len((homes[case] / "predict.py").read_text().splitlines()) <= (30 if case == "knn" else 28)
+    assert (homes[case] / "knn.safetensors").exists() == case.endswith("knn")
+    assert len((homes[case] / "predict.py").read_text().splitlines()) <= (30 if case.endswith("knn") else 28) + (
+        case in CHANGED
+    )
 
 
 def test_a_photo_that_cannot_be_read_is_named(homes, tmp_path):

@@ -8,7 +8,7 @@ from filelock import FileLock
 
 from tests.training_support import Bench, Crash, Recorder, tiny_dataset
 from tlcore.errors import RunCancelledError
-from tlcore.training import features as features_module
+from tlcore.training.features import store as features_module
 
 
 @pytest.fixture

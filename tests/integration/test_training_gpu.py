@@ -1,5 +1,7 @@
 """The same runs on a CUDA device; nothing here asks for the same bits."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,11 +9,11 @@ from tests.training_support import Bench, Recorder, tiny_dataset
 from tlcore.errors import RunCancelledError
 from tlcore.spec import Budget
 from tlcore.strategies import STRATEGIES
-from tlcore.training.batches import RESIDENT_SHARE, open_source
 from tlcore.training.device import pick_device
-from tlcore.training.images import open_cache
-from tlcore.training.models import model_facts
-from tlcore.training.predict import predict
+from tlcore.training.images.batches import RESIDENT_SHARE, open_source
+from tlcore.training.images.cache import open_cache
+from tlcore.training.networks.models import model_facts
+from tlcore.training.outcome.predict import predict
 
 pytestmark = [
     pytest.mark.gpu,
@@ -27,8 +29,8 @@ def bench(tmp_path_factory):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_runs_on_cuda(bench, strategy):
-    recorder = Recorder()
-    outcome = bench.run(bench.spec(strategy, device="cuda"), strategy, recorder)
+    recorder, own = Recorder(), replace(bench, model="test_vit" if strategy == "lora" else "test_resnet")
+    outcome = own.run(own.spec(strategy, device="cuda"), strategy, recorder)
     assert recorder.resolution.device == "cuda:0"
     assert outcome.frozen_state_unchanged in (None, True)
     assert outcome.train_seconds <= outcome.total_seconds
@@ -51,9 +53,33 @@ def test_a_stopped_run_goes_on_with_nearly_the_same_curve(bench):
 
 @pytest.mark.parametrize("free_share", [RESIDENT_SHARE, 0.0])
 def test_pixels_are_the_same_whether_they_stay_on_the_device_or_not(bench, monkeypatch, free_share):
-    monkeypatch.setattr("tlcore.training.batches.RESIDENT_SHARE", free_share)
+    monkeypatch.setattr("tlcore.training.images.batches.RESIDENT_SHARE", free_share)
     preprocessing = model_facts("test_resnet").preprocessing
     cache = open_cache(bench.dataset, preprocessing, bench.folder / "cache")
     source = open_source(cache, bench.dataset, preprocessing, pick_device("cuda"))
     rows = bench.dataset.images.index.to_numpy()[::7].copy()
     assert torch.equal(source.read_eval(rows).cpu(), torch.from_numpy(cache.eval_pixels[rows]))
+
+
+def test_an_automatic_batch_is_measured_and_kept(bench):
+    """The pictures are so few that the recipe's own batch is the limit, and it fits any GPU."""
+    recorder = Recorder()
+    spec = bench.spec("fine_tuning", device="cuda", batch_size="auto")
+    bench.run(spec, "auto", recorder)
+    assert recorder.resolution.batch_size == 32
+    assert "the largest power of two" in recorder.resolution.notes[0]
+    assert len(list((bench.folder / "cache" / "batch_sizes").glob("*.json"))) == 1
+
+
+def test_memory_that_is_really_short_is_met_in_parts(bench):
+    """torch may use little more than the network needs with a few images."""
+    own = replace(bench, model="resnet18")
+    spec = own.spec("from_scratch", device="cuda", image_size=128, batch_size=256, budget=Budget(steps=3))
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(1.0e9 / total, 0)
+    try:
+        outcome = own.run(spec, "short")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, 0)
+    assert any("memory ran out at optimiser step" in note for note in outcome.notes)

@@ -11,14 +11,14 @@ from torch import nn
 from tests.training_support import FLOAT32, Bench, Recorder, pretrained, tiny_dataset
 from tlcore.errors import NonFiniteLossError
 from tlcore.spec import Budget
-from tlcore.training import forward
-from tlcore.training import loop as loop_module
 from tlcore.training import run as run_module
-from tlcore.training.freezing import apply_trainable
-from tlcore.training.images import open_cache
-from tlcore.training.models import build_network
-from tlcore.training.stream import batch_positions, start_seed
-from tlcore.training.weights import load_backbone
+from tlcore.training.images.cache import open_cache
+from tlcore.training.images.stream import batch_positions, start_seed
+from tlcore.training.loop import steps as steps_module
+from tlcore.training.networks import forward
+from tlcore.training.networks.freezing import apply_trainable
+from tlcore.training.networks.models import build_network
+from tlcore.training.weights.loading import load_backbone
 
 STEPS = 6
 
@@ -132,13 +132,13 @@ def test_a_frozen_prefix_leaves_no_trace_in_the_graph(trainable, convolutions):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_ends_the_run_with_the_remedy(bench, monkeypatch, value):
-    real, calls = loop_module.logits, []
+    real, calls = steps_module.logits, []
 
     def breaks(*args):
         calls.append(1)
         return real(*args) * (value if len(calls) == 3 else 1.0)
 
-    monkeypatch.setattr(loop_module, "logits", breaks)
+    monkeypatch.setattr(steps_module, "logits", breaks)
     with pytest.raises(NonFiniteLossError, match=r"optimiser step 3 .*--set from_scratch.learning_rate="):
         bench.run(bench.spec("from_scratch"), f"broken-{value}")
 

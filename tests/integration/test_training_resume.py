@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.training_support import Bench, Crash, Recorder, tiny_dataset
 from tlcore.errors import RunCancelledError
 from tlcore.spec import Budget
 from tlcore.strategies import STRATEGIES
-from tlcore.training import plan, position
+from tlcore.training.loop import plan, position
 
 TIMES = {"train_seconds", "timestamp_ms"}
 BUDGET = Budget(steps=9)  # staged: the border is at step 3; an epoch is 2.25 steps
@@ -21,13 +22,36 @@ def bench(tmp_path_factory):
     return Bench(folder, tiny_dataset(folder, classes=3, per_class=10), budget=BUDGET)
 
 
+# What is run whole and in pieces: every strategy, and the options that a resumed run could forget about.
+OPTIONS = {
+    "norms-train": ("fine_tuning", {"normalization": "train", "gradient_clip": 0.5}),
+    "patience": ("staged_fine_tuning", {"patience": 1, "learning_rate": 1e-30, "backbone_learning_rate": 0.0}),
+    "balanced": ("partial_fine_tuning", {"class_balance": "balanced_sampling", "last_groups": 1}),
+    "drawn": ("fine_tuning", {"augmentation": "trivial_augment", "noise": 0.1, "class_balance": "loss_weights"}),
+    "adam": ("fine_tuning", {"optimizer": "adam", "layer_decay": 0.5, "schedule": "step"}),
+}
+CASES = {**{strategy: (strategy, {}) for strategy in STRATEGIES}, **OPTIONS}
+BORDERS = ("staged_fine_tuning", "lp_ft", "gradual_unfreezing", "patience")
+
+
+def spec_of(bench, case):
+    strategy, overrides = CASES[case]
+    model = {"lora": "test_vit", "norms-train": "test_efficientnet"}.get(case, "test_resnet")
+    budget = Budget(steps=24) if case == "patience" else BUDGET  # its border would be at step 8
+    return replace(bench, model=model).spec(strategy, overrides=overrides, budget=budget)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(bench):
-    """What each strategy does when it is left alone."""
-    found = {}
-    for strategy in STRATEGIES:
-        bench.run(bench.spec(strategy), f"whole-{strategy}")
-        found[strategy] = result(bench, f"whole-{strategy}")
+    """What each case does when it is left alone."""
+    known = {}
+
+    def found(case):
+        if case not in known:
+            bench.run(spec_of(bench, case), f"whole-{case}")
+            known[case] = result(bench, f"whole-{case}")
+        return known[case]
+
     return found
 
 
@@ -37,6 +61,7 @@ def result(bench, name):
     history = json.loads((artifacts / "history.json").read_text())
     outcome = json.loads((artifacts / "outcome.json").read_text())
     kept = ("train", "val", "test", "last_val", "best_step", "images_seen", "frozen_states", "did_not_learn", "notes")
+    kept += ("phases", "layer_groups", "num_trainable_parameters")
     weights = (bench.work(name) / "model" / "weights.safetensors").read_bytes()
     predictions = (artifacts / "predictions.parquet").read_bytes()
     curve = [{k: v for k, v in point.items() if k not in TIMES} for point in history]
@@ -54,33 +79,44 @@ def run_in_pieces(bench, spec, name, patience):
     raise AssertionError("it never ended")
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("patience", [1, 2, 3])  # questions whether to stop that are answered with no
-def test_a_run_stopped_again_and_again_gives_the_same_bits(bench, uninterrupted, strategy, patience):
-    name = f"pieces-{strategy}-{patience}"
-    pieces = run_in_pieces(bench, bench.spec(strategy), name, patience)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("patience", [1, 2])  # questions whether to stop that are answered with no
+def test_a_run_stopped_again_and_again_gives_the_same_bits(bench, uninterrupted, case, patience):
+    name = f"pieces-{case}-{patience}"
+    pieces = run_in_pieces(bench, spec_of(bench, case), name, patience)
     assert pieces > 1
-    assert result(bench, name) == uninterrupted[strategy]
+    assert result(bench, name) == uninterrupted(case)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4, 9])
-def test_a_stop_around_the_phase_border_changes_nothing(bench, uninterrupted, step):
-    spec, name = bench.spec("staged_fine_tuning"), f"border-{step}"
+@pytest.mark.parametrize("case", BORDERS)
+@pytest.mark.parametrize("step", range(1, 9))  # before, at and after each border; an epoch is 2.25 steps
+def test_a_stop_at_any_step_changes_nothing(bench, uninterrupted, case, step):
+    spec, name = spec_of(bench, case), f"border-{case}-{step}"
     with pytest.raises(RunCancelledError):
         bench.run(spec, name, Recorder(stop_at=step))
-    recorder = Recorder()
-    bench.run(spec, name, recorder)
-    assert result(bench, name) == uninterrupted["staged_fine_tuning"]
+    bench.run(spec, name)
+    assert result(bench, name) == uninterrupted(case)
 
 
-@pytest.mark.parametrize("strategy", ["from_scratch", "staged_fine_tuning"])
+@pytest.mark.parametrize("case", ["from_scratch", "gradual_unfreezing", "lora"])
 @pytest.mark.parametrize("step", [3, 4, 6])
-def test_a_crash_goes_back_to_the_last_evaluation(bench, uninterrupted, strategy, step):
-    spec, name = bench.spec(strategy), f"crash-{strategy}-{step}"
+def test_a_crash_goes_back_to_the_last_evaluation(bench, uninterrupted, case, step):
+    spec, name = spec_of(bench, case), f"crash-{case}-{step}"
     with pytest.raises(Crash):
         bench.run(spec, name, Recorder(crash_at=step))
     bench.run(spec, name)
-    assert result(bench, name) == uninterrupted[strategy]
+    assert result(bench, name) == uninterrupted(case)
+
+
+def test_patience_ends_a_phase_and_the_next_one_takes_what_is_left(bench, uninterrupted):
+    """Nothing learns, so that no evaluation of the head is better than its first; the border would be at step 8."""
+    outcome = bench.run(spec_of(bench, "patience"), "patience-whole")
+    head, rest = outcome.phases
+    assert (head.first_step, head.last_step) == (0, 4)  # epochs end with steps 2 and 4
+    assert rest.first_step == 4
+    assert 8 < rest.last_step < 24
+    assert len(outcome.notes) == 2
+    assert "phase 1 ended early, at optimiser step 4: 1 evaluation without a better one" in outcome.notes[0]
 
 
 @pytest.mark.parametrize(("step", "first"), [(3, 1), (4, 4), (7, 6), (8, 8)])

@@ -10,9 +10,9 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from tests.training_support import FLOAT32, Bench, Recorder, tiny_dataset
 from tlcore.results import ClassMetrics, ConfusionMatrix, EvaluationPoint, Resolved, RunOutcome
 from tlcore.spec import Budget
-from tlcore.strategies import CLASSIFIERS, STRATEGIES
+from tlcore.strategies import CLASSIFIERS, CORE, STRATEGIES
 from tlcore.training import run as run_module
-from tlcore.training.predict import predict
+from tlcore.training.outcome.predict import predict
 
 MODELS = ("test_resnet", "test_efficientnet", "test_byobnet")
 
@@ -34,7 +34,7 @@ def bench(folder, dataset, monkeypatch):
     return Bench(folder, dataset)
 
 
-CASES = [(s, "test_resnet", {}) for s in STRATEGIES]
+CASES = [(s, "test_resnet", {}) for s in CORE]
 CASES += [(s, m, {}) for m in MODELS[1:] for s in ("from_scratch", "feature_extraction", "staged_fine_tuning")]
 CASES += [("feature_extraction", "test_resnet", {"classifier": c}) for c in CLASSIFIERS[1:]]
 
@@ -87,7 +87,7 @@ def test_a_run_records_what_its_model_predicts(bench, strategy, model, overrides
         np.testing.assert_allclose(found, table[[f"prob_{i}" for i in range(3)]], atol=2e-4)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", CORE)
 def test_the_same_spec_gives_the_same_bits(bench, strategy):
     spec = bench.spec(strategy, seed=1, budget=Budget(steps=3))
     both = [bench.run(spec, f"{strategy}-{i}") for i in "ab"]

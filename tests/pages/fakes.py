@@ -101,7 +101,7 @@ def install(patch: pytest.MonkeyPatch, examples: Sequence[Example]) -> Store:
     store = Store(examples)
     for name in ("record", "all_predictions", "list_comparisons", "jobs_of", "all_jobs"):
         patch.setattr(comparisons, name, getattr(store, name))
-    for name in ("cancel", "cancel_run"):
+    for name in ("cancel", "cancel_run", "retry_runs"):
         patch.setattr(comparisons, name, store.note(name))
     patch.setattr(comparisons, "log_tail", lambda run_id, lines=40: "epoch 1: validation accuracy 0.91")
     patch.setattr(take_home, "predict", store.predict)
@@ -113,11 +113,12 @@ def install(patch: pytest.MonkeyPatch, examples: Sequence[Example]) -> Store:
 def install_answers(patch: pytest.MonkeyPatch) -> None:
     """Put fixed answers in the place of questions that need torch."""
     patch.setattr(models, "catalogue", lambda: list(CATALOGUE))
+    patch.setattr(models, "source_runs", lambda: [])
     patch.setattr(models, "devices", lambda: (CPU,))
     patch.setattr(models, "model_facts", lambda name: FACTS.model_copy(update={"model": name}))
     patch.setattr(models, "check_device", lambda asked: ("cpu", CPU.reason))
-    patch.setattr(models, "require_weights", lambda sources: None)
-    patch.setattr(models, "preflight", lambda device, sources: ("cpu", CPU.reason))
+    patch.setattr(models, "require_weights", lambda sources, allow_partial=False: None)
+    patch.setattr(models, "preflight", lambda device, sources, allow_partial=False: ("cpu", CPU.reason))
     patch.setattr(models, "ask_once", lambda request: {"forward": 60.0, "step": 20.0})
 
 

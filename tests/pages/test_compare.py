@@ -2,12 +2,18 @@
 
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
-from tlcore.service import comparisons, plans
+from tests.pages.fakes import renamed
+from tests.records import Example, before, example
+from tlcore.service import comparisons, plans, recorded
 
-SECTIONS = ("Learning curves", "Confusion matrices", "Per class", "Cost", "Settings and proof", "All runs")
+SHIPPED = recorded.record  # before a store of examples takes its place
+
+DID = "What each strategy did"
+SECTIONS = ("Learning curves", "Confusion matrices", "Per class", "Cost", DID, "Settings and proof", "All runs")
 
 
 @pytest.mark.parametrize("comparison", [fakes.FINISHED, fakes.RUNNING, fakes.BROKEN, "recorded-demo"])
@@ -81,6 +87,74 @@ def test_an_unknown_comparison_is_one_clear_line(open_page: Open, full: fakes.St
     assert is_fine(app)
     assert app.query_params["comparison"] == fakes.BROKEN
     assert not [text for text in errors(app) if "no comparison" in text]
+
+
+def options(app: AppTest) -> list[str]:
+    return list(app.segmented_control(key="show").options)
+
+
+def test_what_each_strategy_did_is_explained_and_shown(open_page: Open, full: fakes.Store) -> None:
+    app = open_page("compare", comparison=fakes.FINISHED, show=DID)
+    assert is_fine(app)
+    assert "A layer group is a block of layers" in shown(app)
+    assert "Moved: how far" in shown(app)
+    phases: pd.DataFrame = app.dataframe[0].value
+    staged = phases[phases["Strategy"] == "Staged fine-tuning"]
+    assert list(staged["What trains"]) == ["the new head", "every layer"]
+    assert app.selectbox(key="anatomy_runs").options == ["best seed of each strategy", "seed 0", "seed 1", "seed 2"]
+    assert is_fine(app.selectbox(key="anatomy_runs").set_value("seed 1").run())
+    app.segmented_control(key="rates_x").set_value("epochs").run()
+    assert is_fine(app)
+
+
+def test_an_older_comparison_says_what_it_lacks(open_page: Open, full: fakes.Store) -> None:
+    old = renamed(before(example(strategies=("fine_tuning", "lp_ft"), seeds=(0,))), "e" * 32)
+    full.examples["e" * 32] = old
+    app = open_page("compare", comparison="e" * 32, show=DID)
+    assert is_fine(app)
+    assert "What Fine-tuning, LP-FT did to each layer group: not recorded by this version." in shown(app)
+    assert not app.dataframe
+
+
+def test_the_recording_that_is_shipped_still_opens(open_page: Open, full: fakes.Store) -> None:
+    whole = SHIPPED()
+    full.examples[whole.comparison_id] = Example(whole)
+    app = open_page("compare", comparison=whole.comparison_id, show=DID)
+    assert is_fine(app)
+    assert "not recorded by this version" in shown(app)
+
+
+def test_a_sweep_and_tuning_have_views_only_where_there_are_some(open_page: Open, full: fakes.Store) -> None:
+    assert not {"Sweep", "Tuning"} & set(options(open_page("compare", comparison=fakes.FINISHED)))
+    depths = (f"partial_fine_tuning:last_groups={k}" for k in (1, 2))
+    found = example(strategies=("transfer_learning", *depths), seeds=(0,), tune=2)
+    full.examples["e" * 32] = renamed(found, "e" * 32)
+    app = open_page("compare", comparison="e" * 32, show="Sweep")
+    assert is_fine(app)
+    assert {"Sweep", "Tuning"} <= set(options(app))
+    table: pd.DataFrame = app.dataframe[0].value
+    assert list(table["Layer groups that train, counted from the head"]) == ["0", "1", "2"]
+    app = open_page("compare", comparison="e" * 32, show="Tuning")
+    assert is_fine(app)
+    assert len(app.dataframe[0].value) == 6
+    assert "holds all trials" in shown(app)
+
+
+def test_another_network_and_notes_are_said(open_page: Open, full: fakes.Store) -> None:
+    found = example(strategies=("from_scratch", "fine_tuning"), seeds=(0,), scratch_model="resnet18")
+    runs = tuple(
+        run.model_copy(update={"resolved": run.resolved.model_copy(update={"notes": ("the batch was halved to 16",)})})
+        for run in found.record.runs
+    )
+    noted = Example(found.record.model_copy(update={"runs": runs}), found.predictions)
+    full.examples["e" * 32] = renamed(noted, "e" * 32)
+    app = open_page("compare", comparison="e" * 32, show="Settings and proof")
+    assert is_fine(app)
+    assert "From scratch ran on resnet18, a different network" in shown(app)
+    assert "the batch was halved to 16 (Fine-tuning, From scratch)." in shown(app)
+    assert "resnet18 (a different network)" in set(app.table[0].value["Model"])
+    app = open_page("compare", comparison="e" * 32, show=DID)
+    assert app.selectbox(key="anatomy_model").options == ["mobilenetv2_100", "resnet18"]
 
 
 def test_choosing_another_comparison_changes_the_address(open_page: Open, full: fakes.Store) -> None:

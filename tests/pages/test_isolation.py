@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for path in (ROOT / "pages").rglob("*.py"))
 ALLOWED = (
-    "tlcore.service", "tlcore.analysis.charts", "tlcore.analysis.strips", "tlcore.strategies", "tlcore.spec",
+    "tlcore.service", "tlcore.analysis.charts", "tlcore.analysis.charts.strips", "tlcore.strategies", "tlcore.spec",
     "tlcore.recipes", "tlcore.results", "tlcore.errors", "tlcore.settings",
 )  # fmt: skip
 RUN_ALL = """

@@ -4,12 +4,15 @@ import pytest
 
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
+from tests.records import FACTS
 from tlcore.errors import DeviceError, WeightsError
 from tlcore.service import comparisons, models
+from tlcore.service import strategies as saved_strategies
 from tlcore.service.datasets import DatasetInfo
 from tlcore.service.plans import Plan
+from tlcore.service.sources import SourceRun
 from tlcore.settings import get_settings
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE, STRATEGIES
 
 
 @pytest.fixture
@@ -32,10 +35,14 @@ def test_every_strategy_is_offered_with_its_label_and_drawing(
 ) -> None:
     app = open_page("launch")
     assert is_fine(app)
+    assert [box.label for box in app.checkbox] == [f"**{STRATEGIES[name].label}**" for name in CORE]
+    app.toggle(key="more_strategies").set_value(True).run()
+    assert is_fine(app)
     labels = [box.label for box in app.checkbox]
     assert all(any(entry.label in label for label in labels) for entry in STRATEGIES.values())
     assert len(app.image) == len(STRATEGIES)
     assert all(name in shown(app) for entry in STRATEGIES.values() for name in entry.also_called)
+    assert all(STRATEGIES[name].chosen_for in shown(app) for name in STRATEGIES if name not in CORE)
 
 
 def test_models_that_can_be_used_now_come_first(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
@@ -149,3 +156,144 @@ def test_no_model_is_one_clear_line(open_page: Open, full: fakes.Store, insects:
     app.multiselect(key="models").set_value([]).run()
     assert is_fine(app)
     assert "models" in errors(app)[0]
+
+
+GROUPS = ("conv_stem", "blocks.0", "blocks.1", "conv_head")
+MODEL = FACTS.model_copy(update={"num_groups": 4, "group_names": GROUPS, "linear_share": 0.0})
+MINE = "name: mine\nlabel: Mine\nphases:\n- {train: head, share: 0.5}\n- {train: all, share: 0.5}\n"
+
+
+def with_facts(patch: pytest.MonkeyPatch, **changes: object) -> None:
+    patch.setattr(models, "model_facts", lambda name: MODEL.model_copy(update={"model": name, **changes}))
+
+
+def test_a_strategy_that_does_not_suit_the_model_cannot_be_ticked_and_says_why(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_facts(monkeypatch)
+    app = open_page("launch")
+    app.toggle(key="more_strategies").set_value(True).run()
+    assert app.checkbox(key="strategy_lora").disabled
+    assert "adapters into linear layers, but they hold only 0% of the parameters" in shown(app)
+    assert not app.checkbox(key="strategy_lp_ft").disabled
+    with_facts(monkeypatch, linear_share=0.9)
+    assert not app.run().checkbox(key="strategy_lora").disabled
+
+
+def test_several_depths_of_partial_fine_tuning_become_one_variant_each(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, submitted: list[Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_facts(monkeypatch)
+    app = open_page("launch")
+    for name in CORE:
+        app.checkbox(key=f"strategy_{name}").uncheck()
+    app.toggle(key="more_strategies").set_value(True).run()
+    app.checkbox(key="strategy_partial_fine_tuning").check().run()
+    depths = app.multiselect(key="depths")
+    assert depths.options == [
+        "1 · conv_head", "2 · blocks.1 to conv_head", "3 · blocks.0 to conv_head", "4 · conv_stem to conv_head",
+    ]  # fmt: skip
+    assert "The last *k* are the *k* nearest the head" in shown(app)
+    depths.set_value([1, 2, 4]).run()
+    assert "1 model × 3 strategies × 3 seeds" in shown(app)
+    app.button(key="launch").click().run()
+    assert is_fine(app)
+    assert submitted[0].spec.strategies == tuple(f"partial_fine_tuning:last_groups={k}" for k in (1, 2, 4))
+
+
+def test_an_own_strategy_is_written_saved_used_and_deleted(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, submitted: list[Plan]
+) -> None:
+    app = open_page("launch")
+    app.toggle(key="own_strategies").set_value(True).run()
+    app.text_area(key="own_yaml").set_value("name: mine").run()
+    assert errors(app) == ["the text: phases must be a list with at least one phase, such as - train: head"]
+    app.text_area(key="own_yaml").set_value(MINE).run()
+    app.button(key="own_save").click().run()
+    assert is_fine(app)
+    assert [found.name for found in saved_strategies.saved()] == ["mine"]
+    assert app.checkbox(key="strategy_own_mine").value is True
+    app.button(key="launch").click().run()
+    spec = submitted[0].spec
+    assert spec.strategies[-1] == "mine"
+    assert spec.own_strategies == (saved_strategies.find("mine"),)
+    app = open_page("launch")
+    app.toggle(key="own_strategies").set_value(True).run()
+    app.button(key="delete_mine").click().run()
+    assert is_fine(app)
+    assert saved_strategies.saved() == []
+
+
+def test_an_own_strategy_may_begin_as_a_copy_and_a_spoilt_one_can_be_deleted(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo
+) -> None:
+    folder = get_settings().strategies
+    folder.mkdir(parents=True)
+    (folder / "old.yaml").write_text("name: old")
+    app = open_page("launch")
+    app.toggle(key="own_strategies").set_value(True).run()
+    assert "**old** cannot be used: old.yaml: phases must be a list" in errors(app)[0]
+    app.selectbox(key="own_copy").select("staged_fine_tuning").run()
+    assert app.text_area(key="own_yaml").value == saved_strategies.export("staged_fine_tuning")
+    app.button(key="delete_old").click().run()
+    assert not list(folder.iterdir())
+
+
+def test_only_settings_that_do_something_are_offered_in_groups_and_per_phase(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, submitted: list[Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_facts(monkeypatch)
+    app = open_page("launch")
+    app.toggle(key="advanced").set_value(True).run()
+    keys = {str(element.key) for kind in (app.number_input, app.selectbox) for element in kind}
+    assert {"set_fine_tuning_momentum", "set_fine_tuning_cut_at", "set_feature_extraction_views"} <= keys
+    assert not {"set_transfer_learning_layer_decay", "set_feature_extraction_neighbors",
+                "set_feature_extraction_hidden_units", "set_fine_tuning_lora_rank"} & keys  # fmt: skip
+    assert not {"set_staged_fine_tuning_1.layer_decay", "set_staged_fine_tuning_1.cut_at"} & keys
+    assert "**Regularisation**" in [mark.value for mark in app.markdown]
+    assert app.number_input(key="set_staged_fine_tuning_2.learning_rate").placeholder == "default: 0.001"
+    app.number_input(key="set_staged_fine_tuning_2.learning_rate").set_value(0.002)
+    app.selectbox(key="set_feature_extraction_classifier").select("knn")
+    app.selectbox(key="set_fine_tuning_cut_at").select(3)
+    app.selectbox(key="set_fine_tuning_optimizer").select("adamw").run()
+    keys = {str(element.key) for element in app.number_input}
+    assert "set_feature_extraction_neighbors" in keys
+    assert "set_fine_tuning_momentum" not in keys, "AdamW has none"
+    app.button(key="launch").click().run()
+    assert is_fine(app)
+    assert not app.error
+    assert submitted[0].spec.overrides == {
+        "staged_fine_tuning": {"2.learning_rate": 0.002},
+        "feature_extraction": {"classifier": "knn"},
+        "fine_tuning": {"optimizer": "adamw", "cut_at": 3},
+    }
+
+
+def test_more_options_reach_the_comparison_and_tell_their_cost(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, submitted: list[Plan]
+) -> None:
+    app = open_page("launch")
+    app.toggle(key="more_options").set_value(True).run()
+    app.number_input(key="tune").set_value(4)
+    app.checkbox(key="batch_auto").check()
+    app.checkbox(key="allow_partial").check()
+    app.selectbox(key="scratch_model").select("resnet18").run()
+    assert "4 × the training time" in shown(app)
+    assert "**15 runs**: 5 pairs of model and strategy × 3 seeds" in shown(app)
+    app.button(key="launch").click().run()
+    assert is_fine(app)
+    spec = submitted[0].spec
+    assert (spec.tune, spec.batch_size, spec.allow_partial_weights, spec.scratch_model) == (4, "auto", True, "resnet18")
+    assert {run.model for run in spec.runs() if run.strategy == "from_scratch"} == {"resnet18"}
+
+
+def test_backbones_made_here_are_offered_as_weights_of_their_model(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = SourceRun(run_id="ab12", name="shapes · From scratch · test 90.0 %", model="resnet18",
+                     strategy="from_scratch", dataset_name="shapes", test_accuracy=0.9)  # fmt: skip
+    monkeypatch.setattr(models, "source_runs", lambda: [made])
+    app = open_page("launch")
+    app.multiselect(key="models").set_value(["mobilenetv2_100", "resnet18"]).run()
+    assert "made here: shapes · From scratch · test 90.0 %" in app.selectbox(key="weights_resnet18").options
+    assert not any("made here" in option for option in app.selectbox(key="weights_mobilenetv2_100").options)

@@ -43,6 +43,17 @@ def test_a_failed_run_tells_its_error(open_page: Open, full: fakes.Store) -> Non
     assert "the loss became nan at step 12: lower the learning rate" in errors(app)[0]
 
 
+def test_a_failed_run_can_be_tried_again(open_page: Open, full: fakes.Store) -> None:
+    app = open_page("runs", comparison=fakes.BROKEN)
+    (failed,) = [run for run in full.record(fakes.BROKEN).runs if run.status == "FAILED"]
+    buttons = [button for button in app.button if str(button.key).startswith("retry_")]
+    assert [button.key for button in buttons] == [f"retry_{failed.run_id}"]
+    buttons[0].click().run()
+    assert is_fine(app)
+    assert ("retry_runs", [failed.run_id]) in full.asked
+    assert not any(str(b.key).startswith("retry_") for b in open_page("runs", comparison=fakes.FINISHED).button)
+
+
 def test_an_unknown_comparison_is_one_clear_line(open_page: Open, full: fakes.Store) -> None:
     app = open_page("runs", comparison="0" * 32)
     assert is_fine(app)

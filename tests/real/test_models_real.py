@@ -15,10 +15,10 @@ from torchvision.models import get_model_weights
 
 from tlcore.datasets.decoding import open_rgb
 from tlcore.datasets.geometry import evaluation_pixels
-from tlcore.training.augmentation import normalize
-from tlcore.training.freezing import apply_trainable, frozen_fingerprint
-from tlcore.training.models import build_network, features, logits, model_facts
-from tlcore.training.weights import check_weights, load_backbone
+from tlcore.training.images.augmentation import normalize
+from tlcore.training.networks.freezing import apply_trainable, frozen_fingerprint
+from tlcore.training.networks.models import build_network, features, logits, model_facts
+from tlcore.training.weights.loading import check_weights, load_backbone
 
 pytestmark = pytest.mark.real
 

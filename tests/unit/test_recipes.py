@@ -104,6 +104,83 @@ def test_a_setting_that_does_not_apply_is_refused(strategy: str, overrides: dict
         recipe(strategy, overrides=overrides)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "overrides", "reason"),
+    [
+        ("transfer_learning", {"backbone_learning_rate": 1e-3}, "only the head trains"),
+        ("transfer_learning", {"layer_decay": 0.5}, "no layer group trains"),
+        ("transfer_learning", {"normalization": "train"}, "frozen backbone"),
+        ("fine_tuning", {"optimizer": "adamw", "momentum": 0.8}, "only the optimizer sgd has momentum"),
+        ("fine_tuning", {"weight_decay": 0, "decay_norms": True}, "the weight decay is 0"),
+        ("fine_tuning", {"lora_rank": 4}, "no adapters train"),
+        ("feature_extraction", {"neighbors": 5}, "only the classifier knn"),
+        ("feature_extraction", {"classifier": "knn", "c_low": 0}, "k-NN has no C"),
+        ("staged_fine_tuning", {"1.backbone_learning_rate": 1e-3}, "only the head trains"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused_with_the_reason(
+    strategy: str, overrides: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(SpecError, match=reason):
+        recipe(strategy, overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "overrides", "message"),
+    [
+        ("partial_fine_tuning", {"last_groups": 4}, "3 layer groups below its head, so it is 1 to 3"),
+        ("partial_fine_tuning", {"last_groups": 0}, "1 to 3"),
+        ("fine_tuning", {"last_groups": 1}, "no setting last_groups"),
+        ("fine_tuning", {"cut_at": 4}, "layer group 4 does not exist: m has 3"),
+        ("fine_tuning", {"layers": "2+9"}, "layer group 9 does not exist"),
+        ("fine_tuning", {"layers": "middle"}, "layers='middle' cannot be used"),
+        ("fine_tuning", {"cut_at": 1, "layers": "2"}, "not both"),
+        ("feature_extraction", {"hidden_units": 8}, "takes no hidden_units"),
+        ("fine_tuning", {"grayscale": True}, "cannot adapt it to grayscale"),
+        ("lora", {}, "linear layers, but they hold only 0%"),
+        ("staged_fine_tuning", {"3.learning_rate": 1}, "no setting 3.learning_rate"),
+    ],
+)
+def test_what_makes_no_sense_for_the_model_is_refused(strategy: str, overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        recipe(strategy, overrides=overrides)
+
+
+def test_gradual_unfreezing_opens_one_group_after_another_from_the_top() -> None:
+    phases = recipe("gradual_unfreezing").phases
+    assert [p.trainable for p in phases if isinstance(p, TrainRecipe)] == ["head", "last:1", "last:2", "all"]
+    assert sum(p.share for p in phases if isinstance(p, TrainRecipe)) == pytest.approx(1)
+    deep = recipe("gradual_unfreezing", model=MODEL.model_copy(update={"num_groups": 60})).phases
+    assert (len(deep), deep[-1].trainable) == (25, "all")  # type: ignore[union-attr]
+
+
+def test_a_cut_network_has_fewer_groups_to_unfreeze() -> None:
+    assert len(recipe("gradual_unfreezing", overrides={"cut_at": 1}).phases) == 2
+    with pytest.raises(SpecError, match="1 layer groups"):
+        recipe("partial_fine_tuning", overrides={"cut_at": 1, "last_groups": 2})
+
+
+def test_a_value_for_one_phase_leaves_the_others() -> None:
+    own = {"learning_rate": 0.5, "2.learning_rate": 0.25}
+    rates = [phase("staged_fine_tuning", i, overrides=own).learning_rate for i in (0, 1)]
+    assert rates == [0.5, 0.25]
+
+
+def test_lora_is_for_networks_made_of_linear_layers() -> None:
+    vit = MODEL.model_copy(update={"family": "transformer", "linear_share": 0.9})
+    made = phase("lora", model=vit)
+    assert (made.trainable, made.optimizer, made.augmentation) == ("lora", "adamw", "none")
+
+
+def test_a_frozen_only_network_takes_strategies_that_leave_it_alone() -> None:
+    onnx = MODEL.model_copy(update={"frozen_only": True})
+    assert recipe("feature_extraction", model=onnx)
+    assert recipe("transfer_learning", model=onnx)
+    for strategy in ("fine_tuning", "staged_fine_tuning", "gradual_unfreezing", "from_scratch"):
+        with pytest.raises(SpecError, match=r"frozen|its own"):
+            recipe(strategy, model=onnx)
+
+
 def test_default_budgets() -> None:
     assert str(default_budget(500, accelerated=True)) == "500 steps"
     assert str(default_budget(50_000, accelerated=True)) == "10000 steps"

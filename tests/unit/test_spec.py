@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlcore.errors import SpecError
-from tlcore.spec import Budget, ComparisonSpec, checked
+from tlcore.spec import Budget, ComparisonSpec, RunSpec, checked
+from tlcore.strategies import Strategy, Train
 
 VALID: dict[str, Any] = {
     "dataset_id": "ants-0011",
@@ -81,6 +82,37 @@ def test_only_strategies_that_start_pretrained_get_the_weights() -> None:
 def test_overrides_reach_only_their_strategy() -> None:
     made = spec(overrides={"fine-tuning": {"weight_decay": 0}}).runs()
     assert {r.strategy: r.overrides for r in made} == {"from_scratch": {}, "fine_tuning": {"weight_decay": 0}}
+
+
+def test_variants_of_a_strategy_are_cells_of_their_own_with_their_settings() -> None:
+    depths = [f"partial_fine_tuning:last_groups={k}" for k in (1, 2)]
+    made = spec(models=["m1"], strategies=depths, overrides={"partial_fine_tuning": {"weight_decay": 0}}).runs()
+    assert [r.settings for r in made] == [{"weight_decay": 0, "last_groups": k} for k in (1, 2)]
+    assert len({r.family for r in made}) == 1
+
+
+def test_a_random_start_may_run_on_a_network_of_its_own() -> None:
+    made = spec(strategies=["from_scratch", "fine_tuning"], scratch_model="small").runs()
+    assert [(r.model, r.strategy) for r in made] == [
+        ("m1", "fine_tuning"), ("m2", "fine_tuning"), ("small", "from_scratch"),
+    ]  # fmt: skip
+    with pytest.raises(SpecError, match="no strategy has a random start"):
+        spec(strategies=["fine_tuning"], scratch_model="small")
+
+
+def test_an_own_strategy_travels_with_the_comparison_and_its_runs() -> None:
+    own = Strategy("mine", "Mine: head", "Mine", "", "pretrained", (Train("head", 1.0, "head"),), "#123456")
+    made = spec(models=["m1"], strategies=["mine", "fine_tuning"], own_strategies=[own])
+    again = ComparisonSpec.model_validate_json(made.model_dump_json())
+    assert again == made
+    first, second = (RunSpec.model_validate_json(run.model_dump_json(exclude_defaults=True)) for run in again.runs())
+    assert (first.entry, second.own_strategy) == (own, None)
+
+
+def test_the_batch_may_be_left_to_the_machine() -> None:
+    assert spec(batch_size="auto").batch_size == "auto"
+    with pytest.raises(SpecError, match="batch_size"):
+        spec(batch_size="huge")
 
 
 def test_a_budget_says_itself_in_words() -> None:

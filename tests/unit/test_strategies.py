@@ -6,7 +6,18 @@ import pytest
 
 from tlcore.errors import AmbiguousStrategyError, UnknownStrategyError
 from tlcore.recipes import RECIPES
-from tlcore.strategies import STRATEGIES, Fit, Strategy, Train, find_strategy, phase_blocks
+from tlcore.strategies import (
+    CORE,
+    STRATEGIES,
+    Fit,
+    Strategy,
+    Train,
+    canonical,
+    entry_of,
+    find_strategy,
+    phase_blocks,
+    split_reference,
+)
 
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=str)
 
@@ -15,6 +26,10 @@ every_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=st
 def test_an_entry_is_found_by_its_id_label_case_and_aliases(strategy: Strategy) -> None:
     for name in (strategy.id, strategy.id.upper(), strategy.id.replace("_", "-"), *strategy.aliases):
         assert find_strategy(name) is strategy
+
+
+def test_the_core_are_the_five_that_courses_teach() -> None:
+    assert CORE == ("from_scratch", "feature_extraction", "transfer_learning", "fine_tuning", "staged_fine_tuning")
 
 
 @every_strategy
@@ -66,3 +81,30 @@ def test_strips_show_what_is_frozen_and_where_the_weights_start() -> None:
 def test_the_last_groups_are_the_ones_next_to_the_head() -> None:
     partial = Strategy("x", "X", "X", "", "pretrained", (Train("last:1", 1.0, "head"),), "#000000")
     assert phase_blocks(partial, num_blocks=3)[0].backbone == ("frozen", "frozen", "training")
+
+
+def test_a_reference_has_one_spelling_whatever_the_order_case_and_alias() -> None:
+    said = "Partial:last_groups=2,weight_decay=0.0"
+    assert canonical(said) == canonical("partial_fine_tuning:weight_decay=0,last_groups=2")
+    assert split_reference(canonical(said)) == ("partial_fine_tuning", {"last_groups": 2, "weight_decay": 0})
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("2", 2), ("1e-3", 1e-3), ("knn", "knn"), ("2+3", "2+3")])
+def test_values_in_references_are_read_by_their_kind(text: str, value: object) -> None:
+    found = split_reference(f"x:key={text}")[1]["key"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("reference", ["partial_fine_tuning:", "partial_fine_tuning:last_groups", "fine_tuning:=3"])
+def test_a_malformed_reference_is_refused_with_the_form(reference: str) -> None:
+    with pytest.raises(UnknownStrategyError, match="KEY=VALUE"):
+        canonical(reference)
+
+
+def test_variants_say_their_setting_and_share_a_colour_in_different_shades() -> None:
+    siblings = [f"partial_fine_tuning:last_groups={k}" for k in (1, 2, 3)] + ["fine_tuning"]
+    entries = [entry_of(reference, siblings=siblings) for reference in siblings]
+    assert len({e.color for e in entries}) == len({e.label for e in entries}) == 4
+    assert "last groups 2" in entries[1].short_label
+    assert entries[3] == STRATEGIES["fine_tuning"]
+    assert entry_of(siblings[0], siblings=siblings[:1]).color == STRATEGIES["partial_fine_tuning"].color

@@ -3,9 +3,10 @@
 import shlex
 
 from tlcore.analysis.differences import comparable
-from tlcore.results import ComparisonRecord, DatasetSummary
-from tlcore.spec import ComparisonSpec, OverrideValue
-from tlcore.strategies import STRATEGIES
+from tlcore.analysis.groups import groups_of
+from tlcore.results import ComparisonRecord, DatasetSummary, WeightsMatch
+from tlcore.spec import ComparisonSpec
+from tlcore.strategies import SettingValue
 
 
 def command_of(spec: ComparisonSpec, dataset: DatasetSummary) -> str:
@@ -13,13 +14,15 @@ def command_of(spec: ComparisonSpec, dataset: DatasetSummary) -> str:
     words = ["--dataset", dataset.id]
     for model in spec.models:
         words += ["--model", model]
-    if any(STRATEGIES[s].needs_weights for s in spec.strategies):
+    if any(spec.entry(s).needs_weights for s in spec.strategies):
         lone = len(spec.models) == 1
         for model in spec.models:
             source = spec.weights_of(model)
             words += ["--weights", source if lone else f"{model}={source}"]
+    own = {entry.id for entry in spec.own_strategies}
     for strategy in spec.strategies:
-        words += ["--strategy", strategy]
+        name, colon, rest = strategy.partition(":")
+        words += ["--strategy", f"file:{name}.yaml{colon}{rest}" if name in own else strategy]
     words += ["--seeds", ",".join(str(seed) for seed in spec.seeds)]
     for unit, amount in spec.budget.as_dict().items():
         words += [f"--{unit}", _number(amount)]
@@ -32,8 +35,31 @@ def command_of(spec: ComparisonSpec, dataset: DatasetSummary) -> str:
     return "python -m tlcore compare " + " ".join(shlex.quote(word) for word in words)
 
 
+def loud(record: ComparisonRecord) -> list[str]:
+    """What changes the meaning of the table, one line each: to be said beside it, not below."""
+    lines = []
+    for group in groups_of(record):
+        if group.other_network and group.fraction == max(record.spec.fractions):
+            lines.append(
+                f"{group.entry.short_label} ran on {group.model}, a different network: what it differs by from the "
+                f"other strategies is the network as well as the start."
+            )
+    matches = {(run.spec.model, run.resolved.weights) for run in record.runs if run.resolved and run.resolved.weights}
+    return lines + sorted(_partial(model, match) for model, match in matches if match.missing or match.other_shape)
+
+
+def notes_of(record: ComparisonRecord) -> list[str]:
+    """What runs noted while they ran, such as an early stop or a smaller batch, one line each, with the runs' names."""
+    found: dict[str, list[str]] = {}
+    for run in record.runs:
+        resolved = run.resolved.notes if run.resolved else ()
+        for note in dict.fromkeys((*resolved, *(run.outcome.notes if run.outcome else ()))):
+            found.setdefault(note, []).append(record.spec.entry(run.spec.strategy).short_label)
+    return [f"{note.rstrip('.')} ({', '.join(dict.fromkeys(names))})." for note, names in found.items()]
+
+
 def caveats(record: ComparisonRecord) -> list[str]:
-    """What a reader has to know before believing the table, one line each."""
+    """What a reader has to know before believing the table, one line each; those of `loud` come on top of them."""
     lines = [f"Not comparable: {reason}." for reason in comparable(record.runs)]
     undone = [run for run in record.runs if run.status != "FINISHED"]
     if undone:
@@ -45,10 +71,28 @@ def caveats(record: ComparisonRecord) -> list[str]:
     lines.append("The order of the strategies was not tested for significance.")
     budget = record.spec.budget
     lines.append(f"It holds at a budget of {budget}; with a larger one, strategies that still rise may catch up.")
+    lines.append(_tuning(record.spec.tune))
     if record.recorded_on:
         lines.append(f"Recorded on {record.recorded_on} on another machine: times differ here.")
-    notes = dict.fromkeys(note for run in record.runs if run.resolved for note in run.resolved.notes)
-    return lines + list(notes)
+    return lines + notes_of(record)
+
+
+def _partial(model: str, match: WeightsMatch) -> str:
+    missed = match.missing + match.other_shape
+    such = f", such as {', '.join(match.examples[:3])}" if match.examples else ""
+    return (
+        f"Only {match.matched:,} of {match.matched + missed:,} tensors of {model} came from {match.source}; "
+        f"{missed:,} started at random{such}. What is called pretrained here is so in part only."
+    )
+
+
+def _tuning(trials: int) -> str:
+    if trials:
+        return (
+            f"Each run is the best of {trials} trials by validation accuracy, as many for every strategy; the time of "
+            f"all trials counts as its training time."
+        )
+    return "Every strategy ran with its recipe's defaults: none was tuned for these images, which may favour some."
 
 
 def _statuses(record: ComparisonRecord) -> str:
@@ -64,13 +108,16 @@ def _optional(spec: ComparisonSpec) -> list[str]:
         ("--image-size", spec.image_size),
         ("--batch-size", spec.batch_size),
         ("--num-threads", spec.num_threads),
+        ("--scratch-model", spec.scratch_model),
+        ("--tune", spec.tune or None),
     )
     for option, value in asked:
         words += [option, str(value)] if value is not None else []
+    words += ["--allow-partial-weights"] if spec.allow_partial_weights else []
     return [*words, "--device", spec.device]
 
 
-def _number(value: OverrideValue) -> str:
+def _number(value: SettingValue) -> str:
     """Without a trailing `.0`, and with every digit that matters."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -59,7 +59,7 @@ def ranking(record: ComparisonRecord, groups: Sequence[Group], estimates: Sequen
     if not ranked:
         return Verdict(text="not tested: no run has finished", best=(), distinguishable=False)
     models = several_models(groups)
-    names = [f"{g.model} / {in_words(g.entry)}" if models else in_words(g.entry) for g, _ in ranked]
+    names = [f"{g.model_name} / {in_words(g.entry)}" if models else in_words(g.entry) for g, _ in ranked]
     places = [1 + sum(other.mean > e.mean for _, other in ranked) for _, e in ranked]
     order = "; ".join(f"{p}. {n} {percent(e.mean)}" for p, n, (_, e) in zip(places, names, ranked, strict=True))
     seeds = sorted({len(g.finished) for g, _ in ranked})
@@ -83,6 +83,7 @@ def _strategy_result(group: Group, estimate: Estimate | None) -> StrategyResult:
     return StrategyResult(
         model=group.model,
         strategy=group.strategy,
+        label=group.entry.label,
         fraction=group.fraction,
         num_seeds=len(group.finished),
         test_accuracy_mean=None if estimate is None else estimate.mean,

@@ -60,14 +60,17 @@ def band(runs: Sequence[RunRecord], part: Part, metric: Metric, x: XAxis) -> Ban
     return _summary(grid, np.stack([np.interp(grid, *s) for _, s in longer]))
 
 
-def phase_borders(runs: Sequence[RunRecord], x: XAxis) -> list[float]:
-    """Where each phase after the first begins, mean over seeds: the last point measured in the phase before."""
+def phase_borders(runs: Sequence[RunRecord], x: XAxis) -> dict[int, float]:
+    """Where each phase after the first begins, by its index, mean over seeds: the last point of the one before.
+
+    A phase in which nothing was measured is left out.
+    """
     found: dict[int, list[float]] = {}
     for run in curve_runs(runs):
         for before, after in zip(run.history, run.history[1:], strict=False):
             if after.phase != before.phase:
                 found.setdefault(after.phase, []).append(float(getattr(before, x)))
-    return [float(np.mean(found[phase])) for phase in sorted(found)]
+    return {phase: float(np.mean(found[phase])) for phase in sorted(found)}
 
 
 def _series(history: Sequence[EvaluationPoint], field: str, x: XAxis) -> Series:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import groupby
 
 from tlcore.analysis.groups import fraction_words
+from tlcore.analysis.settings_words import NOT_IN_PHASES, SETTINGS
 from tlcore.results import ComparisonRecord, RunRecord
 from tlcore.spec import SharedSpec
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE
 
 MAX_NAMES = 3
 # What a run resolved, and its name on screen. Split fingerprints are left out: they follow the seed.
@@ -21,26 +23,13 @@ RESOLVED = {
     "num_test": "Test images",
     "weights_fingerprint": "Pretrained weights (fingerprint)",
 }
-RECIPE = {
-    "classifier": "Classifier",
-    "optimizer": "Optimiser",
-    "learning_rate": "Learning rate of the head",
-    "backbone_learning_rate": "Learning rate of the backbone",
-    "momentum": "Momentum",
-    "nesterov": "Nesterov momentum",
-    "weight_decay": "Weight decay",
-    "decay_norms": "Weight decay on norms and biases",
-    "schedule": "Learning rate schedule",
-    "warmup": "Warm-up (part of the phase)",
-    "augmentation": "Augmentation",
-    "normalization": "Normalisation statistics",
-    "label_smoothing": "Label smoothing",
-    "c_low": "Regularisation sweep, log10 of the lowest C",
-    "c_high": "Regularisation sweep, log10 of the highest C",
-    "neighbors": "Neighbours",
-}
-WORDS = {True: "yes", False: "no", "crop_flip": "random crop and flip", "train": "updated", "eval": "kept"}
-BACKBONE_VALUES = frozenset({"backbone_learning_rate", "normalization"})  # mean nothing where only the head trains
+WORDS = {
+    True: "yes", False: "no", "crop_flip": "random crop and flip", "trivial_augment": "TrivialAugment",
+    "flip": "random flip", "train": "updated", "eval": "kept", "loss_weights": "weights in the loss",
+    "balanced_sampling": "balanced sampling", "last_conv": "the last feature map", "knn": "k-NN",
+}  # fmt: skip
+BACKBONE_VALUES = frozenset({"backbone_learning_rate", "layer_decay", "normalization"})
+WITHOUT_BACKBONE = frozenset({"head", "lora"})  # what trains where those mean nothing
 
 
 def differences(record: ComparisonRecord) -> list[str]:
@@ -48,7 +37,8 @@ def differences(record: ComparisonRecord) -> list[str]:
     runs = [run for run in record.runs if run.resolved is not None]
     settings: dict[str, Callable[[RunRecord], Hashable]] = {"Pretrained weights": _weights}
     settings |= {label: _resolved(name) for name, label in RESOLVED.items()}
-    settings |= {label: _recipe(name) for name, label in RECIPE.items()}
+    settings |= {said.label: _recipe(name) for name, said in SETTINGS.items() if name not in NOT_IN_PHASES}
+    settings |= {said.label: _network(name) for name, said in SETTINGS.items() if name in NOT_IN_PHASES}
     preprocessing = sorted({name for run in runs for name in _preprocessing(run)})
     settings |= {f"Preprocessing, {name}": _preprocessed(name) for name in preprocessing if name != "size"}
     libraries = sorted({name for run in runs for name in _versions(run)})
@@ -84,7 +74,7 @@ def _values(values: Sequence[str]) -> str:
 
 
 def _weights(run: RunRecord) -> Hashable:
-    return run.spec.weights if STRATEGIES[run.spec.strategy].needs_weights else None
+    return run.spec.weights if run.spec.entry.needs_weights else None
 
 
 def _resolved(name: str) -> Callable[[RunRecord], Hashable]:
@@ -102,9 +92,22 @@ def _recipe(name: str) -> Callable[[RunRecord], Hashable]:
         phases = run.resolved.recipe.get("phases") if run.resolved else None
         rows = [p for p in phases if isinstance(p, Mapping)] if isinstance(phases, list | tuple) else []
         if name in BACKBONE_VALUES:
-            rows = [row for row in rows if row.get("trainable") != "head"]
+            rows = [row for row in rows if row.get("trainable") not in WITHOUT_BACKBONE]
+        if name.startswith("lora"):
+            rows = [row for row in rows if row.get("trainable") == "lora"]
         shown = [_word(row[name]) for row in rows if row.get(name) is not None]
-        return None if not shown else shown[0] if len(set(shown)) == 1 else ", then ".join(shown)
+        return None if not shown else ", then ".join(said for said, _ in groupby(shown))
+
+    return value
+
+
+def _network(name: str) -> Callable[[RunRecord], Hashable]:
+    """How the network differs from the library's own; None where it does not say."""
+
+    def value(run: RunRecord) -> Hashable:
+        found = run.resolved.recipe.get("network") if run.resolved else None
+        given = found.get(name) if isinstance(found, Mapping) else None
+        return None if given is None else _word(given)
 
     return value
 
@@ -148,7 +151,7 @@ def _line(label: str, runs: Sequence[RunRecord], value_of: Callable[[RunRecord],
 
 def _listed(names: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(names))
-    if len(distinct) <= max(MAX_NAMES, len(STRATEGIES)):
+    if len(distinct) <= max(MAX_NAMES, len(CORE)):
         return ", ".join(distinct)
     return f"{', '.join(distinct[:MAX_NAMES])} and {len(distinct) - MAX_NAMES} more"
 
@@ -156,11 +159,11 @@ def _listed(names: Sequence[str]) -> str:
 def _naming(holders: Mapping[Hashable, Sequence[RunRecord]]) -> Callable[[RunRecord], str]:
     """The shortest way to say which runs have which value: by strategy, model, data or seed alone, else by run."""
     ways: tuple[Callable[[RunRecord], str], ...] = (
-        lambda run: STRATEGIES[run.spec.strategy].short_label,
+        lambda run: run.spec.entry.short_label,
         lambda run: run.spec.model,
         lambda run: fraction_words(run.spec.fraction),
         lambda run: f"seed {run.spec.seed}",
-        lambda run: f"{run.spec.model} / {STRATEGIES[run.spec.strategy].short_label}",
+        lambda run: f"{run.spec.model} / {run.spec.entry.short_label}",
     )
     for way in ways:
         groups = [{way(run) for run in own} for own in holders.values()]

@@ -4,23 +4,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tlcore.results import ComparisonRecord, RunRecord
-from tlcore.strategies import STRATEGIES, Strategy
+from tlcore.spec import ComparisonSpec
+from tlcore.strategies import STRATEGIES, Strategy, split_reference
 
 WHOLE = 1.0
+OTHER_NETWORK = "a different network"
 
 
 @dataclass(frozen=True)
 class Group:
-    """All seeds of one model, strategy and fraction."""
+    """All seeds of one model, strategy and fraction. strategy: the reference; entry: what stands behind it.
+
+    other_network: the strategy ran on a network of its own, not on those of the other strategies.
+    """
 
     model: str
     strategy: str
     fraction: float
     runs: tuple[RunRecord, ...]
+    entry: Strategy
+    other_network: bool = False
 
     @property
-    def entry(self) -> Strategy:
-        return STRATEGIES[self.strategy]
+    def model_name(self) -> str:
+        """The model, marked where it is another network than that of the other strategies."""
+        return f"{self.model} ({OTHER_NETWORK})" if self.other_network else self.model
 
     @property
     def finished(self) -> tuple[RunRecord, ...]:
@@ -29,16 +37,36 @@ class Group:
 
 
 def groups_of(record: ComparisonRecord) -> list[Group]:
-    """Groups in the order asked: whole data first, then model, then strategy."""
+    """Groups in order: whole data first, then model as asked, then strategy as `order_of` says."""
     runs: dict[tuple[float, str, str], list[RunRecord]] = {}
     for run in record.runs:
         runs.setdefault((run.spec.fraction, run.spec.model, run.spec.strategy), []).append(run)
     models = list(dict.fromkeys(run.spec.model for run in record.runs))
-    order = list(STRATEGIES)
+    order = order_of(record)
     keys = sorted(runs, key=lambda k: (-k[0], models.index(k[1]), order.index(k[2])))
     return [
-        Group(model, strategy, fraction, tuple(runs[fraction, model, strategy])) for fraction, model, strategy in keys
+        Group(
+            model,
+            strategy,
+            fraction,
+            tuple(runs[fraction, model, strategy]),
+            record.spec.entry(strategy),
+            is_other_network(record.spec, model, strategy),
+        )
+        for fraction, model, strategy in keys
     ]
+
+
+def is_other_network(spec: ComparisonSpec, model: str, strategy: str) -> bool:
+    """Whether the strategy has a random start on `scratch_model`, on which no other strategy ran."""
+    return model == spec.scratch_model and model not in spec.models and not spec.entry(strategy).needs_weights
+
+
+def order_of(record: ComparisonRecord) -> list[str]:
+    """The strategies of a comparison, as references: built-in ones as everywhere, variants and own ones as asked."""
+    known = list(dict.fromkeys((*record.spec.strategies, *(run.spec.strategy for run in record.runs))))
+    places = {name: place for place, name in enumerate(STRATEGIES)}
+    return sorted(known, key=lambda reference: places.get(split_reference(reference)[0], len(places)))
 
 
 def several_models(groups: Sequence[Group]) -> bool:
@@ -52,6 +80,8 @@ def several_fractions(groups: Sequence[Group]) -> bool:
 def in_words(strategy: Strategy) -> str:
     """The label for the middle of a sentence: `Fine-tuning (pretrained start, train all)`."""
     start, _, action = strategy.label.partition(": ")
+    if action.endswith(")"):  # a variant, with its settings in brackets
+        action = ", ".join(action.removesuffix(")").rsplit(" (", 1))
     return f"{start} ({action})" if action else start
 
 
@@ -71,7 +101,7 @@ def name_of(group: Group, among: Sequence[Group], *, words: bool = False) -> str
     """
     name = in_words(group.entry) if words else group.entry.short_label
     if several_models(among):
-        name = f"{group.model} / {name}"
+        name = f"{group.model_name} / {name}"
     if several_fractions(among):
         name = f"{name}, {fraction_words(group.fraction)}"
     return name

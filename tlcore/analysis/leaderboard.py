@@ -18,16 +18,20 @@ from tlcore.analysis.statistics import (
 from tlcore.results import ComparisonRecord, RunOutcome, Value
 
 Predictions = Mapping[str, pd.DataFrame]
+TUNING = "Of it, trials not chosen (s)"
 
 
 class LeaderboardRow(Value):
     """One model, strategy and fraction over its finished seeds; accuracies in [0, 1], None without a finished run.
 
+    model_name: the model, marked where it is another network than that of the other strategies.
     interval_covers: the variation in `ci95`, in words. test_spread: sample standard deviation over seeds.
-    did_not_learn: seeds whose training loss stayed at guessing. frozen_unchanged: None where no phase freezes.
+    tuning_seconds: the part of train_seconds that went into trials which were not chosen. did_not_learn: seeds whose
+    training loss stayed at guessing. frozen_unchanged: None where no phase freezes.
     """
 
     model: str
+    model_name: str
     strategy: str
     label: str
     short_label: str
@@ -44,6 +48,7 @@ class LeaderboardRow(Value):
     val_accuracy: float | None = None
     gap: float | None = None
     train_seconds: float | None = None
+    tuning_seconds: float | None = None
     total_seconds: float | None = None
     peak_memory_bytes: int | None = None
     num_parameters: int | None = None
@@ -81,7 +86,8 @@ def leaderboard_table(rows: Sequence[LeaderboardRow]) -> pd.DataFrame:
     """The rows as people read them: units in the headings, numbers left as numbers; constant columns left out."""
     table = pd.DataFrame([_shown(row) for row in rows])
     constant = [c for c in ("Model", "Training data") if c in table and table[c].nunique() < 2]
-    return table.drop(columns=constant)
+    untuned = [TUNING] if not any(row.tuning_seconds for row in rows) else []
+    return table.drop(columns=[c for c in (*constant, *untuned) if c in table])
 
 
 def _row(group: Group, predictions: Predictions) -> LeaderboardRow:
@@ -89,6 +95,7 @@ def _row(group: Group, predictions: Predictions) -> LeaderboardRow:
     finished = group.finished
     known = {
         "model": group.model,
+        "model_name": group.model_name,
         "strategy": group.strategy,
         "label": entry.label,
         "short_label": entry.short_label,
@@ -116,6 +123,7 @@ def _means(outcomes: Sequence[RunOutcome]) -> dict[str, object]:
         "val_accuracy": fmean(o.val.accuracy for o in outcomes),
         "gap": fmean(o.train.accuracy - o.val.accuracy for o in outcomes),
         "train_seconds": fmean(o.train_seconds for o in outcomes),
+        "tuning_seconds": fmean(o.tuning_seconds for o in outcomes),
         "total_seconds": fmean(o.total_seconds for o in outcomes),
         "peak_memory_bytes": max(memory) if memory else None,
         "num_parameters": outcomes[0].num_parameters,
@@ -128,7 +136,7 @@ def _means(outcomes: Sequence[RunOutcome]) -> dict[str, object]:
 def _shown(row: LeaderboardRow) -> dict[str, object]:
     interval = "–" if row.ci95 is None else f"{100 * row.ci95[0]:.1f} to {100 * row.ci95[1]:.1f}"
     return {
-        "Model": row.model,
+        "Model": row.model_name,
         "Strategy": row.label,
         "Training data": fraction_words(row.fraction),
         "Seeds": f"{row.seeds_finished} of {row.seeds_asked}",
@@ -138,6 +146,7 @@ def _shown(row: LeaderboardRow) -> dict[str, object]:
         "Validation accuracy (%)": _scaled(row.val_accuracy, 100, 1),
         "Train − validation (points)": _scaled(row.gap, 100, 1),
         "Training time (s)": _scaled(row.train_seconds, 1, 1),
+        TUNING: _scaled(row.tuning_seconds, 1, 1),
         "Parameters trained": row.num_trainable_parameters,
         "Learned": _learned(row),
         "Frozen part": {True: "unchanged", False: "CHANGED", None: "–"}[row.frozen_unchanged],

@@ -1,39 +1,30 @@
 """A comparison as one file: HTML that needs nothing from outside, or JSON."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
-from math import isnan
 from typing import Any
 
-from tlcore.analysis.caveats import caveats, command_of
+from tlcore.analysis.anatomy import (
+    GROUP_HELP,
+    MOVED_HELP,
+    not_recorded,
+    phase_rows,
+    recorded,
+    subjects_of,
+)
+from tlcore.analysis.caveats import caveats, command_of, loud
+from tlcore.analysis.champions import champions, finished_runs
 from tlcore.analysis.comparison import result_of, weights_text
 from tlcore.analysis.differences import differences
 from tlcore.analysis.findings import overfitting
 from tlcore.analysis.groups import groups_of, in_words, percent
 from tlcore.analysis.leaderboard import LeaderboardRow, Predictions, leaderboard, leaderboard_table
+from tlcore.analysis.report_parts import bullets, drawn, page, pairs_of, prose, section, table
+from tlcore.analysis.sweeps import sweeps_of
+from tlcore.analysis.trials import trial_rows
 from tlcore.results import ComparisonRecord, DatasetSummary
-from tlcore.strategies import STRATEGIES
-
-STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; color: #262730;
-  max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-p.lead { font-size: 1.05rem; } .muted { color: #5f6470; }
-table { border-collapse: collapse; font-size: .86rem; width: 100%; }
-th, td { padding: .4rem .55rem; border-bottom: 1px solid #d9dce3; text-align: right; vertical-align: top; }
-th { font-weight: 600; } th.text, td.text { text-align: left; }
-td { white-space: nowrap; } td.text { white-space: normal; min-width: 13em; }
-.wide { overflow-x: auto; } .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 50%;
-  margin-right: .45em; }
-pre { background: #f3f4f7; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .84rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; } dt { color: #5f6470; }
-dd { margin: 0; overflow-wrap: anywhere; } code { font-size: .86em; }
-.figure { break-inside: avoid; margin: 1rem 0; }
-@media print { body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; }
-  tr, .figure { break-inside: avoid; } .modebar { display: none; } .wide { overflow: visible; } }
-"""
+from tlcore.strategies import export_strategy
 
 
 def report_html(record: ComparisonRecord, predictions: Predictions) -> str:
@@ -45,23 +36,19 @@ def report_html(record: ComparisonRecord, predictions: Predictions) -> str:
     title = record.spec.title or f"Which strategy for {record.dataset.name}?"
     body = [
         _head(record, title),
-        _section("Result", _result(record, predictions), _table(rows)),
-        _section("The data", _data(record.dataset)),
-        _section("Settings", _settings(record)),
+        section("Result", _result(record, predictions), _warnings(record), _table(rows)),
+        section("The data", _data(record.dataset)),
+        section("Settings", _settings(record)),
         *_figures(record, rows),
-        _section(
-            "What the curves show", _list(overfitting(record), "No strategy shows overfitting or failed to learn.")
+        section(
+            "What the curves show", bullets(overfitting(record), "No strategy shows overfitting or failed to learn.")
         ),
-        _section("What differs between the runs", _list(differences(record), "Only strategy, model, seed and data.")),
-        _section("Caveats", _list(caveats(record), "None.")),
-        _section("How to reproduce it", _reproduce(record)),
-        _section("MLflow runs", _runs(record)),
+        section("What differs between the runs", bullets(differences(record), "Only strategy, model, seed and data.")),
+        section("Caveats", bullets(caveats(record), "None.")),
+        section("How to reproduce it", _reproduce(record)),
+        section("MLflow runs", _runs(record)),
     ]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
-    )
+    return page(title, body)
 
 
 def report_json(record: ComparisonRecord, predictions: Predictions) -> str:
@@ -71,11 +58,11 @@ def report_json(record: ComparisonRecord, predictions: Predictions) -> str:
 
 def _head(record: ComparisonRecord, title: str) -> str:
     day = datetime.fromtimestamp(record.created_ms / 1000, UTC).strftime("%d %B %Y")
-    names = [in_words(STRATEGIES[strategy]) for strategy in record.spec.strategies]
+    names = [in_words(record.spec.entry(strategy)) for strategy in record.spec.strategies]
     question = (
         f"Which of {len(names)} strategies should be used for these {record.dataset.num_images:,} images in "
         f"{record.dataset.num_classes} classes, by how much does it win, and at what cost? "
-        f"Compared: {'; '.join(names)}; on {', '.join(record.spec.models)}."
+        f"Compared: {'; '.join(names)}; on {', '.join(record.spec.all_models)}."
     )
     owner = f" by {record.owner}" if record.owner else ""
     made = f"Transfer Lab, started {day}{owner}. Comparison {record.comparison_id}, {record.status.lower()}."
@@ -83,36 +70,22 @@ def _head(record: ComparisonRecord, title: str) -> str:
 
 
 def _result(record: ComparisonRecord, predictions: Predictions) -> str:
-    return f"<p><strong>{_prose(result_of(record, predictions).verdict.text)}</strong></p>"
+    return f"<p><strong>{prose(result_of(record, predictions).verdict.text)}</strong></p>"
+
+
+def _warnings(record: ComparisonRecord) -> str:
+    return "".join(f'<p class="warning">{prose(line)}</p>' for line in loud(record))
 
 
 def _table(rows: Sequence[LeaderboardRow]) -> str:
-    table = leaderboard_table(rows)
-    text = {"Model", "Strategy", "Training data"}
-    head = "".join(f'<th scope="col" class="{"text" if c in text else ""}">{escape(c)}</th>' for c in table.columns)
-    lines = []
-    for row, values in zip(rows, table.to_dict("records"), strict=True):
-        swatch = f'<span class="swatch" style="background:{row.color}"></span>'
-        cells = (
-            f'<td class="{"text" if c in text else ""}">{swatch if c == "Strategy" else ""}{_cell(v)}</td>'
-            for c, v in values.items()
-        )
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and isnan(value)):  # how a table holds a missing number
-        return "–"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+    lines: list[dict[str, object]] = leaderboard_table(rows).to_dict("records")
+    return table(lines, ("Model", "Strategy", "Training data"), {row.label: row.color for row in rows})
 
 
 def _data(dataset: DatasetSummary) -> str:
     parts = ", ".join(f"{count:,} {part}" for part, count in dataset.splits.items())
     shown = ", ".join(dataset.classes[:30]) + (" …" if len(dataset.classes) > 30 else "")
-    return _pairs({
+    return pairs_of({
         "Name": f"{dataset.name} ({dataset.id})",
         "Images": f"{dataset.num_images:,} ({parts})",
         "Classes": f"{dataset.num_classes}: {shown}",
@@ -128,7 +101,7 @@ def _settings(record: ComparisonRecord) -> str:
         return ", ".join(dict.fromkeys(str(getattr(r, field)) for r in resolved)) or "not yet known"
 
     versions = dict.fromkeys(f"{k} {v}" for r in resolved for k, v in r.library_versions.items())
-    return _pairs({
+    return pairs_of({
         "Models": ", ".join(spec.models),
         "Pretrained weights": weights_text(spec),
         "Budget per run": str(spec.budget),
@@ -142,37 +115,63 @@ def _settings(record: ComparisonRecord) -> str:
 
 
 def _figures(record: ComparisonRecord, rows: Sequence[LeaderboardRow]) -> list[str]:
-    """Figures of what there is; plotly.js comes once, with the first."""
+    """Sections with the figures, and tables, of what there is."""
     from tlcore.analysis import charts
 
     groups = groups_of(record)
     parts: list[tuple[str, list[Any]]] = []
     if any(row.test_accuracy is not None for row in rows):
         parts.append(("Accuracy", [charts.accuracy_intervals(rows)]))
+    for sweep in sweeps_of(record, rows):
+        points = table(charts.sweep_rows(sweep), ("Model", "Training data", "Strategy", "From"))
+        parts.append((f"Sweep: {sweep.name}", [charts.sweep_chart(sweep), points]))
+    if any(row.test_accuracy is not None for row in rows):
         parts.append(("Cost", [charts.cost_chart(rows)]))
     if any(run.history for run in record.runs):
         curves = [charts.learning_curves(record, "accuracy"), charts.learning_curves(record, "loss", "train_seconds")]
         parts.append(("Learning curves", curves))
     if any(group.finished for group in groups):
+        parts.append(("What each strategy really did", _anatomy(record)))
         figures = [charts.confusion_matrices(record), charts.per_class_chart(record)]
         parts.append(("Class by class", figures))
-    drawn = iter(_drawn([figure for _, figures in parts for figure in figures]))
-    return [_section(title, *(next(drawn) for _ in figures)) for title, figures in parts]
-
-
-def _drawn(figures: Sequence[Any]) -> list[str]:
-    from plotly.io import to_html
-
-    config = {"displaylogo": False, "responsive": True}
+    trials = trial_rows(finished_runs(record), record)
+    if trials:
+        parts.append(("Tuning", [table(trials, ("Run", "Settings tried", "Chosen"))]))
+    drawings = iter(drawn([item for _, items in parts for item in items if not isinstance(item, str)]))
     return [
-        f'<div class="figure">{to_html(figure, full_html=False, include_plotlyjs=index == 0, config=config)}</div>'
-        for index, figure in enumerate(figures)
+        section(title, *(item if isinstance(item, str) else next(drawings) for item in items)) for title, items in parts
     ]
+
+
+def _anatomy(record: ComparisonRecord) -> list[Any]:
+    """Phases, layer groups and learning rates of the best run of each strategy, model by model."""
+    from tlcore.analysis import charts
+
+    parts: list[Any] = [f"<p class='muted'>{prose(f'The best seed of each strategy. {GROUP_HELP} {MOVED_HELP}')}</p>"]
+    everything = subjects_of(record, champions(record))
+    for model in dict.fromkeys(subject.run.spec.model for subject in everything):
+        subjects = [subject for subject in everything if subject.run.spec.model == model]
+        known = recorded(subjects)
+        parts.append(f"<h3>{escape(model)}</h3>")
+        missing = not_recorded(subjects)
+        parts += [f"<p>{prose(missing)}</p>"] if missing else []
+        if known:
+            colors = {subject.entry.short_label: subject.entry.color for subject in known}
+            words = ("Strategy", "What trains")
+            parts += [table(phase_rows(known), words, colors)]
+            parts += [charts.trained_chart(known), charts.movement_chart(known)]
+        if any(point.learning_rates for subject in subjects for point in subject.run.history):
+            parts.append(charts.learning_rates(subjects))
+    return parts
 
 
 def _reproduce(record: ComparisonRecord) -> str:
     note = f"The dataset has the fingerprint {record.dataset.fingerprint[:12]}; add it first where it is not known."
-    return f"<pre>{escape(command_of(record.spec, record.dataset))}</pre><p class='muted'>{escape(note)}</p>"
+    own = "".join(
+        f"<p>Save this as <code>{escape(entry.id)}.yaml</code>:</p><pre>{escape(export_strategy(entry))}</pre>"
+        for entry in record.spec.own_strategies
+    )
+    return f"<pre>{escape(command_of(record.spec, record.dataset))}</pre><p class='muted'>{escape(note)}</p>{own}"
 
 
 def _runs(record: ComparisonRecord) -> str:
@@ -184,21 +183,3 @@ def _runs(record: ComparisonRecord) -> str:
     parent = f"<p>Parent run: <code>{escape(record.comparison_id)}</code></p>"
     head = '<th class="text">Run id</th><th class="text">Run</th><th class="text">Status</th>'
     return f'{parent}<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
-
-
-def _section(title: str, *content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{''.join(content)}</section>"
-
-
-def _list(lines: Iterable[str], otherwise: str) -> str:
-    items = "".join(f"<li>{_prose(line)}</li>" for line in lines)
-    return f"<ul>{items}</ul>" if items else f"<p>{escape(otherwise)}</p>"
-
-
-def _prose(text: str) -> str:
-    """Escaped, with numbers and their unit kept on one line."""
-    return escape(text).replace(" %", "&nbsp;%")
-
-
-def _pairs(pairs: dict[str, str]) -> str:
-    return f"<dl>{''.join(f'<dt>{escape(k)}</dt><dd>{escape(v)}</dd>' for k, v in pairs.items())}</dl>"

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import typer
 
-from tlcore.cli import compare, datasets, runs, system
+from tlcore.cli import compare, datasets, lr_finder, models, runs, sources, strategies, system
 from tlcore.errors import TlcoreError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(datasets.app, name="dataset", help="Add, list, show and check datasets.")
+app.add_typer(strategies.app, name="strategies")
 COMMANDS: tuple[Callable[..., None], ...] = (
     compare.demo,
     compare.compare,
@@ -25,7 +26,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     runs.export,
     runs.runs,
     runs.retry,
-    system.models,
+    sources.train_source,
+    lr_finder.lr_find,
+    models.models,
     system.doctor,
 )
 for command in COMMANDS:

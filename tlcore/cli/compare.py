@@ -13,46 +13,47 @@ from tlcore.service import comparisons, plans
 from tlcore.service import demo as demo_service
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON; - for stdout")]
+STRATEGY_HELP = (
+    "name, one with settings (partial_fine_tuning:last_groups=2), or your own (file:my.yaml, or its name once saved); "
+    "`python -m tlcore strategies` lists them; repeatable"
+)
+SET_HELP = "STRATEGY.KEY=VALUE, or STRATEGY.2.KEY=VALUE for its second phase alone; repeatable"
+BATCH_HELP = "default: 32, or 64 from 2,000 training images; auto: the largest that memory holds"
+PARTIAL_HELP = "take weights files of which only a part fits"
 
 
 def compare(
     dataset: Annotated[str, typer.Option(help="dataset id, or a path to import")],
     model: Annotated[list[str], typer.Option(help="timm name, or torchvision:NAME; repeatable")],
-    strategy: Annotated[list[str], typer.Option(help="repeatable")],
+    strategy: Annotated[list[str], typer.Option(help=STRATEGY_HELP)],
     weights: Annotated[list[str], typer.Option(help="[MODEL=]imagenet, a timm tag, file:PATH, run:ID or none")] = [],  # noqa: B006
+    allow_partial_weights: Annotated[bool, typer.Option("--allow-partial-weights", help=PARTIAL_HELP)] = False,
+    scratch_model: Annotated[str | None, typer.Option(help="another network for from_scratch, usually smaller")] = None,
     seeds: Annotated[str, typer.Option(help="comma-separated")] = "0",
     epochs: Annotated[int | None, typer.Option(help="budget of every run; default: 5 on a CPU, else 500 steps")] = None,
     steps: Annotated[int | None, typer.Option(help="budget in optimiser steps")] = None,
     seconds: Annotated[float | None, typer.Option(help="budget in training seconds")] = None,
+    tune: Annotated[int, typer.Option(help="trials per run, the best on validation is kept: N times the time")] = 0,
     fractions: Annotated[str, typer.Option(help="parts of the training images, comma-separated")] = "1",
     image_size: Annotated[int | None, typer.Option(help="pixels; default: the model's own")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="default: 32, or 64 from 2,000 training images")] = None,
+    batch_size: Annotated[str | None, typer.Option(metavar="N|auto", help=BATCH_HELP)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX")] = "auto",
     num_threads: Annotated[int | None, typer.Option(help="CPU threads; part of what makes runs repeatable")] = None,
-    set_: Annotated[list[str], typer.Option("--set", help="STRATEGY.KEY=VALUE; repeatable")] = [],  # noqa: B006
+    set_: Annotated[list[str], typer.Option("--set", help=SET_HELP)] = [],  # noqa: B006
     add_to: Annotated[str | None, typer.Option(help="comparison to add these runs to")] = None,
     json_file: JsonFile = None,
     detach: Annotated[bool, typer.Option("--detach", help="print the comparison's id and return at once")] = False,
 ) -> None:
     """Run a matched family of strategies and compare them."""
+    overrides = plans.parse_overrides(set_, strategy)
     spec = plans.make_spec(
-        add_with_progress(dataset),
-        models=model,
-        strategies=strategy,
-        weights=weights,
-        epochs=epochs,
-        steps=steps,
-        seconds=seconds,
-        overrides=plans.parse_overrides(set_),
-        seeds=_numbers("--seeds", seeds, int),
+        add_with_progress(dataset), models=model, strategies=strategy, weights=weights, overrides=overrides,
+        allow_partial_weights=allow_partial_weights, scratch_model=scratch_model, epochs=epochs, steps=steps,
+        seconds=seconds, tune=tune, image_size=image_size, batch_size=_batch(batch_size), device=device,
+        num_threads=num_threads, seeds=_numbers("--seeds", seeds, int),
         fractions=_numbers("--fractions", fractions, float),
-        image_size=image_size,
-        batch_size=batch_size,
-        device=device,
-        num_threads=num_threads,
-    )
-    plan = plans.make_plan(spec)
-    _launch(plan, add_to, json_file, detach)
+    )  # fmt: skip
+    _launch(plans.make_plan(spec), add_to, json_file, detach)
 
 
 def demo(json_file: JsonFile = None) -> None:
@@ -85,7 +86,7 @@ def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach
         say(comparison_id)
         return
     try:
-        _watch(comparison_id)
+        watch(comparison_id)
     except KeyboardInterrupt:
         comparisons.cancel(comparison_id)
         note("cancelled; finished runs are kept")
@@ -99,7 +100,8 @@ def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach
         raise typer.Exit(1)
 
 
-def _watch(comparison_id: str) -> None:
+def watch(comparison_id: str) -> None:
+    """Bars of progress until all runs of a comparison have ended."""
     with progress() as bars:
         tasks: dict[str, int] = {}
         for jobs in comparisons.watch(comparison_id):
@@ -121,3 +123,8 @@ def _numbers(option: str, text: str, kind: type[int] | type[float]) -> tuple[int
         return tuple(kind(item) for item in text.split(",") if item.strip())
     except ValueError:
         raise SpecError(f"{option} {text!r} is not a list of numbers such as 0,1,2") from None
+
+
+def _batch(text: str | None) -> int | str | None:
+    """A number, or `auto`; anything else is left for the spec to refuse."""
+    return int(text) if text is not None and text.isdecimal() else text

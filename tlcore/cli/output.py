@@ -12,7 +12,6 @@ from rich.table import Table
 
 from tlcore.errors import StorageError
 from tlcore.results import ComparisonResult, StrategyResult
-from tlcore.strategies import STRATEGIES
 
 PIPED_WIDTH = 200  # columns where stdout is a file or a pipe, so that tables are not folded
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -97,7 +96,7 @@ def _row(result: ComparisonResult, entry: StrategyResult) -> list[str]:
     interval = entry.test_accuracy_ci95
     return [
         entry.model,
-        STRATEGIES[entry.strategy].label,
+        entry.label,
         f"{entry.fraction:.0%}",
         str(entry.num_seeds),
         percent(entry.test_accuracy_mean),

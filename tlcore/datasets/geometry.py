@@ -1,7 +1,7 @@
 """Decoded pictures -> squares of pixels, as a model's own evaluation transform makes them; and a child process for it.
 
-`python -m tlcore.datasets.geometry JOB.json` fills its share of the arrays of `tlcore.training.images`. Torch is not
-imported, so that children start fast.
+`python -m tlcore.datasets.geometry JOB.json` fills its share of the arrays of `tlcore.training.images.cache`. Torch is
+not imported, so that children start fast.
 """
 
 import json

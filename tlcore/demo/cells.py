@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tlcore.datasets import glyphs, textures
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE
 
 MODEL = "test_resnet"  # timm's smallest residual network: 373,000 parameters, 96 features
 IMAGE_SIZE = glyphs.SIZE
@@ -65,7 +65,7 @@ def demo_spec_arguments(cell: Cell) -> dict[str, Any]:
     return {
         "models": (MODEL,),
         "weights": (f"file:{WEIGHTS_PATH}",),
-        "strategies": tuple(STRATEGIES),
+        "strategies": CORE,
         "seeds": cell.seeds,
         "epochs": cell.epochs,
         "image_size": IMAGE_SIZE,

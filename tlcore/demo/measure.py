@@ -24,10 +24,10 @@ from tlcore.datasets import intake, splits, store
 from tlcore.datasets.dataset import Dataset, Split
 from tlcore.datasets.decoding import open_rgb
 from tlcore.demo.cells import CELLS, IMAGE_SIZE, MODEL, THREADS, WEIGHTS_PATH, Cell, make_dataset_folder
-from tlcore.results import EvaluationPoint, Resolved, RunOutcome
+from tlcore.results import EvaluationPoint, Resolved, RunOutcome, Trial
 from tlcore.settings import Settings
 from tlcore.spec import Budget, RunSpec
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE, STRATEGIES
 from tlcore.training.run import train_run
 
 RAW = "raw_pixels"
@@ -41,6 +41,8 @@ class Silent:
 
     def evaluated(self, history: tuple[EvaluationPoint, ...], newest: int) -> None: ...
 
+    def tried(self, trials: tuple[Trial, ...]) -> None: ...
+
     def progressed(self, done: float, message: str) -> None: ...
 
     def should_stop(self) -> bool:
@@ -53,7 +55,7 @@ def measure_cell(cell: Cell, seeds: int, home: Path, scores: Scores) -> None:
     for seed in range(seeds):
         split = splits.make_split(dataset, seed)
         scores.setdefault(RAW, []).append(raw_pixel_accuracy(dataset, split))
-        for strategy in STRATEGIES:
+        for strategy in CORE:
             outcome = run(cell, strategy, seed, dataset, split, home)
             scores.setdefault(strategy, []).append(outcome.test.accuracy)
         line = "  ".join(f"{name} {values[-1]:.3f}" for name, values in scores.items())
@@ -106,11 +108,11 @@ def _classifier(c: float) -> Pipeline:
 
 def table(result: dict[str, Scores]) -> str:
     """Mean and standard deviation of test accuracy over seeds, in Markdown; the best strategy of a cell is bold."""
-    names = [*STRATEGIES, RAW]
+    names = [*CORE, RAW]
     lines = ["| cell | seeds | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
     for cell, scores in result.items():
         means = {name: statistics.fmean(scores[name]) for name in names}
-        best = max(STRATEGIES, key=lambda name: means[name])
+        best = max(CORE, key=lambda name: means[name])
         entries = []
         for name in names:
             spread = statistics.stdev(scores[name]) if len(scores[name]) > 1 else 0.0

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from tlcore.datasets import glyphs
 from tlcore.demo.cells import IMAGE_SIZE, MODEL, SOURCE_GLYPHS, WEIGHTS_PATH
-from tlcore.training.augmentation import normalize, random_resized_crop_flip
-from tlcore.training.models import Network, build_network, logits
+from tlcore.training.images.augmentation import normalize, random_resized_crop_flip
+from tlcore.training.networks.models import Network, build_network, logits
 
 PER_CLASS, VAL_PER_CLASS = 100, 5
 STEPS, BATCH = 2_000, 64

@@ -13,14 +13,16 @@ from tlcore.jobs.api import (
     recent,
     recover,
     retry,
-    slot_of,
     submit_import,
     submit_runs,
 )
-from tlcore.jobs.questions import ask, ask_several
+from tlcore.jobs.questions import answer_of, answers, ask, ask_several, submit_question
+from tlcore.jobs.roster import slot_of
 from tlcore.jobs.supervision import ensure_supervisor
 
 __all__ = [
+    "answer_of",
+    "answers",
     "ask",
     "ask_several",
     "cancel",
@@ -35,5 +37,6 @@ __all__ = [
     "retry",
     "slot_of",
     "submit_import",
+    "submit_question",
     "submit_runs",
 ]

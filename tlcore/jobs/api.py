@@ -11,18 +11,13 @@ from tlcore.jobs.caretaking import clear_work, work_folder
 from tlcore.jobs.database import now_ms, prepare, queue_path
 from tlcore.jobs.processes import code_version, tail
 from tlcore.jobs.queue import Job, NewJob
-from tlcore.jobs.roster import live_workers
+from tlcore.jobs.roster import live_workers, slot_of
 from tlcore.jobs.supervision import ensure_supervisor, is_starting, is_supervised
 from tlcore.results import JobView, QueueOverview, WorkerView
 from tlcore.settings import Settings
 from tlcore.spec import RunSpec
 
 IMPORT_SLOT = "import:0"
-
-
-def slot_of(device: str) -> str:
-    """The slot of a resolved device: `cpu` -> `cpu:0`, `cuda` -> `cuda:0`, `cuda:1` as it is."""
-    return device if ":" in device else f"{device}:0"
 
 
 def submit_runs(settings: Settings, comparison_id: str, runs: Iterable[tuple[str, RunSpec]], device: str) -> None:

@@ -1,4 +1,4 @@
-"""Questions that only torch can answer: asked of a warm idle worker, else of a process made for it."""
+"""Questions that only torch can answer: asked of a warm idle worker, else of a new process; long ones are queued."""
 
 import json
 import subprocess
@@ -8,12 +8,13 @@ import uuid
 from typing import Any
 
 from tlcore import errors
-from tlcore.errors import JobError, TlcoreError
+from tlcore.errors import JobError, NotFoundError, TlcoreError
 from tlcore.jobs import queue
-from tlcore.jobs.database import queue_path
+from tlcore.jobs.database import prepare, queue_path
 from tlcore.jobs.processes import PACKAGE, code_version
 from tlcore.jobs.queue import ANY_SLOT, NewJob
-from tlcore.jobs.roster import Worker, live_workers
+from tlcore.jobs.roster import Worker, live_workers, slot_of
+from tlcore.jobs.supervision import ensure_supervisor
 from tlcore.settings import Settings, child_environment
 
 CLAIM_SECONDS = 1.0  # an idle worker looks three times in this time
@@ -36,11 +37,46 @@ def ask(settings: Settings, request: dict[str, Any], timeout: float = 120.0) -> 
 
 def ask_several(settings: Settings, requests: list[dict[str, Any]], timeout: float = 120.0) -> list[Any]:
     """The answers to several questions at the price of one. Raises: as `ask`, for the first that failed."""
-    replies = ask(settings, {"question": "several", "requests": requests}, timeout) if requests else []
+    return answers(ask(settings, {"question": "several", "requests": requests}, timeout) if requests else [])
+
+
+def answers(replies: list[dict[str, Any]]) -> list[Any]:
+    """What is in the replies to `several`. Raises: the TlcoreError of the first that failed."""
     failed = next((reply for reply in replies if not reply["ok"]), None)
     if failed is not None:
         raise _error(failed)
     return [reply["answer"] for reply in replies]
+
+
+def submit_question(settings: Settings, request: dict[str, Any], title: str, device: str = "cpu") -> str:
+    """Queue a question that takes long, for the worker of a resolved device; returns the job's id at once.
+
+    `api.get_job` tells how far it is, `api.cancel` ends it, `answer_of` gives the answer. Raises: StorageError.
+    """
+    prepare(settings)
+    job_id = uuid.uuid4().hex
+    queue.add(settings, [NewJob(job_id, "question", title, slot_of(device), request, code_version())])
+    ensure_supervisor(settings)
+    return job_id
+
+
+def answer_of(settings: Settings, job_id: str) -> Any:
+    """The answer to a question that was queued; None while there is none yet.
+
+    Raises: the TlcoreError that the answering process met; JobError where the question failed or was cancelled;
+    NotFoundError.
+    """
+    found = queue.select(settings, "id = ? AND kind = 'question'", (job_id,)) if queue_path(settings).exists() else []
+    if not found:
+        raise NotFoundError(f"there is no question {job_id!r} in the queue of {settings.root}: ask it again")
+    job = found[0]
+    if job.status in queue.OPEN:
+        return None
+    if job.status != "FINISHED":
+        raise JobError(job.error or f"{job.title} was cancelled: ask again")
+    if job.result["ok"]:
+        return job.result["answer"]
+    raise _error(job.result)
 
 
 def _idle_worker(settings: Settings) -> Worker | None:

@@ -20,6 +20,11 @@ class Worker:
     stop: bool
 
 
+def slot_of(device: str) -> str:
+    """The slot of a resolved device: `cpu` -> `cpu:0`, `cuda` -> `cuda:0`, `cuda:1` as it is."""
+    return device if ":" in device else f"{device}:0"
+
+
 def register(settings: Settings, worker: Worker) -> None:
     """A worker is up."""
     with writing(settings) as db:

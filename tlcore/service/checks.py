@@ -10,7 +10,6 @@ from tlcore.service import models
 from tlcore.service.plans import Plan, make_plan, recipe_of
 from tlcore.settings import get_settings
 from tlcore.spec import ComparisonSpec
-from tlcore.strategies import STRATEGIES
 
 
 def check(spec: ComparisonSpec) -> tuple[Plan | None, list[str]]:
@@ -31,21 +30,21 @@ def _problems(spec: ComparisonSpec) -> list[str]:
             data = DataFacts(num_train=split.num_train_full, short_side=dataset.info.short_side)
     with _noting(found):
         models.check_device(spec.device)
-    for model in spec.models:
+    for model in spec.all_models:
         _check_model(spec, model, data, found)
     return list(dict.fromkeys(found))
 
 
 def _check_model(spec: ComparisonSpec, model: str, data: DataFacts | None, found: list[str]) -> None:
-    needing = any(STRATEGIES[s].needs_weights for s in spec.strategies)
+    runs = {run.strategy: run for run in spec.runs() if run.model == model}
     with _noting(found):
         facts = models.model_facts(model)
-        for strategy in spec.strategies:
+        for run in runs.values():
             with _noting(found):
                 if data is not None:
-                    recipe_of(spec, model, strategy, data, facts)
-        if needing:
-            models.require_weights({model: spec.weights_of(model)})
+                    recipe_of(run, data, facts)
+        if any(run.entry.needs_weights for run in runs.values()):
+            models.require_weights({model: spec.weights_of(model)}, spec.allow_partial_weights)
 
 
 @contextmanager

@@ -137,27 +137,53 @@ def _missing(plan: Plan, existing: ComparisonRecord) -> list[RunSpec]:
         raise SpecError(
             f"these runs cannot join comparison {existing.comparison_id}: {', '.join(differing)} differ; start another"
         )
-    have = {(r.spec.model, r.spec.strategy, r.spec.seed, r.spec.fraction) for r in existing.runs}
-    new = [run for run in plan.runs if (run.model, run.strategy, run.seed, run.fraction) not in have]
+    have = {_place(run.spec) for run in existing.runs}
+    new = [run for run in plan.runs if _place(run) not in have]
     if not new:
         raise SpecError(f"comparison {existing.comparison_id} has all of these runs already: name another seed")
     return new
 
 
 def _union(old: ComparisonSpec, new: ComparisonSpec) -> ComparisonSpec:
-    """The grid that holds both. Raises: SpecError where a model or strategy of both has other weights or settings."""
-    for model in set(old.models) & set(new.models):
-        _agree(f"weights of {model}", old.weights_of(model), new.weights_of(model))
-    for strategy in set(old.strategies) & set(new.strategies):
-        _agree(f"settings of {strategy}", old.overrides.get(strategy, {}), new.overrides.get(strategy, {}))
+    """The grid that holds both. Raises: SpecError where a run of one would be another run in it.
+
+    So may be the weights of a model, the settings or the definition of a strategy, or the network that it runs on.
+    """
     grown = {
         name: tuple(dict.fromkeys(getattr(old, name) + getattr(new, name)))
         for name in ("models", "strategies", "seeds", "fractions")
     }
-    merged = {"weights": {**old.weights, **new.weights}, "overrides": {**old.overrides, **new.overrides}}
-    return checked(ComparisonSpec, **{**old.model_dump(), **grown, **merged})
+    merged = {
+        "weights": {**old.weights, **new.weights},
+        "overrides": {**old.overrides, **new.overrides},
+        "own_strategies": tuple({own.id: own for own in (*old.own_strategies, *new.own_strategies)}.values()),
+        "scratch_model": old.scratch_model or new.scratch_model,
+        "allow_partial_weights": old.allow_partial_weights or new.allow_partial_weights,
+    }
+    union = checked(ComparisonSpec, **{**old.model_dump(), **grown, **merged})
+    held = {_place(run): run for run in union.runs()}
+    for spec in (old, new):
+        for run in spec.runs():
+            _require_same(run, held.get(_place(run)), union)
+    return union
 
 
-def _agree(what: str, before: object, after: object) -> None:
-    if before != after:
-        raise SpecError(f"the {what} are {before!r} in that comparison, not {after!r}: use the same, or start another")
+def _place(run: RunSpec) -> tuple[str, str, int, float]:
+    return run.model, run.strategy, run.seed, run.fraction
+
+
+def _require_same(run: RunSpec, held: RunSpec | None, union: ComparisonSpec) -> None:
+    """Raises: SpecError where a run would not be the same in the union."""
+    remedy = "use the same, or start another comparison"
+    if held is None:
+        raise SpecError(
+            f"{run.strategy} would run on {run.model} in one part and on {union.scratch_model} in the other: {remedy}"
+        )
+    for name in RunSpec.model_fields:
+        here, there = getattr(run, name), getattr(held, name)
+        if here != there:
+            said = "" if name == "own_strategy" else f": {here!r} and {there!r}"
+            raise SpecError(
+                f"the {name.replace('_', ' ')} of {run.strategy} on {run.model} would differ between the comparison "
+                f"and these runs{said}: {remedy}"
+            )

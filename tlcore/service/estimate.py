@@ -1,6 +1,8 @@
 """How long a comparison will take, from a short measurement on this machine."""
 
-from tlcore.recipes import FitRecipe, Recipe, TrainRecipe
+from statistics import fmean
+
+from tlcore.recipes import FitRecipe, ModelFacts, Recipe, TrainRecipe
 from tlcore.results import Value
 from tlcore.service import models
 from tlcore.service.plans import Plan
@@ -23,10 +25,9 @@ class Estimate(Value):
 
 def estimate(plan: Plan) -> Estimate:
     """Seconds that the plan's runs need, from measured speeds; decoding the images for the first time is not in it."""
-    speeds = {m: measure(m, plan.recipes[m, plan.spec.strategies[0]], plan.device) for m in plan.spec.models}
-    cells = {key: _seconds(plan, recipe, speeds[key[0]]) for key, recipe in plan.recipes.items()}
+    cells = {cell: _seconds(plan, cell, measure(cell[0], recipe, plan.device)) for cell, recipe in plan.recipes.items()}
     repeats = len(plan.spec.seeds) * len(plan.spec.fractions)
-    per_strategy = {s: sum(cells[m, s] for m in plan.spec.models) / len(plan.spec.models) for s in plan.spec.strategies}
+    per_strategy = {s: fmean(cells[cell] for cell in cells if cell[1] == s) for s in plan.spec.strategies}
     return Estimate(seconds=sum(cells.values()) * repeats, per_strategy=per_strategy)
 
 
@@ -42,20 +43,56 @@ def measure(model: str, recipe: Recipe, device: str) -> Speed:
     return Speed.model_validate(models.ask_once(request))
 
 
-def _seconds(plan: Plan, recipe: Recipe, speed: Speed) -> float:
-    images = sum(plan.dataset.splits.values())
-    steps, evaluations = _steps(plan.spec.budget, plan.dataset.splits["train"], recipe.batch_size)
-    evaluating = (plan.dataset.splits["val"] * evaluations + images) / speed.forward
-    return evaluating + sum(_phase_seconds(plan.spec.budget, p, recipe, steps, speed) for p in recipe.phases)
+def trained_share(trainable: str, num_groups: int) -> float:
+    """The part of a full step's backward pass that a phase needs, 0…1, with all layer groups taken as equally costly.
+
+    Nothing flows back below the lowest group that trains. Adapters need the gradients of all activations, but not
+    those of the weights, which are half of a backward pass (Kaplan et al. 2020, table 1: 2 of 4 operations).
+    """
+    kind, _, count = trainable.partition(":")
+    if kind == "last":
+        return min(1.0, int(count) / num_groups)
+    return {"head": 0.0, "lora": 0.5}.get(kind, 1.0)
 
 
-def _phase_seconds(budget: Budget, phase: FitRecipe | TrainRecipe, recipe: Recipe, steps: int, speed: Speed) -> float:
-    if isinstance(phase, FitRecipe):
-        return 0.0
+def _seconds(plan: Plan, cell: tuple[str, str], speed: Speed) -> float:
+    """One run: its phases, again for each trial, then every image once through the best network."""
+    recipe, facts, budget = plan.recipes[cell], plan.facts[cell[0]], plan.spec.budget
+    speed = _cut(speed, recipe, facts)
+    parts = plan.dataset.splits
+    steps, evaluations = _steps(budget, parts["train"], recipe.batch_size)
+    fits = sum(_fit_seconds(phase, parts, speed) for phase in recipe.phases if isinstance(phase, FitRecipe))
+    trains = [phase for phase in recipe.phases if isinstance(phase, TrainRecipe)]
+    if not trains:
+        return fits
+    training = sum(_train_seconds(budget, phase, recipe.batch_size, steps, facts, speed) for phase in trains)
+    watching = parts["val"] * evaluations / speed.forward
+    return fits + (training + watching) * max(1, plan.spec.tune) + sum(parts.values()) / speed.forward
+
+
+def _cut(speed: Speed, recipe: Recipe, facts: ModelFacts) -> Speed:
+    """The speed of a network that ends after its first `cut_at` layer groups."""
+    kept = recipe.network.cut_at
+    if kept is None:
+        return speed
+    faster = facts.num_groups / kept
+    return Speed(forward=speed.forward * faster, step=speed.step * faster)
+
+
+def _fit_seconds(phase: FitRecipe, parts: dict[str, int], speed: Speed) -> float:
+    """One pass over every image, and one over the training images for each augmented view."""
+    return (sum(parts.values()) + phase.views * parts["train"]) / speed.forward
+
+
+def _train_seconds(
+    budget: Budget, phase: TrainRecipe, batch_size: int, steps: int, facts: ModelFacts, speed: Speed
+) -> float:
     if budget.seconds is not None:
         return budget.seconds * phase.share
-    rate = speed.forward if phase.trainable == "head" else speed.step
-    return steps * phase.share * recipe.batch_size / rate
+    forward = 1 / speed.forward
+    backward = max(0.0, 1 / speed.step - forward)
+    per_image = forward + backward * trained_share(phase.trainable, facts.num_groups)
+    return steps * phase.share * batch_size * per_image
 
 
 def _steps(budget: Budget, num_train: int, batch_size: int) -> tuple[int, int]:

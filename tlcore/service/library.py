@@ -2,30 +2,54 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal, TypedDict, Unpack
 
 from tlcore.results import ComparisonResult
 from tlcore.service import comparisons, datasets, plans
-from tlcore.spec import OverrideValue
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE, SettingValue
+
+
+class Options(TypedDict, total=False):
+    """What may be left out of `compare`; each has the command line's default.
+
+    seeds: 0 or greater; each draws its own train/validation split, initialisation and order.
+    epochs, steps, seconds: the budget of every run; at most one, else the recipes' default.
+    fractions: parts of the training images, in (0, 1].
+    image_size: pixels; None for the model's own.
+    batch_size: images; None for the recipe's, `auto` for the largest that the device's memory holds.
+    device: `auto`, `cpu`, `cuda` or `cuda:INDEX`. num_threads: CPU threads of a run; None for all cores.
+    overrides: recipe values per strategy, by field name of `tlcore.recipes` TrainRecipe, FitRecipe or NetworkRecipe;
+        `2.learning_rate` is that of the strategy's second phase alone.
+    scratch_model: another, usually smaller, network for the strategies with a random start.
+    tune: trials per run, of which the best on validation is the run; 0 for the recipe's own values alone.
+    allow_partial_weights: take a weights file of which only a part fits.
+    title: shown in lists.
+    """
+
+    seeds: Sequence[int]
+    epochs: int | None
+    steps: int | None
+    seconds: float | None
+    fractions: Sequence[float]
+    image_size: int | None
+    batch_size: int | Literal["auto"] | None
+    device: str
+    num_threads: int | None
+    overrides: Mapping[str, Mapping[str, SettingValue]] | None
+    scratch_model: str | None
+    tune: int
+    allow_partial_weights: bool
+    title: str
 
 
 def compare(
     dataset: str | Path,
     *,
     models: Sequence[str],
-    strategies: Sequence[str] = tuple(STRATEGIES),
+    strategies: Sequence[str] = CORE,
     weights: str | Mapping[str, str] = "imagenet",
-    seeds: Sequence[int] = (0,),
-    epochs: int | None = None,
-    steps: int | None = None,
-    seconds: float | None = None,
-    fractions: Sequence[float] = (1.0,),
-    image_size: int | None = None,
-    batch_size: int | None = None,
-    device: str = "auto",
-    num_threads: int | None = None,
-    overrides: Mapping[str, Mapping[str, OverrideValue]] | None = None,
     progress: Callable[[float], None] | None = None,
+    **options: Unpack[Options],
 ) -> ComparisonResult:
     """Run every model with every strategy and seed on a dataset, wait, and return the result.
 
@@ -34,37 +58,22 @@ def compare(
     Args:
         dataset: id of a dataset, or path of a folder, archive or CSV to import.
         models: timm names, or `torchvision:NAME`.
-        strategies: ids of `tlcore.strategies.STRATEGIES`, or unambiguous aliases; all of them by default.
+        strategies: ids of `tlcore.strategies.STRATEGIES`, unambiguous aliases, names of saved strategies or
+            `file:my.yaml`, also with settings of their own (`partial_fine_tuning:last_groups=2`); the five of
+            `tlcore.strategies.CORE` by default.
         weights: `imagenet`, a timm tag, `file:PATH`, `run:RUN_ID` or `none`; for all models, or per model.
-        seeds: 0 or greater; each draws its own train/validation split, initialisation and order.
-        epochs, steps, seconds: the budget of every run; at most one, else the recipes' default.
-        fractions: parts of the training images, in (0, 1].
-        image_size: pixels; None for the model's own. batch_size: None for the recipe's.
-        device: `auto`, `cpu`, `cuda` or `cuda:INDEX`. num_threads: CPU threads of a run; None for all cores.
-        overrides: recipe values per strategy, by field name of `tlcore.recipes.TrainRecipe` or `FitRecipe`.
         progress: called with the finished part of the comparison, 0…1.
+        options: seeds, budget and the rest, see `Options`.
 
     Returns: the JSON contract as a value. Runs that failed are in it, with their error.
 
     Raises: SpecError, DatasetError, SplitError, ModelError, WeightsError, DeviceError, StorageError.
     """
     items = [weights] if isinstance(weights, str) else [f"{model}={source}" for model, source in weights.items()]
-    spec = plans.make_spec(
-        datasets.resolve_dataset(str(dataset)),
-        models=models,
-        strategies=strategies,
-        weights=items,
-        epochs=epochs,
-        steps=steps,
-        seconds=seconds,
-        overrides=overrides,
-        seeds=tuple(seeds),
-        fractions=tuple(fractions),
-        image_size=image_size,
-        batch_size=batch_size,
-        device=device,
-        num_threads=num_threads,
-    )
+    options["seeds"] = tuple(options.get("seeds", (0,)))
+    options["fractions"] = tuple(options.get("fractions", (1.0,)))
+    info = datasets.resolve_dataset(str(dataset))
+    spec = plans.make_spec(info, models=models, strategies=strategies, weights=items, **options)
     comparison_id = comparisons.submit(plans.make_plan(spec))
     for jobs in comparisons.watch(comparison_id):
         if progress is not None:

@@ -3,16 +3,23 @@
 import importlib.metadata
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlcore import jobs
 from tlcore.errors import WeightsError
 from tlcore.recipes import ModelFacts
-from tlcore.results import Value
+from tlcore.results import Value, WeightsMatch
+from tlcore.service.catalogue import CatalogueEntry, Speed, complete, keep_speed, known_speeds, speed_requests
 from tlcore.settings import get_settings
 from tlcore.spec import content_fingerprint
 
+if TYPE_CHECKING:
+    from tlcore.service.sources import SourceRun
+
+_CATALOGUE_FORMAT = 2  # of the answer that is kept on disk
+_SPEED_TIMEOUT = 600.0  # seconds: the largest networks take minutes for a batch of 32 on a CPU
 _LIBRARIES = ("torch", "torchvision", "timm")
 
 
@@ -44,7 +51,8 @@ def ask_once(request: dict[str, Any], timeout: float = 120.0) -> Any:
 
 def model_facts(model: str) -> ModelFacts:
     """Input size, parameters, features of a model. Raises: ModelError."""
-    return ModelFacts.model_validate(ask_once({"question": "model_facts", "model": model}))
+    asking = ask if model.startswith("onnx:") else ask_once  # a file may change
+    return ModelFacts.model_validate(asking({"question": "model_facts", "model": model}))
 
 
 def devices() -> tuple[DeviceInfo, ...]:
@@ -67,30 +75,37 @@ class WeightsCheck(Value):
     needs_download: bool
     message: str
     fingerprint: str | None = None
+    match: WeightsMatch | None = None
 
 
-def check_weights(model: str, source: str) -> WeightsCheck:
-    """Whether these weights can be used now. Raises: WeightsError where the source is malformed."""
-    answer = ask(_weights_question(model, source))
+def check_weights(model: str, source: str, allow_partial: bool = False) -> WeightsCheck:
+    """Whether these weights can be used now. allow_partial: also where only a part fits.
+
+    Raises: WeightsError where the source is malformed.
+    """
+    answer = ask(_weights_question(model, source, allow_partial))
     return WeightsCheck.model_validate({"model": model, "source": source, **answer})
 
 
-def require_weights(sources: Mapping[str, str]) -> None:
+def require_weights(sources: Mapping[str, str], allow_partial: bool = False) -> None:
     """All of these can be used now, or can be downloaded. Raises: WeightsError for the first that cannot."""
-    _require(sources, jobs.ask_several(get_settings(), [_weights_question(*item) for item in sources.items()]))
+    questions = [_weights_question(*item, allow_partial) for item in sources.items()]
+    _require(sources, jobs.ask_several(get_settings(), questions))
 
 
-def preflight(device: str, sources: Mapping[str, str]) -> tuple[str, str]:
+def preflight(device: str, sources: Mapping[str, str], allow_partial: bool = False) -> tuple[str, str]:
     """As `check_device` and `require_weights` together, in one question. Raises: DeviceError, WeightsError."""
-    questions = [{"question": "pick_device", "device": device}, *(_weights_question(*item) for item in sources.items())]
+    questions = [{"question": "pick_device", "device": device}]
+    questions += [_weights_question(*item, allow_partial) for item in sources.items()]
     picked, *checks = jobs.ask_several(get_settings(), questions)
     _require(sources, checks)
     return picked["id"], picked["reason"]
 
 
-def _weights_question(model: str, source: str) -> dict[str, Any]:
+def _weights_question(model: str, source: str, allow_partial: bool) -> dict[str, Any]:
     path = tracked_weights(source)
-    return {"question": "check_weights", "model": model, "source": source, "path": path and str(path)}
+    question = {"question": "check_weights", "model": model, "source": source, "path": path and str(path)}
+    return {**question, "allow_partial": allow_partial}
 
 
 def _require(sources: Mapping[str, str], answers: list[Any]) -> None:
@@ -100,22 +115,41 @@ def _require(sources: Mapping[str, str], answers: list[Any]) -> None:
             raise WeightsError(check.message)
 
 
-class CatalogueEntry(Value):
-    """A model that can be chosen. usable_now: its default weights need no download. note: why it is recommended."""
-
-    model: str
-    library: str
-    weight_tags: tuple[str, ...] = ()
-    usable_now: bool = False
-    note: str | None = None
-    input_size: int | None = None
-    num_parameters: int | None = None
-
-
 def catalogue() -> list[CatalogueEntry]:
-    """Every model of timm and torchvision: recommended ones first, then those whose weights are here."""
-    entries = [CatalogueEntry.model_validate(e) for e in ask_once({"question": "catalogue"})]
-    return sorted(entries, key=lambda e: (not e.note, not e.usable_now))
+    """Every model of timm and torchvision: recommended ones first, then those whose weights are here now."""
+    return complete(ask_once({"question": "catalogue", "format": _CATALOGUE_FORMAT}), _caches(str(get_settings().root)))
+
+
+def measure_speed(model: str, device: str = "auto") -> Speed:
+    """Images per second of a model on this machine, at batch 1 and 32; kept. Raises: ModelError, DeviceError."""
+    settings = get_settings()
+    answers = jobs.ask_several(settings, speed_requests(model, device), timeout=_SPEED_TIMEOUT)
+    return keep_speed(settings, model, answers)
+
+
+def submit_speed(model: str, device: str = "auto") -> str:
+    """As `measure_speed`, by a worker; returns the job's id at once. Raises: DeviceError, StorageError."""
+    picked, _ = check_device(device)
+    request = {"question": "several", "requests": speed_requests(model, picked)}
+    return jobs.submit_question(get_settings(), request, f"Speed of {model}", picked)
+
+
+def finished_speed(job_id: str, model: str) -> Speed | None:
+    """What a submitted measurement found, which is kept; None while it goes on. Raises: the TlcoreError it met."""
+    replies = jobs.answer_of(get_settings(), job_id)
+    return None if replies is None else keep_speed(get_settings(), model, jobs.answers(replies))
+
+
+def speeds() -> dict[str, Speed]:
+    """What `measure_speed` found before, by model."""
+    return known_speeds(get_settings())
+
+
+def source_runs() -> "list[SourceRun]":
+    """Finished source runs, newest first: weights to be offered by name for the same model. Raises: StorageError."""
+    from tlcore.service import sources
+
+    return sources.source_runs()
 
 
 def weight_files() -> list[Path]:
@@ -133,6 +167,13 @@ def tracked_weights(source: str) -> Path | None:
 
     (file,) = model_folder(run_id).rglob("weights.safetensors")
     return file
+
+
+@lru_cache(maxsize=8)
+def _caches(home: str) -> dict[str, str]:
+    """Where the libraries keep downloads; it cannot change while this process lives."""
+    answer: dict[str, str] = ask({"question": "caches"})
+    return answer
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """From what a person asked to a checked plan: everything that can fail is found before anything is launched."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from tlcore.datasets.dataset import DatasetInfo
 from tlcore.errors import SpecError
 from tlcore.recipes import DataFacts, ModelFacts, Recipe, default_budget, resolve
 from tlcore.results import DatasetSummary
-from tlcore.service import models
+from tlcore.service import leaks, models
+from tlcore.service import strategies as strategy_files
 from tlcore.settings import get_settings
-from tlcore.spec import Budget, ComparisonSpec, OverrideValue, RunSpec, checked
-from tlcore.strategies import STRATEGIES
+from tlcore.spec import Budget, ComparisonSpec, RunSpec, checked
+from tlcore.strategies import SettingValue, literal
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,18 @@ def make_spec(
     epochs: int | None = None,
     steps: int | None = None,
     seconds: float | None = None,
-    overrides: Mapping[str, Mapping[str, OverrideValue]] | None = None,
+    overrides: Mapping[str, Mapping[str, SettingValue]] | None = None,
     **shared: Any,
 ) -> ComparisonSpec:
     """A comparison's spec from loose values.
 
-    weights: items `[MODEL=]SOURCE`; one without a model is for all. epochs, steps, seconds: at most one; with none
-    the recipes' default for the dataset and device. shared: other fields of ComparisonSpec, of which None means
-    "not given". Raises: SpecError.
+    strategies: references, names of saved strategies, or `file:PATH`; also those of the overrides. weights: items
+    `[MODEL=]SOURCE`; one without a model is for all. epochs, steps, seconds: at most one; with none the recipes'
+    default for the dataset and device. shared: other fields of ComparisonSpec, of which None means "not given".
+    Raises: SpecError.
     """
-    wanted = tuple(models)
+    wanted = tuple(_absolute(model) for model in models)
+    references, own = strategy_files.resolve_names(strategies)
     budget = {k: v for k, v in {"epochs": epochs, "steps": steps, "seconds": seconds}.items() if v is not None}
     return checked(
         ComparisonSpec,
@@ -58,9 +62,10 @@ def make_spec(
         dataset_fingerprint=dataset.fingerprint,
         models=wanted,
         weights=parse_weights(weights, wanted),
-        strategies=tuple(strategies),
+        own_strategies=own,
+        strategies=references,
         budget=budget or default_budget_of(dataset, shared.get("device") or "auto"),
-        overrides={k: dict(v) for k, v in (overrides or {}).items()},
+        overrides=strategy_files.resolve_keys(overrides or {}, own),
         **{k: v for k, v in shared.items() if v is not None},
     )
 
@@ -77,6 +82,7 @@ def parse_weights(items: Iterable[str], models: tuple[str, ...]) -> dict[str, st
     given: dict[str, str] = {}
     for item in items:
         model, found, source = item.partition("=")
+        model = _absolute(model)
         named = found and not model.startswith(("file:", "run:"))
         if named and model not in models:
             raise SpecError(f"weights are given for {model!r}, which is not among the models {', '.join(models)}")
@@ -85,16 +91,32 @@ def parse_weights(items: Iterable[str], models: tuple[str, ...]) -> dict[str, st
     return given
 
 
-def parse_overrides(items: Iterable[str]) -> dict[str, dict[str, OverrideValue]]:
-    """`STRATEGY.KEY=VALUE` items, with numbers and true/false read as such. Raises: SpecError."""
-    overrides: dict[str, dict[str, OverrideValue]] = {}
+def parse_overrides(items: Iterable[str], strategies: Iterable[str] = ()) -> dict[str, dict[str, SettingValue]]:
+    """`STRATEGY[.PHASE].KEY=VALUE` items by strategy and key, with numbers and true/false read as such.
+
+    strategies: as they were asked for; where an item can be read in two ways, as `x:layer_decay=0.5.momentum=0`,
+    the one that names one of these counts. Raises: SpecError.
+    """
+    known = set(strategies)
+    overrides: dict[str, dict[str, SettingValue]] = {}
     for item in items:
-        name, equals, value = item.partition("=")
-        strategy, dot, key = name.partition(".")
-        if not (equals and dot and key and value):
-            raise SpecError(f"--set {item!r} is not of the form STRATEGY.KEY=VALUE, such as fine_tuning.weight_decay=0")
-        overrides.setdefault(strategy, {})[key] = _literal(value)
+        readings = list(_readings(item))
+        if not readings:
+            raise SpecError(
+                f"--set {item!r} is not of the form STRATEGY.KEY=VALUE, such as fine_tuning.weight_decay=0, or "
+                f"STRATEGY.2.KEY=VALUE for its second phase"
+            )
+        strategy, key, value = next((reading for reading in readings if reading[0] in known), readings[0])
+        overrides.setdefault(strategy, {})[key] = literal(value)
     return overrides
+
+
+def _readings(item: str) -> Iterator[tuple[str, str, str]]:
+    """Every way to read an item as strategy, key and value, the shortest name of a strategy first."""
+    for dot in re.finditer(r"\.", item):
+        rest = re.fullmatch(r"((?:[0-9]+\.)?[a-z_]+)=([^=]+)", item[dot.end() :])
+        if rest is not None and item[: dot.start()]:
+            yield item[: dot.start()], rest[1], rest[2]
 
 
 def make_plan(spec: ComparisonSpec) -> Plan:
@@ -102,25 +124,20 @@ def make_plan(spec: ComparisonSpec) -> Plan:
     dataset = store.load_dataset(spec.dataset_id, get_settings())
     drawn = [splits.make_split(dataset, seed, part) for seed in spec.seeds for part in spec.fractions]
     first = drawn[0]
-    facts = {model: models.model_facts(model) for model in spec.models}
+    facts = {model: models.model_facts(model) for model in spec.all_models}
     data = DataFacts(num_train=first.num_train_full, short_side=dataset.info.short_side)
-    recipes = {(m, s): recipe_of(spec, m, s, data, facts[m]) for m in spec.models for s in spec.strategies}
-    pretrained = any(STRATEGIES[s].needs_weights for s in spec.strategies)
-    device, reason = models.preflight(spec.device, {m: spec.weights_of(m) for m in spec.models if pretrained})
+    runs = {(run.model, run.strategy): run for run in spec.runs()}
+    recipes = {cell: recipe_of(run, data, facts[run.model]) for cell, run in runs.items()}
+    sources = {run.model: run.weights for run in runs.values() if run.entry.needs_weights}
+    device, reason = models.preflight(spec.device, sources, spec.allow_partial_weights)
+    leaks.require_no_leaks(dataset, drawn, sources)
     parts = {"train": first.num_train_full, "val": len(first.val), "test": len(first.test)}
     return Plan(spec, summarise(dataset.info, parts), device, reason, facts, recipes)
 
 
-def recipe_of(spec: ComparisonSpec, model: str, strategy: str, data: DataFacts, facts: ModelFacts) -> Recipe:
-    """The recipe of one cell of the grid, with the person's own values on top. Raises: SpecError."""
-    return resolve(
-        STRATEGIES[strategy],
-        data,
-        facts,
-        image_size=spec.image_size,
-        batch_size=spec.batch_size,
-        overrides=spec.overrides.get(strategy, {}),
-    )
+def recipe_of(run: RunSpec, data: DataFacts, facts: ModelFacts) -> Recipe:
+    """The recipe of a run, with the person's own values on top. Raises: SpecError."""
+    return resolve(run.entry, data, facts, image_size=run.image_size, batch_size=run.batch_size, overrides=run.settings)
 
 
 def summarise(info: DatasetInfo, parts: dict[str, int]) -> DatasetSummary:
@@ -138,15 +155,4 @@ def summarise(info: DatasetInfo, parts: dict[str, int]) -> DatasetSummary:
 
 def _absolute(source: str) -> str:
     kind, colon, rest = source.partition(":")
-    return f"file:{Path(rest).expanduser().resolve()}" if colon and kind == "file" else source
-
-
-def _literal(text: str) -> OverrideValue:
-    if text.lower() in {"true", "false"}:
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    return f"{kind}:{Path(rest).expanduser().resolve()}" if colon and kind in {"file", "onnx"} else source

@@ -54,6 +54,9 @@ TAKE_HOME_FILES = (
     "preprocessing.json",
     "predict.py",
     "knn.safetensors",
+    "network.py",
+    "backbone.onnx",
+    "backbone.onnx.json",
 )
 
 

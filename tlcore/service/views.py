@@ -1,21 +1,29 @@
 """A comparison as a page shows it: its record with every table and finding, all computed here and none on the page."""
 
 from dataclasses import dataclass
-from math import inf
 from statistics import fmean
 
 import pandas as pd
 
+from tlcore.analysis import anatomy
+from tlcore.analysis.caveats import loud, notes_of
+from tlcore.analysis.champions import champions, finished_runs
 from tlcore.analysis.comparison import comparable, differences, leaderboard, leaderboard_table, overfitting, result_of
 from tlcore.analysis.leaderboard import LeaderboardRow
-from tlcore.results import ComparisonRecord, JobView, RunRecord, Verdict
+from tlcore.analysis.sweeps import Sweep, sweeps_of
+from tlcore.analysis.trials import trial_rows
+from tlcore.results import ComparisonRecord, JobView, Verdict
 from tlcore.service import comparisons
-from tlcore.strategies import STRATEGIES
+
+__all__ = ["ComparisonView", "anatomy", "champions", "finished_runs", "progress", "time_left", "trial_rows", "view"]
 
 
 @dataclass(frozen=True)
 class ComparisonView:
-    """rows, table: the leaderboard as values and as people read it. The last three: sentences."""
+    """rows, table: the leaderboard as values and as people read it. warnings, notes and the rest: sentences.
+
+    warnings: what changes the meaning of the table. notes: what runs noted while they ran.
+    """
 
     record: ComparisonRecord
     rows: list[LeaderboardRow]
@@ -24,6 +32,9 @@ class ComparisonView:
     differences: list[str]
     not_comparable: list[str]
     findings: list[str]
+    warnings: list[str]
+    notes: list[str]
+    sweeps: list[Sweep]
 
 
 def view(comparison_id: str) -> ComparisonView:
@@ -39,24 +50,10 @@ def view(comparison_id: str) -> ComparisonView:
         differences=differences(record),
         not_comparable=comparable(record.runs),
         findings=overfitting(record),
+        warnings=loud(record),
+        notes=notes_of(record),
+        sweeps=sweeps_of(record, rows),
     )
-
-
-def finished_runs(record: ComparisonRecord) -> list[RunRecord]:
-    """Runs with results: highest validation accuracy first, then lowest validation loss."""
-    done = [run for run in record.runs if run.status == "FINISHED" and run.outcome is not None]
-    return sorted(done, key=_by_validation)
-
-
-def champions(record: ComparisonRecord) -> list[RunRecord]:
-    """The best seed of each model and strategy by validation accuracy, on the most training data it was given.
-
-    In the order of the models as asked, then of the strategies as everywhere.
-    """
-    best: dict[tuple[str, str], RunRecord] = {}
-    for run in sorted(finished_runs(record), key=lambda run: -run.spec.fraction):
-        best.setdefault((run.spec.model, run.spec.strategy), run)
-    return [best[model, s] for model in record.spec.models for s in STRATEGIES if (model, s) in best]
 
 
 def progress(jobs: list[JobView]) -> float:
@@ -81,10 +78,3 @@ def time_left(record: ComparisonRecord, jobs: list[JobView]) -> float | None:
     left += [means.get(strategies.get(job.id, ""), usual) for job in jobs if job.status == "QUEUED"]
     known = [seconds for seconds in left if seconds is not None]
     return sum(known) if len(known) == len(left) else None
-
-
-def _by_validation(run: RunRecord) -> tuple[float, float]:
-    if run.outcome is None:
-        return 0.0, inf
-    val = run.outcome.val
-    return -val.accuracy, inf if val.loss is None else val.loss

@@ -1,10 +1,11 @@
 """MLflow: where params, curves, artifacts and states of runs are kept. The only importer of mlflow.
 
 Every function takes the settings first. creating: new comparisons and runs. writing: the life of a run.
-reading: records back. relocate: after a moved home.
+trials: of a tuned run. reading: records back. relocate: after a moved home.
 """
 
 from tlcore.tracking.creating import create_comparison, create_run, extend_comparison
+from tlcore.tracking.provenance import load_trained_on, write_trained_on
 from tlcore.tracking.reading import (
     download_model,
     list_comparisons,
@@ -19,6 +20,7 @@ from tlcore.tracking.reading import (
 from tlcore.tracking.relocate import relocate
 from tlcore.tracking.store import connect, disk_full
 from tlcore.tracking.system_metrics import system_metrics
+from tlcore.tracking.trials import log_trials
 from tlcore.tracking.writing import (
     close_comparison,
     end_run,
@@ -43,9 +45,11 @@ __all__ = [
     "load_comparison",
     "load_predictions",
     "load_run",
+    "load_trained_on",
     "log_outcome",
     "log_points",
     "log_resolved",
+    "log_trials",
     "open_comparisons",
     "page_of",
     "relocate",
@@ -55,4 +59,5 @@ __all__ = [
     "start_run",
     "system_metrics",
     "upload_artifacts",
+    "write_trained_on",
 ]

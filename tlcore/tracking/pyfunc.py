@@ -19,13 +19,14 @@ def save_pyfunc(model_dir: Path, to: Path) -> Path:
 
     shutil.rmtree(to, ignore_errors=True)
     facts = json.loads((model_dir / "model.json").read_text())
+    needs = (*_NEEDS, "onnxruntime") if facts.get("library") == "onnx" else _NEEDS
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)
         save_model(
             str(to),
             python_model=str(MODEL_CODE),
             artifacts={file.name: str(file) for file in sorted(model_dir.iterdir())},
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _NEEDS],
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in needs],
             signature=_signature(facts["classes"]),
         )
     return to

@@ -12,6 +12,7 @@ with one row per image: a column of probability per class (all missing for a lin
 
 import io
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ class ImageClassifier(PythonModel):  # type: ignore[misc]
         files = {name: Path(path) for name, path in context.artifacts.items()}
         self.about = json.loads(files["model.json"].read_text(encoding="utf-8"))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network = build(self.about)
+        if self.about["library"] == "onnx":
+            network = build_onnx(self.about, files["network.py"], files["backbone.onnx"])
+        else:
+            network = build(self.about, files.get("network.py"))
         network.load_state_dict(load_file(files["weights.safetensors"]))
         self.network = network.eval().to(self.device)
         self.known = None
@@ -74,8 +78,8 @@ class ImageClassifier(PythonModel):  # type: ignore[misc]
         return votes.float().mean(1)
 
 
-def build(about: dict[str, Any]) -> Any:
-    """The empty network that model.json describes."""
+def build(about: dict[str, Any], changes: Path | None) -> Any:
+    """The empty network that model.json describes. changes: network.py, where it differs from the library's own."""
     import torch
 
     arguments = {"num_classes": about["num_classes"], **about["build_arguments"]}
@@ -90,7 +94,14 @@ def build(about: dict[str, Any]) -> Any:
     if about["head_surgery"]:
         statement = about["head_surgery"].format(num_classes=about["num_classes"])
         exec(statement, {"model": model, "torch": torch})  # one assignment, written by Transfer Lab as this file was
+    if changes is not None:
+        runpy.run_path(str(changes))["rewire"](model, about["rewiring"], about["num_classes"])
     return model
+
+
+def build_onnx(about: dict[str, Any], code: Path, file: Path) -> Any:
+    """The network around an ONNX file, with an empty head."""
+    return runpy.run_path(str(code))["build"](about["rewiring"], file, about["num_classes"])
 
 
 def preparation(shape: dict[str, Any]) -> Any:

@@ -39,10 +39,14 @@ _CONFUSION = TypeAdapter(dict[str, ConfusionMatrix])
 _PER_CLASS = TypeAdapter(dict[str, tuple[ClassMetrics, ...]])
 
 
-def list_comparisons(settings: Settings, limit: int = 20, offset: int = 0) -> list[ComparisonSummary]:
-    """Comparisons, newest first. Raises: StorageError."""
+def list_comparisons(
+    settings: Settings, limit: int = 20, offset: int = 0, title_begins: str = ""
+) -> list[ComparisonSummary]:
+    """Comparisons, newest first. title_begins: only those whose title does so. Raises: StorageError."""
     store = connect(settings)
     query = f"tags.`{tags.KIND}` = 'comparison'"
+    if title_begins:
+        query += f" and tags.`{tags.TITLE}` LIKE '{title_begins}%'"
     with translated(settings):
         found = store.client.search_runs(
             [store.experiment_id], query, max_results=limit + offset, order_by=["attributes.start_time DESC"]

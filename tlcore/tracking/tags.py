@@ -12,6 +12,8 @@ STRATEGIES = "tlcore.strategies"
 COUNTS = "tlcore.counts"
 STARTED_MS = "tlcore.started_ms"
 ERROR = "tlcore.error"
+TRIAL = "tlcore.trial"
+CHOSEN = "tlcore.chosen"
 RESOLVED = "tlcore.resolved."
 
 PARENT = "mlflow.parentRunId"
@@ -21,6 +23,7 @@ USER = "mlflow.user"
 COMPARISON_FILE = "comparison.json"
 HISTORY_FILE = "history.json"
 RESOLVED_FILE = "resolved.json"
+TRAINED_ON_FILE = "trained_on.json"
 
 MAX_TAG = 8_000  # characters; MLflow cuts longer ones
 MAX_ERROR = 4_000  # characters of an error message that are kept

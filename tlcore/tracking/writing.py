@@ -164,6 +164,7 @@ def outcome_metrics(outcome: RunOutcome) -> dict[str, float]:
         "best/epoch": outcome.best_epoch,
         "cost/train_seconds": outcome.train_seconds,
         "cost/total_seconds": outcome.total_seconds,
+        "cost/tuning_seconds": outcome.tuning_seconds if outcome.trials else None,
         "cost/images_seen": outcome.images_seen,
         "cost/images_per_second": outcome.images_per_second,
         "cost/peak_memory_bytes": outcome.peak_memory_bytes,

@@ -9,43 +9,78 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from tlcore.errors import SpecError, TlcoreError
+from tlcore.errors import RunCancelledError, SpecError, TlcoreError
 
 Request = dict[str, Any]
 
 
-def answer(request: Request) -> dict[str, Any]:
-    """The answer to one request; an error that a person can act on becomes part of the answer."""
+class Listener(Protocol):
+    """Who hears how far a long question is, and may end it."""
+
+    def progress(self, done: float, message: str) -> None:
+        """Called often. done: 0…1. message: what is going on, for people."""
+
+    def should_stop(self) -> bool:
+        """Asked often; True ends the question with `RunCancelledError`."""
+
+
+class Patient:
+    """A listener that waits to the end. Implements `Listener`."""
+
+    def progress(self, done: float, message: str) -> None:
+        """Nobody looks."""
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
+
+
+def answer(request: Request, listener: Listener | None = None) -> dict[str, Any]:
+    """The answer to one request; an error that a person can act on becomes part of the answer.
+
+    listener: of a question that takes long. Raises: RunCancelledError when the listener asked for the end.
+    """
     try:
-        question = request.get("question")
-        handler = _QUESTIONS.get(str(question))
-        if handler is None:
-            raise SpecError(f"unknown question {question!r}: ask one of {', '.join(_QUESTIONS)}")
-        return {"ok": True, "answer": handler(request)}
+        question = str(request.get("question"))
+        if question in _LONG_QUESTIONS:
+            return {"ok": True, "answer": _LONG_QUESTIONS[question](request, listener or Patient())}
+        if question not in _QUESTIONS:
+            known = ", ".join([*_QUESTIONS, *_LONG_QUESTIONS])
+            raise SpecError(f"unknown question {request.get('question')!r}: ask one of {known}")
+        return {"ok": True, "answer": _QUESTIONS[question](request)}
+    except RunCancelledError:
+        raise
     except TlcoreError as error:
         return {"ok": False, "error": str(error), "kind": type(error).__name__}
 
 
 def _model_facts(request: Request) -> Any:
-    from tlcore.training.models import model_facts
+    from tlcore.training.networks.models import model_facts
 
     return model_facts(_text(request, "model")).model_dump(mode="json")
 
 
 def _check_weights(request: Request) -> Any:
-    from tlcore.training.weights import check_weights
+    from tlcore.training.weights.loading import check_weights
 
     path = request.get("path")
-    check = check_weights(_text(request, "model"), _text(request, "source"), Path(path) if path else None)
-    return asdict(check)
+    partial = bool(request.get("allow_partial"))
+    check = check_weights(_text(request, "model"), _text(request, "source"), Path(path) if path else None, partial)
+    return {**asdict(check), "match": check.match and check.match.model_dump(mode="json")}
 
 
 def _catalogue(request: Request) -> Any:
-    from tlcore.training.catalogue import catalogue
+    from tlcore.training.catalogue.listing import catalogue
 
     return catalogue()
+
+
+def _caches(request: Request) -> Any:
+    from tlcore.training.catalogue.listing import caches
+
+    return caches()
 
 
 def _devices(request: Request) -> Any:
@@ -80,7 +115,7 @@ def _several(request: Request) -> Any:
 
 
 def _speed(request: Request) -> Any:
-    from tlcore.training.speed import measure_speed
+    from tlcore.training.catalogue.speed import measure_speed
 
     size = request.get("image_size")
     return measure_speed(
@@ -92,7 +127,7 @@ def _speed(request: Request) -> Any:
 
 
 def _predict(request: Request) -> Any:
-    from tlcore.training.predict import predict
+    from tlcore.training.outcome.predict import predict
 
     models = {str(run): Path(folder) for run, folder in dict(request.get("models") or {}).items()}
     images = [Path(image) for image in request.get("images") or []]
@@ -101,16 +136,25 @@ def _predict(request: Request) -> Any:
     return predict(models, images)
 
 
+def _lr_find(request: Request, listener: Listener) -> Any:
+    from tlcore.training.lr_finder import answer_question
+
+    return answer_question(request, listener)
+
+
 _QUESTIONS: dict[str, Callable[[Request], Any]] = {
     "model_facts": _model_facts,
     "check_weights": _check_weights,
     "catalogue": _catalogue,
+    "caches": _caches,
     "devices": _devices,
     "pick_device": _pick_device,
     "several": _several,
     "speed": _speed,
     "predict": _predict,
 }
+# Those that take minutes: they tell a listener how far they are.
+_LONG_QUESTIONS: dict[str, Callable[[Request, Listener], Any]] = {"lr_find": _lr_find}
 
 
 def _text(request: Request, key: str) -> str:

@@ -9,7 +9,7 @@ from tests.records import example
 from tlcore.analysis import charts
 from tlcore.analysis.groups import groups_of
 from tlcore.analysis.leaderboard import leaderboard
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE, STRATEGIES
 
 NASTY = ("<b>ants</b>", "bees & wasps that have a long name")
 
@@ -25,7 +25,7 @@ def all_figures(built, dark):
     return [
         charts.learning_curves(built.record, "accuracy", "epoch", dark),
         charts.learning_curves(built.record, "loss", "train_seconds", dark),
-        charts.live_curves(built.record.runs, dark),
+        charts.live_curves(built.record, dark),
         charts.confusion_matrices(built.record, "test", True, dark),
         charts.per_class_chart(built.record, "val", dark),
         charts.accuracy_intervals(rows, dark=dark),
@@ -46,7 +46,7 @@ def test_every_figure_suits_its_page(whole, dark):
 
 
 def test_every_figure_stands_a_comparison_without_results():
-    built = example(status={(s, n): "SCHEDULED" for s in STRATEGIES for n in range(3)})
+    built = example(status={(s, n): "SCHEDULED" for s in CORE for n in range(3)})
     for figure in all_figures(built, dark=False):
         figure.to_json()
 
@@ -57,12 +57,12 @@ def test_class_names_cannot_bring_markup():
         assert "<b>ants" not in json.loads(figure.to_json()).__repr__()
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", CORE)
 def test_each_strategy_has_its_colour_everywhere(strategy):
     built = example(strategies=[strategy], seeds=[0, 1])
     rows = leaderboard(built.record, built.predictions)
     color = STRATEGIES[strategy].color
-    for figure in (charts.learning_curves(built.record), charts.live_curves(built.record.runs)):
+    for figure in (charts.learning_curves(built.record), charts.live_curves(built.record)):
         drawn = {t.line.color or t.marker.color for t in figure.data if t.fill is None}
         assert drawn == {color}
     assert charts.cost_chart(rows).data[0].marker.color == color
@@ -77,7 +77,7 @@ def test_training_is_dashed_and_validation_solid(whole):
     runs = [r for r in whole.record.runs if r.spec.strategy == "transfer_learning"]
     assert val.y[-1] == pytest.approx(np.mean([r.history[-1].val_accuracy for r in runs]))
     assert train.y[0] == pytest.approx(np.mean([r.history[0].train_accuracy for r in runs]))
-    assert sum(bool(t.showlegend) for t in figure.data) == len(STRATEGIES)
+    assert sum(bool(t.showlegend) for t in figure.data) == len(CORE)
 
 
 def test_a_fit_is_a_marker_with_a_dotted_line_across(whole):
@@ -100,7 +100,7 @@ def test_one_evaluation_of_a_strategy_that_trains_is_a_plain_mark():
 
 def test_accuracy_axes_stay_between_0_and_100_per_cent(whole):
     rows = leaderboard(whole.record, whole.predictions)
-    axes = [charts.learning_curves(whole.record).layout.yaxis, charts.live_curves(whole.record.runs).layout.yaxis]
+    axes = [charts.learning_curves(whole.record).layout.yaxis, charts.live_curves(whole.record).layout.yaxis]
     axes += [charts.accuracy_intervals(rows).layout.xaxis, charts.cost_chart(rows).layout.yaxis]
     axes += [charts.per_class_chart(whole.record).layout.xaxis]
     for one in axes:

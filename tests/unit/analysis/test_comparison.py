@@ -17,7 +17,7 @@ from tlcore.analysis.comparison import (
 )
 from tlcore.analysis.findings import rising_from
 from tlcore.results import ComparisonResult, EvaluationPoint
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import CORE, STRATEGIES
 
 RUN_KEYS = {
     "run_id", "model", "strategy", "seed", "fraction", "status", "error", "test", "val", "train", "best_epoch",
@@ -57,7 +57,7 @@ def test_result_follows_the_contract(whole):
     assert data["weights"] == "file:/data/weights/mobilenetv2_100.safetensors"
     assert len(data["runs"]) == 15
     assert all(set(run) >= RUN_KEYS for run in data["runs"])
-    assert [s["strategy"] for s in data["strategies"]] == list(STRATEGIES)
+    assert [s["strategy"] for s in data["strategies"]] == list(CORE)
     assert data["verdict"]["distinguishable"] is False
     assert data["verdict"]["text"].startswith("not tested: ")
     assert ComparisonResult.model_validate(data)

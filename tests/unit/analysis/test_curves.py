@@ -66,9 +66,9 @@ def test_a_fit_is_one_point():
 
 def test_a_phase_begins_where_the_one_before_was_last_measured():
     runs = example(strategies=["staged_fine_tuning"], epochs=6).record.runs
-    assert phase_borders(runs, "epoch") == [2.0]
-    assert phase_borders(runs, "images_seen") == [388.0]
-    assert phase_borders(example(strategies=["fine_tuning"]).record.runs, "epoch") == []
+    assert phase_borders(runs, "epoch") == {1: 2.0}
+    assert phase_borders(runs, "images_seen") == {1: 388.0}
+    assert phase_borders(example(strategies=["fine_tuning"]).record.runs, "epoch") == {}
 
 
 def test_the_records_builder_stops_a_history_early():

@@ -44,7 +44,7 @@ def test_one_file_needs_nothing_from_outside(page):
     assert outline.sources == []
     assert outline.open == []
     assert html.count("plotly.js v") == 1
-    assert html.count('class="plotly-graph-div"') == 6
+    assert html.count('class="plotly-graph-div"') == 9
 
 
 def test_it_says_everything(page):

@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import RandomResizedCrop, v2
 from torchvision.transforms import functional as TF
 
 from tlcore.recipes import Preprocessing
-from tlcore.training.augmentation import AREA, RATIO, crop, normalize, random_boxes, random_resized_crop_flip
+from tlcore.training.images.augmentation import (
+    AREA,
+    RATIO,
+    add_noise,
+    crop,
+    normalize,
+    random_boxes,
+    random_flip,
+    random_resized_crop_flip,
+    trivial_augment,
+)
 
 COUNT = 4000
 
@@ -91,3 +101,42 @@ def test_normalize_has_the_bits_of_torchvision():
     images = torch.rand(2, 3, 8, 8, generator=_generator())
     expected = TF.normalize(images, list(preprocessing.mean), list(preprocessing.std))
     assert torch.equal(normalize(images, preprocessing), expected)
+
+
+def test_trivial_augment_draws_for_each_image_and_follows_from_the_seed():
+    one = torch.rand(1, 3, 24, 24, generator=_generator()).expand(16, -1, -1, -1)
+    state = torch.get_rng_state()
+    first, again, other = (trivial_augment(one, seed) for seed in (5, 5, 6))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    kinds = {tuple(image.flatten().tolist()) for image in first}
+    assert len(kinds) > 8
+    assert 0 <= first.min() <= first.max() <= 1
+
+
+def test_trivial_augment_is_torchvisions_own_image_by_image():
+    images = torch.randint(0, 256, (6, 3, 24, 24), dtype=torch.uint8, generator=_generator())
+    torch.manual_seed(5)
+    expected = torch.stack([v2.TrivialAugmentWide()(image) for image in images])
+    found = trivial_augment(images.float() / 255, 5)
+    assert torch.equal((found * 255).round().to(torch.uint8), expected)
+
+
+def test_flips_are_drawn_for_each_image():
+    images = torch.rand(400, 3, 4, 4, generator=_generator())
+    found = random_flip(images, _generator(1))
+    same = (found == images).flatten(1).all(1)
+    mirrored = (found == images.flip(3)).flatten(1).all(1)
+    assert torch.equal(same, ~mirrored)
+    assert 150 < same.sum() < 250
+
+
+def test_noise_has_its_deviation_and_stays_in_range():
+    grey = torch.full((4, 3, 64, 64), 0.5)
+    noisy = add_noise(grey, 0.05, _generator(1))
+    assert float((noisy - grey).std()) == pytest.approx(0.05, rel=0.03)
+    assert float((noisy - grey).mean()) == pytest.approx(0, abs=0.001)
+    bright = add_noise(torch.ones(4, 3, 8, 8), 0.5, _generator(1))
+    assert (bright.min() >= 0, bright.max() <= 1) == (True, True)
+    assert torch.equal(noisy, add_noise(grey, 0.05, _generator(1)))

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tlcore.errors import StorageError
-from tlcore.results import EvaluationPoint, FrozenState, PartMetrics
-from tlcore.training import checkpoints
-from tlcore.training.checkpoints import Best, State
+from tlcore.results import EvaluationPoint, FrozenState, PartMetrics, PhaseReport
+from tlcore.training.loop import checkpoints
+from tlcore.training.loop.checkpoints import Best, State
 
 CPU = torch.device("cpu")
 
@@ -33,6 +33,15 @@ def full_state() -> State:
         frozen_before="abc",
         frozen_states=(FrozenState(phase=0, num_tensors=2, before="a", after="a"),),
         notes=("note",),
+        stopped=((0, 2),),
+        phases=(
+            PhaseReport(
+                phase=0, trainable="head", first_step=0, last_step=2, normalization=None, num_trainable=4, num_frozen=9
+            ),
+        ),
+        trained=((0, 4),),
+        micro_batch=4,
+        evaluation_batch=16,
     )
     parameter = torch.nn.Parameter(torch.ones(2))
     optimizer = torch.optim.SGD([{"params": [parameter], "name": "head", "base_lr": 0.1}], lr=0.1, momentum=0.9)

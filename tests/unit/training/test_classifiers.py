@@ -12,8 +12,8 @@ from sklearn.svm import LinearSVC
 
 from tlcore.errors import RunCancelledError, TrainingError
 from tlcore.recipes import FitRecipe
-from tlcore.training import classifiers
-from tlcore.training.classifiers import Labelled, Linear, fit, fold, predict
+from tlcore.training.features import classifiers
+from tlcore.training.features.classifiers import Labelled, Linear, fit, fold, predict
 
 
 def nothing() -> None:

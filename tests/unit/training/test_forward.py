@@ -2,10 +2,10 @@
 
 import torch
 
-from tlcore.training import forward
 from tlcore.training.device import Device
-from tlcore.training.freezing import apply_trainable
-from tlcore.training.models import build_network
+from tlcore.training.networks import forward
+from tlcore.training.networks.freezing import apply_trainable
+from tlcore.training.networks.models import build_network
 
 BF16 = Device(torch.device("cpu"), "test", torch.bfloat16)
 FLOAT32 = Device(torch.device("cpu"), "test", torch.float32)

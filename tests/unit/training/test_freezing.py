@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from tlcore.errors import SpecError
-from tlcore.training.freezing import apply_trainable, frozen_fingerprint, set_modes, trained_names
-from tlcore.training.models import build_network, logits
+from tlcore.training.networks.freezing import apply_trainable, frozen_fingerprint, set_modes, trained_names
+from tlcore.training.networks.models import build_network, logits
 
 SIZE = 32
 

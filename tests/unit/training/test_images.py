@@ -9,8 +9,8 @@ from torchvision.models import get_model_weights
 
 from tlcore.datasets.geometry import evaluation_pixels, train_side, whole_pixels
 from tlcore.recipes import Preprocessing
-from tlcore.training.augmentation import normalize
-from tlcore.training.models import model_facts
+from tlcore.training.images.augmentation import normalize
+from tlcore.training.networks.models import model_facts
 
 ODD_SIZES = [(375, 501), (777, 333), (1023, 97), (256, 256), (37, 29), (255, 257)]
 MODELS = ("mobilenetv2_100", "vit_small_patch16_224", "resnet18.tv_in1k")

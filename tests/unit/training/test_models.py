@@ -7,9 +7,10 @@ import torchvision
 from torch import nn
 
 from tlcore.errors import ModelError
-from tlcore.training.heads import linear_head
-from tlcore.training.models import build_network, features, logits, model_facts, outline
-from tlcore.training.names import known_models, weight_tags
+from tlcore.training.networks import models
+from tlcore.training.networks.heads import linear_head
+from tlcore.training.networks.models import build_network, features, logits, model_facts, outline
+from tlcore.training.networks.names import known_models, weight_tags
 
 # One of each kind of head: linear, inside a head module, 1×1 convolution, GoogLeNet's second heads, SqueezeNet.
 SMALL = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "dla46x_c", "torchvision:squeezenet1_1")
@@ -48,7 +49,7 @@ def test_same_seed_same_network_whatever_was_asked_before():
         return build_network("test_resnet", 3).module.state_dict()
 
     first = build()
-    model_facts.cache_clear()
+    models._library_facts.cache_clear()
     second = build()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tlcore.recipes import TrainRecipe
-from tlcore.training.freezing import apply_trainable
-from tlcore.training.models import build_network
-from tlcore.training.optimizers import learning_rates, make_optimizer, parameter_groups, set_learning_rates
+from tlcore.training.loop.optimizers import learning_rates, make_optimizer, parameter_groups, set_learning_rates
+from tlcore.training.networks.freezing import apply_trainable
+from tlcore.training.networks.models import build_network
 
 
 def values(**changes) -> TrainRecipe:
@@ -44,7 +44,33 @@ def test_rates_follow_the_schedule_by_group():
     assert learning_rates(optimizer) == pytest.approx({"backbone": 0.005, "head": 0.05})
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+@pytest.mark.parametrize(
+    ("model", "trainable"), [("test_resnet", "all"), ("test_resnet", "last:2"), ("test_vit", "all")]
+)
+def test_each_lower_layer_group_has_a_part_of_the_rate_above(model, trainable):
+    """Groups made by hand: 0.01 for the last one, half of it for the one below, and so on."""
+    network = build_network(model, 3, 32)
+    apply_trainable(network, trainable, "eval")
+    recipe = values(trainable=trainable, layer_decay=0.5, decay_norms=False, weight_decay=0.3)
+    expected = {name: (0.1, "head") for name, _ in network.head.named_parameters(prefix=network.head_name)}
+    for number, group in enumerate(network.groups, 1):
+        rate = 0.01 * 0.5 ** (len(network.groups) - number)
+        expected |= dict.fromkeys(group, (rate, f"{number:02d} {network.group_names[number - 1]}"))
+    found = {id(p): group for group in parameter_groups(network, recipe) for p in group["params"]}
+    trained = [(name, p) for name, p in network.module.named_parameters() if p.requires_grad]
+    assert len(found) == len(trained)
+    for name, parameter in trained:
+        group = found[id(parameter)]
+        assert (group["lr"], group["name"]) == (pytest.approx(expected[name][0]), expected[name][1]), name
+        assert group["weight_decay"] == (0.3 if parameter.dim() > 1 else 0.0)
+    names = list(learning_rates(make_optimizer(network, recipe)))
+    assert names == [*sorted(names[:-1]), "head"]
+    assert len(names) == (len(network.groups) if trainable == "all" else 2) + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)]
+)
 def test_the_recipe_names_the_optimiser(name, kind):
     network = build_network("test_resnet", 3, 32)
     apply_trainable(network, "head", "eval")

@@ -6,9 +6,17 @@ import pytest
 import torch
 
 from tlcore.results import EvaluationPoint
-from tlcore.training.checkpoints import fresh_state
-from tlcore.training.plan import Plan
-from tlcore.training.position import SAVE_SECONDS, did_not_learn, evaluation_due, phase_over, phase_progress, save_due
+from tlcore.training.loop.checkpoints import fresh_state
+from tlcore.training.loop.plan import Plan
+from tlcore.training.loop.position import (
+    SAVE_SECONDS,
+    did_not_learn,
+    evaluation_due,
+    phase_over,
+    phase_progress,
+    save_due,
+    stale_evaluations,
+)
 
 STEPS = Plan("steps", (3, 9), 2.25, evaluations=frozenset({2, 3, 4, 7, 9}))
 SECONDS = Plan("seconds", (1.0, 3.0), 2.0, interval=0.5)
@@ -33,6 +41,20 @@ def test_a_point_is_due_once():
     before.history = (point(2),)
     assert not evaluation_due(STEPS, before)
     assert not evaluation_due(STEPS, state(step=1, begun=0))
+
+
+def test_evaluations_since_the_best_are_counted_in_the_phase_under_way():
+    def ranked(phase, *pairs):
+        return tuple(
+            EvaluationPoint(**{**point(n).model_dump(), "phase": phase, "val_accuracy": a, "val_loss": loss})
+            for n, (a, loss) in enumerate(pairs)
+        )
+
+    assert stale_evaluations(state()) == 0
+    assert stale_evaluations(state(history=ranked(0, (0.5, 1.0), (0.5, 0.9)))) == 0  # a lower loss is better
+    assert stale_evaluations(state(history=ranked(0, (0.5, 1.0), (0.5, 1.0), (0.4, 0.1)))) == 2  # the earlier stays
+    both = ranked(0, (0.9, 0.1)) + ranked(1, (0.5, 1.0), (0.4, 1.0))
+    assert stale_evaluations(state(phase=1, history=both)) == 1
 
 
 def test_a_checkpoint_is_due_at_the_first_end_of_an_epoch_after_a_while():

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlcore.training.stream import batch_positions, epoch_order, start_seed, step_seed
+from tlcore.training.images.stream import balanced_positions, batch_positions, epoch_order, start_seed, step_seed
 
 
 @given(seed=st.integers(0, 2**31 - 1), number=st.integers(1, 40), batch=st.integers(1, 100), steps=st.integers(1, 12))
@@ -28,3 +28,26 @@ def test_every_step_and_seed_has_generators_of_its_own():
     seeds = [step_seed(s, n) for s in range(20) for n in range(20)] + [start_seed(s) for s in range(20)]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= s < 2**63 for s in seeds)
+
+
+@given(seed=st.integers(0, 1000), batch=st.integers(1, 30), sizes=st.lists(st.integers(1, 12), min_size=1, max_size=5))
+def test_balanced_batches_draw_classes_equally_and_each_image_in_turn(seed, batch, sizes):
+    ends = np.cumsum(sizes)
+    members = tuple(np.arange(end - size, end) for size, end in zip(sizes, ends, strict=True))
+    flat = np.concatenate([balanced_positions(seed, step, batch, members) for step in range(12)])
+    assert len(flat) == 12 * batch
+    classes = np.searchsorted(ends, flat, side="right")
+    counts = np.bincount(classes, minlength=len(sizes))
+    assert counts.max() - counts.min() <= 1
+    for number, mine in enumerate(members):
+        drawn = flat[classes == number]
+        for begin in range(0, len(drawn) - len(mine) + 1, len(mine)):
+            assert sorted(drawn[begin : begin + len(mine)]) == mine.tolist()
+
+
+def test_balanced_batches_follow_from_seed_and_step_alone():
+    members = (np.arange(3), np.arange(3, 20))
+    first = balanced_positions(1, 7, 8, members).tolist()
+    balanced_positions(2, 3, 5, members)
+    assert balanced_positions(1, 7, 8, members).tolist() == first
+    assert balanced_positions(2, 7, 8, members).tolist() != first

@@ -1,0 +1,90 @@
+"""Models: what is known of each, which can be used now, how fast they are here."""
+
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import look, reads
+from pages.shared.navigation import start_with_app
+from pages.shared.words import count, guard, plain
+from tlcore.analysis import charts
+from tlcore.service import catalogue, models
+from tlcore.service.catalogue import CatalogueEntry, Speed
+
+COLUMNS = {
+    "model": "Model", "usable_now": "Usable now", "parameters_millions": "Parameters (millions)",
+    "gmacs": "Work (GMACs per image)", "input_px": "Input (px)", "file_mb": "File (MB)",
+    "imagenet_top1": "ImageNet top-1 (%)", "weights": "Weights", "license": "Licence", "plain_recipe": "Plain recipe",
+    "note": "Remark",
+}  # fmt: skip
+ORDERS = {"as recommended": None, "accuracy": "accuracy", "fewest parameters": "parameters", "least work": "gmacs"}
+MOST = 5_000.0  # million parameters, more than any has
+
+
+def show_advice() -> None:
+    for advice in catalogue.BEGINNERS:
+        st.markdown(f"**{advice.word.capitalize()}:** `{advice.model}` – {plain(advice.why)}")
+
+
+def choose() -> list[CatalogueEntry]:
+    left, library, largest, order, here = st.columns([3, 2, 2, 2, 2], vertical_alignment="bottom")
+    text = left.text_input("Search", key="model_text", placeholder="resnet", help="Part of a name; * stands for any.")
+    kind = library.selectbox("Library", ["both", "timm", "torchvision"], key="model_library")
+    most = largest.number_input("Largest (million parameters)", min_value=0.1, value=MOST, key="model_most")
+    sort = order.selectbox("Order", list(ORDERS), key="model_order")
+    usable = here.checkbox("Usable now only", key="model_usable", help="The weights are on this machine.")
+    wanted = None if kind == "both" else kind
+    most = None if most >= MOST else most
+    return catalogue.select(reads.catalogue(), text, wanted, most, usable, ORDERS[sort])
+
+
+def as_cells(entry: CatalogueEntry, speed: Speed | None) -> dict[str, Any]:
+    row = catalogue.as_row(entry, speed)
+    cells = {title: row[name] for name, title in COLUMNS.items()}
+    accuracy = None if entry.accuracy is None else round(100 * entry.accuracy, 1)
+    fast = {f"Images/s, batch {n}": speed.forward.get(n) if speed else None for n in catalogue.SPEED_BATCHES}
+    remark = f"cannot be used: {entry.problem}" if entry.problem else entry.note
+    return {**cells, "ImageNet top-1 (%)": accuracy, "Remark": remark, **fast}
+
+
+def show_measuring(found: list[CatalogueEntry]) -> None:
+    able = [entry.model for entry in found if not entry.problem]
+    if not able:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        model = st.selectbox("Measure a model on this machine", able, key="model_speed", width=420)
+        if st.button("Measure speed", icon="⏱️", key="measure"):
+            st.session_state["measuring"] = {"model": model, "job": models.submit_speed(model)}
+            st.rerun()
+    if "measuring" in st.session_state:
+        watch_measuring(st.session_state["measuring"])
+
+
+@st.fragment(run_every=2)
+def watch_measuring(asked: dict[str, str]) -> None:
+    with guard():
+        if models.finished_speed(asked["job"], asked["model"]) is None:
+            st.info(f"Measuring {plain(asked['model'])} …", icon="⏳")
+            return
+        st.session_state.pop("measuring", None)
+        st.rerun()
+    st.session_state.pop("measuring", None)  # an error was shown: once is enough
+
+
+def show() -> None:
+    st.title("Models")
+    show_advice()
+    found = choose()
+    known = models.speeds()
+    st.caption(f"{count(len(found), 'model')}. Units are in the headings; an empty cell means that no library says it.")
+    st.dataframe([as_cells(e, known.get(e.model)) for e in found], hide_index=True, height=420, key="models_table")
+    show_measuring(found)
+    points = catalogue.points(found)
+    if points:
+        look.chart(charts.accuracy_against_work(points, dark=look.is_dark()), "accuracy_work")
+    st.page_link("pages/sources.py", label="Train a backbone from images of your own", icon="🧱")
+
+
+start_with_app()
+with guard():
+    show()

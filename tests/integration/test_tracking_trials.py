@@ -1,0 +1,102 @@
+"""Trials of tuned runs in MLflow: kept under their run, and in nobody's way."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.fake_trainer import make_resolved
+from tests.helpers_mlflow import DATASET, make_spec
+from tests.integration.test_tracking_store import client_of, finish
+from tlcore import tracking
+from tlcore.errors import NotFoundError, StorageError
+from tlcore.jobs import settling
+from tlcore.jobs.database import prepare
+from tlcore.results import Trial
+from tlcore.settings import Settings
+from tlcore.tracking import tags
+from tlcore.worker import RunReporter
+
+FIRST = Trial(number=0, settings={}, val_accuracy=0.8, val_loss=0.5, train_seconds=4.0, chosen=True)
+SECOND = Trial(number=1, settings={"learning_rate": 0.03}, val_accuracy=0.9, val_loss=0.4, train_seconds=3.0)
+WILD = SECOND.model_copy(
+    update={"number": 2, "val_accuracy": None, "val_loss": None, "train_seconds": 1.0, "error": "NaN"}
+)
+
+
+def chosen(number: int) -> tuple[Trial, ...]:
+    return tuple(t.model_copy(update={"chosen": t.number == number}) for t in (FIRST, SECOND, WILD))
+
+
+@pytest.fixture
+def runs(tracked: Settings) -> tuple[str, list[str]]:
+    spec = make_spec(tune=3)
+    comparison_id = tracking.create_comparison(tracked, spec, DATASET, "ann")
+    return comparison_id, [tracking.create_run(tracked, comparison_id, run, DATASET, "ann") for run in spec.runs()]
+
+
+def trials_in_mlflow(settings: Settings, run_id: str) -> dict[int, object]:
+    client = client_of(settings)
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    assert all(run.data.tags[tags.KIND] == "trial" for run in found)
+    return {int(run.data.tags[tags.TRIAL]): run for run in found}
+
+
+def test_a_trial_is_a_run_under_its_run(tracked: Settings, runs) -> None:
+    _, (run_id, _) = runs
+    tracking.log_trials(tracked, run_id, (FIRST,))
+    tracking.log_trials(tracked, run_id, chosen(1))
+    found = trials_in_mlflow(tracked, run_id)
+    assert sorted(found) == [0, 1, 2], "sent again, made once"
+    assert {n: run.data.tags[tags.CHOSEN] for n, run in found.items()} == {0: "false", 1: "true", 2: "false"}
+    assert found[1].data.params == {"learning_rate": "0.03"}
+    assert found[1].data.metrics == {"val/accuracy": 0.9, "val/loss": 0.4, "cost/train_seconds": 3.0}
+    assert found[2].data.metrics == {"cost/train_seconds": 1.0}
+    assert [found[n].info.status for n in range(3)] == ["FINISHED", "FINISHED", "FAILED"]
+    assert found[2].data.tags[tags.ERROR] == "NaN"
+
+
+def test_lists_comparisons_and_parents_know_no_trials(tracked: Settings, runs, tmp_path: Path) -> None:
+    comparison_id, run_ids = runs
+    for run_id in run_ids:
+        tracking.log_resolved(tracked, run_id, make_resolved())
+        finish(tracked, run_id, tmp_path)
+        tracking.log_trials(tracked, run_id, (FIRST, SECOND, WILD))
+    assert tracking.close_comparison(tracked, comparison_id) == "FINISHED", "a failed trial is no failed run"
+    assert [c.comparison_id for c in tracking.list_comparisons(tracked)] == [comparison_id]
+    assert tracking.list_comparisons(tracked)[0].counts == {"FINISHED": 2}
+    assert [run.run_id for run in tracking.load_comparison(tracked, comparison_id).runs] == run_ids
+    trial = trials_in_mlflow(tracked, run_ids[0])[1].info.run_id
+    with pytest.raises(NotFoundError):
+        tracking.load_run(tracked, trial)
+
+
+def test_the_reconciler_leaves_trials_alone(tracked: Settings, runs) -> None:
+    _, (run_id, _) = runs
+    prepare(tracked)
+    tracking.start_run(tracked, run_id)
+    tracking.log_trials(tracked, run_id, (FIRST, SECOND))
+    before = {n: (run.info.status, run.info.end_time) for n, run in trials_in_mlflow(tracked, run_id).items()}
+    assert set(tracking.run_statuses(tracked, ("RUNNING", "FINISHED", "FAILED"))) == {run_id}
+    settling.sweep(tracked)
+    after = {n: (run.info.status, run.info.end_time) for n, run in trials_in_mlflow(tracked, run_id).items()}
+    assert after == before
+
+
+def test_a_worker_goes_on_where_mlflow_refuses_a_trial_and_sends_it_later(
+    tracked: Settings, runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, (run_id, _) = runs
+    real = tracking.log_trials
+
+    def refuse(*given: object) -> None:
+        raise StorageError("locked")
+
+    monkeypatch.setattr(tracking, "log_trials", refuse)
+    reporter = RunReporter(SimpleNamespace(settings=tracked, job=SimpleNamespace(id=run_id)))
+    reporter.tried((FIRST,))
+    assert trials_in_mlflow(tracked, run_id) == {}
+    monkeypatch.setattr(tracking, "log_trials", real)
+    reporter.send()
+    assert sorted(trials_in_mlflow(tracked, run_id)) == [0]

@@ -1,0 +1,78 @@
+"""The estimate: each kind of phase at its own price, from a machine whose speed is known."""
+
+from typing import Any
+
+import pytest
+
+from tests.records import FACTS
+from tlcore.recipes import DataFacts, resolve
+from tlcore.results import DatasetSummary
+from tlcore.service import estimate, models
+from tlcore.service.plans import Plan
+from tlcore.spec import ComparisonSpec
+
+MODEL = FACTS.model_copy(update={"num_groups": 4, "linear_share": 0.9})
+PARTS = {"train": 320, "val": 100, "test": 100}
+FORWARD, STEP = 100.0, 25.0  # images per second: 0.01 s forward, 0.03 s backward
+
+
+@pytest.fixture(autouse=True)
+def known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "ask_once", lambda request: {"forward": FORWARD, "step": STEP})
+
+
+def seconds(strategy: str, **shared: Any) -> float:
+    """The estimate of one run of 10 steps of 32 images."""
+    given = {"dataset_id": "d", "dataset_fingerprint": "f", "models": ("m",), "budget": {"steps": 10}, **shared}
+    spec = ComparisonSpec(strategies=(strategy,), **given)
+    data = DataFacts(num_train=320, short_side=224)
+    recipes = {(r.model, r.strategy): resolve(r.entry, data, MODEL, overrides=r.settings) for r in spec.runs()}
+    summary = DatasetSummary(
+        id="d", name="d", fingerprint="f", num_images=520, num_classes=2, classes=("a", "b"), splits=PARTS
+    )
+    found = estimate.estimate(Plan(spec, summary, "cpu", "", dict.fromkeys(spec.all_models, MODEL), recipes))
+    assert found.seconds == pytest.approx(found.per_strategy[spec.strategies[0]])
+    return found.seconds
+
+
+EVERY_IMAGE, WATCHING = 520 / FORWARD, 100 / FORWARD  # at the end, and the validation part once
+
+
+@pytest.mark.parametrize(
+    ("strategy", "per_image"),
+    [
+        ("transfer_learning", 0.01),
+        ("fine_tuning", 0.04),
+        ("from_scratch", 0.04),
+        ("partial_fine_tuning:last_groups=1", 0.01 + 0.03 / 4),
+        ("partial_fine_tuning:last_groups=3", 0.01 + 0.03 * 3 / 4),
+        ("lora", 0.01 + 0.03 / 2),
+        ("gradual_unfreezing", 0.01 + 0.03 * (0 + 1 + 2 + 3 + 4) / 4 / 5),
+    ],
+)
+def test_a_phase_costs_what_flows_back_through_it(strategy: str, per_image: float) -> None:
+    assert seconds(strategy) == pytest.approx(320 * per_image + WATCHING + EVERY_IMAGE)
+
+
+def test_stored_features_cost_one_pass_and_one_for_each_view() -> None:
+    assert seconds("feature_extraction") == pytest.approx(EVERY_IMAGE)
+    assert seconds("feature_extraction:views=2") == pytest.approx(EVERY_IMAGE + 2 * 320 / FORWARD)
+    assert seconds("lp_ft") == pytest.approx(seconds("fine_tuning") + EVERY_IMAGE)
+
+
+def test_trials_multiply_the_training_and_not_the_last_look() -> None:
+    training = 320 * 0.04 + WATCHING
+    assert seconds("fine_tuning", tune=5) == pytest.approx(5 * training + EVERY_IMAGE)
+
+
+def test_a_budget_in_seconds_is_what_it_says() -> None:
+    found = seconds("fine_tuning", budget={"seconds": 60}, tune=2)
+    assert 120 < found < 120 + 5 * (WATCHING + EVERY_IMAGE)
+
+
+def test_a_network_of_its_own_for_the_random_start_is_measured() -> None:
+    assert seconds("from_scratch", scratch_model="small") == pytest.approx(seconds("from_scratch"))
+
+
+def test_a_shorter_network_is_faster() -> None:
+    assert seconds("fine_tuning:cut_at=2") == pytest.approx(seconds("fine_tuning") / 2)

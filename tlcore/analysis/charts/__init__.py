@@ -1,0 +1,41 @@
+"""All figures in one place for pages and report.
+
+Each is a pure function of records and returns a plotly figure without background of its own, with its colours set for
+a light or a dark page: show it without a theme on top, such as Streamlit's (`theme=None`).
+"""
+
+from tlcore.analysis.charts.anatomy import chart_width, movement_chart, trained_chart
+from tlcore.analysis.charts.classes import class_counts, per_class_chart, per_class_table
+from tlcore.analysis.charts.confusion import confusion_matrices
+from tlcore.analysis.charts.curves import learning_curves
+from tlcore.analysis.charts.live import live_curves
+from tlcore.analysis.charts.lr_finder import lr_chart
+from tlcore.analysis.charts.models import ModelPoint, accuracy_against_work
+from tlcore.analysis.charts.rates import learning_rates
+from tlcore.analysis.charts.scores import accuracy_intervals, cost_chart
+from tlcore.analysis.charts.strips import LETTERS, MEANINGS, strategy_strip, strip_legend
+from tlcore.analysis.charts.sweeps import sweep_chart, sweep_rows
+
+__all__ = [
+    "LETTERS",
+    "MEANINGS",
+    "ModelPoint",
+    "accuracy_against_work",
+    "accuracy_intervals",
+    "chart_width",
+    "class_counts",
+    "confusion_matrices",
+    "cost_chart",
+    "learning_curves",
+    "learning_rates",
+    "live_curves",
+    "lr_chart",
+    "movement_chart",
+    "per_class_chart",
+    "per_class_table",
+    "strategy_strip",
+    "strip_legend",
+    "sweep_chart",
+    "sweep_rows",
+    "trained_chart",
+]

@@ -1,0 +1,196 @@
+"""Learning curves: one colour per strategy, training dashed, validation solid."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from tlcore.analysis.charts.curve_axes import LABEL_HEIGHT, border_levels, end_of, from_zero, mark_borders, value_axis
+from tlcore.analysis.charts.style import (
+    MAX_COLUMNS,
+    METRIC_TITLES,
+    X_TITLES,
+    axis,
+    faded,
+    layout,
+    legend_room,
+    panels_of,
+    place,
+)
+from tlcore.analysis.curves import Band, Metric, Part, XAxis, band
+from tlcore.analysis.groups import Group, groups_of
+from tlcore.results import ComparisonRecord
+from tlcore.strategies import Fit
+
+VALUE_FORMATS: dict[Metric, str] = {"accuracy": ".1%", "loss": ".3f"}
+X_FORMATS: dict[XAxis, str] = {
+    "epoch": "epoch %{x:.1~f}",
+    "images_seen": "%{x:,.0f} images",
+    "train_seconds": "%{x:.1f} s",
+}
+PART_NAMES: dict[Part, str] = {"train": "training", "val": "validation"}
+
+
+def learning_curves(
+    record: ComparisonRecord, metric: Metric = "accuracy", x: XAxis = "epoch", dark: bool = False
+) -> go.Figure:
+    """Mean curves with the range over seeds; a panel for each model and fraction.
+
+    A strategy that is fitted in one pass is a diamond with a dotted line at its height, to compare by eye; one that
+    was evaluated once so far is a disc.
+    """
+    groups = [g for g in groups_of(record) if any(r.history for r in g.runs)]
+    panels = panels_of(groups)
+    columns = min(MAX_COLUMNS, max(1, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
+    titles = list(panels.values()) if any(panels.values()) else None
+    figure = make_subplots(
+        rows, columns, subplot_titles=titles, shared_xaxes="all", shared_yaxes="all", vertical_spacing=0.22 / rows,
+        horizontal_spacing=0.04,
+    )  # fmt: skip
+    marked = border_levels(groups, x)
+    labels = LABEL_HEIGHT * max((len(found) for found in marked.values()), default=0)
+    figure.update_annotations(font={"size": 14}, yshift=labels)  # room for the phases' labels below
+    end = end_of([run for group in groups for run in group.runs], x)
+    shown: set[str] = set()
+    for group in groups:
+        row, column = place(list(panels).index((group.model, group.fraction)), columns)
+        for trace in _traces(group, metric, x, end, first=group.strategy not in shown):
+            figure.add_trace(trace, row, column)
+        shown.add(group.strategy)
+    for panel, members in marked.items():
+        for level, group in enumerate(members):
+            mark_borders(figure, group, x, end, place(list(panels).index(panel), columns), level, dark)
+    _frame(figure, record, groups, metric, x, dark)
+    room = legend_room([record.spec.entry(strategy).label for strategy in shown])
+    top = (100 if titles else 76) + labels
+    figure.update_layout(margin={"t": top, "b": room}, height=320 * rows + top + room - 64)
+    figure.update_xaxes(title={"text": X_TITLES[x]}, row=rows)
+    figure.update_yaxes(title={"text": METRIC_TITLES[metric]}, col=1)
+    return figure
+
+
+def _frame(
+    figure: go.Figure, record: ComparisonRecord, groups: Sequence[Group], metric: Metric, x: XAxis, dark: bool
+) -> None:
+    """Title, note and axes."""
+    runs = [run for group in groups for run in group.runs]
+    note = f"Solid: validation. Dashed: training.{_band_note(groups)}{_border_note(groups)}{_training_note(groups)}"
+    title = f"{'Accuracy' if metric == 'accuracy' else 'Loss'} while training"
+    revision = f"curves-{record.comparison_id}-{metric}-{x}"
+    figure.update_layout(**layout(dark, revision, title, note))
+    figure.update_xaxes(**axis("", range=from_zero(end_of(runs, x))))
+    figure.update_yaxes(**value_axis(runs, metric))
+
+
+def _traces(group: Group, metric: Metric, x: XAxis, end: float, first: bool) -> list[Any]:
+    """first: whether this group brings its strategy's entry in the legend."""
+    traces: list[Any] = []
+    parts: tuple[Part, ...] = ("val", "train")
+    for part in parts:
+        curve = band(group.runs, part, metric, x)
+        if curve is None:
+            continue
+        named = first and part == "val"
+        if curve.is_point:
+            traces += _point(group, part, curve, metric, x, end, named)
+            continue
+        if part == "val" and curve.num_seeds > 1:
+            traces.append(_shade(group, curve))
+        traces.append(_line(group, part, curve, metric, x, named))
+    return traces
+
+
+def _line(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis, named: bool) -> Any:
+    style = {"color": group.entry.color, "width": 2.6} if part == "val" else {"color": group.entry.color, "width": 1.6}
+    return go.Scatter(
+        x=curve.x,
+        y=curve.mean,
+        mode="lines",
+        line={**style, "dash": "solid" if part == "val" else "dash"},
+        hovertemplate=_hover(group, part, curve, metric, x),
+        **_legend(group, named),
+    )
+
+
+def _shade(group: Group, curve: Band) -> Any:
+    """The range over seeds: there along the highest values, back along the lowest."""
+    return go.Scatter(
+        x=curve.x + curve.x[::-1],
+        y=curve.high + curve.low[::-1],
+        fill="toself",
+        fillcolor=faded(group.entry.color, 0.16),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        **_legend(group, False),
+    )
+
+
+def _point(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis, end: float, named: bool) -> list[Any]:
+    color = group.entry.color
+    one_pass = _is_fitted(group)
+    symbol = ("diamond" if one_pass else "circle") + ("" if part == "val" else "-open")
+    marker = go.Scatter(
+        x=curve.x,
+        y=curve.mean,
+        mode="markers",
+        marker={"color": color, "size": 11, "symbol": symbol, "line": {"color": color, "width": 1.6}},
+        error_y=_range_over_seeds(curve, color),
+        cliponaxis=False,
+        hovertemplate=_hover(group, part, curve, metric, x),
+        **_legend(group, named),
+    )
+    if part == "train" or not one_pass:
+        return [marker]
+    line = go.Scatter(
+        x=[0, max(end, curve.x[0])],
+        y=[curve.mean[0]] * 2,
+        mode="lines",
+        line={"color": color, "width": 1.4, "dash": "dot"},
+        hoverinfo="skip",
+        **_legend(group, False),
+    )
+    return [line, marker]
+
+
+def _range_over_seeds(curve: Band, color: str) -> dict[str, Any] | None:
+    above, below = curve.high[0] - curve.mean[0], curve.mean[0] - curve.low[0]
+    if above == below == 0:
+        return None
+    return {"type": "data", "array": [above], "arrayminus": [below], "color": color, "width": 3}
+
+
+def _legend(group: Group, named: bool) -> dict[str, Any]:
+    return {"name": escape(group.entry.label, quote=False), "legendgroup": group.strategy, "showlegend": named}
+
+
+def _hover(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis) -> str:
+    over = f", mean of {curve.num_seeds} seeds" if curve.num_seeds > 1 else ""
+    value = f"<b>%{{y:{VALUE_FORMATS[metric]}}}</b> {PART_NAMES[part]} {metric}"
+    return f"{value}<br>{X_FORMATS[x]}{over}<extra>{escape(group.entry.label, quote=False)}</extra>"
+
+
+def _is_fitted(group: Group) -> bool:
+    """Whether the strategy is one pass and a fit, with nothing in it that trains step by step."""
+    return all(isinstance(phase, Fit) for phase in group.entry.phases)
+
+
+def _band_note(groups: Sequence[Group]) -> str:
+    seeds = max((len(g.runs) for g in groups), default=1)
+    return f" Band: lowest to highest of {seeds} seeds." if seeds > 1 else ""
+
+
+def _border_note(groups: Sequence[Group]) -> str:
+    return " Diamond and dotted line: fitted in one pass." if any(map(_is_fitted, groups)) else ""
+
+
+def _training_note(groups: Sequence[Group]) -> str:
+    if all(map(_is_fitted, groups)):
+        return ""
+    return (
+        " Dashed curves are running averages over augmented images while the network still learns, "
+        "so they can lie below validation."
+    )

@@ -1,0 +1,138 @@
+"""Learning rates over time, one line per group of parameters, with a line where each phase begins."""
+
+import math
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+from plotly.subplots import make_subplots
+
+from tlcore.analysis.anatomy import HEAD, Subject
+from tlcore.analysis.charts.style import MAX_COLUMNS, axis, ink, layout, legend_room, place
+
+BACKBONE = "backbone"
+LOG_FROM = 10.0  # the axis is logarithmic from this ratio of the highest to the lowest rate
+RateAxis = Literal["step", "epoch"]
+TITLES: dict[RateAxis, str] = {"step": "Optimiser steps", "epoch": "Epochs"}
+_NUMBERED = re.compile(r"\d\d ")  # `03 blocks.2`: a layer group, counted from the input
+
+
+def learning_rates(
+    subjects: Sequence[Subject], x: RateAxis = "step", revision: str = "rates", dark: bool = False
+) -> go.Figure:
+    """A panel for each run that trained by steps: the rate of the head, and of the backbone or each layer group.
+
+    A group has no line while it is frozen; a rate of exactly 0 is drawn on an even axis only.
+    """
+    shown = [s for s in subjects if any(p.learning_rates for p in s.run.history)]
+    names = sorted({name for s in shown for p in s.run.history for name in p.learning_rates}, key=_order)
+    rates = [r for s in shown for p in s.run.history for r in p.learning_rates.values() if r > 0]
+    log = bool(rates) and max(rates) / min(rates) >= LOG_FROM
+    columns = min(MAX_COLUMNS, max(1, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
+    figure = make_subplots(
+        rows, columns, subplot_titles=[_title(s) for s in shown] or None, shared_xaxes="all", shared_yaxes="all",
+        vertical_spacing=0.24 / rows, horizontal_spacing=0.05,
+    )  # fmt: skip
+    figure.update_annotations(font={"size": 13})
+    named: set[str] = set()
+    for index, subject in enumerate(shown):
+        for name in names:
+            trace = _line(subject, name, names, x, log, dark)
+            if trace is None:
+                continue
+            figure.add_trace(
+                trace.update(showlegend=name in _told(names) and name not in named), *place(index, columns)
+            )
+            named.add(name)
+        _mark_phases(figure, subject, x, place(index, columns), dark)
+    groups = [name for name in names if _NUMBERED.match(name)]
+    note = "As they were at each evaluation. Dotted upright line: a phase begins. No line: frozen."
+    note += " Layer groups: yellow near the input to violet near the head." if len(groups) > 2 else ""
+    figure.update_layout(**layout(dark, f"{revision}-{x}", "Learning rate of each group", note, 150 + 220 * rows))
+    figure.update_layout(margin={"t": 96, "b": legend_room([_label(n) for n in _told(names)])})
+    figure.update_xaxes(**axis(""))
+    figure.update_xaxes(title={"text": TITLES[x]}, row=rows)
+    figure.update_yaxes(
+        **axis("", **({"type": "log", "exponentformat": "power", "dtick": _decades(rates)} if log else _even()))
+    )
+    figure.update_yaxes(title={"text": f"Learning rate{' (logarithmic)' if log else ''}"}, col=1)
+    return figure
+
+
+def _decades(rates: Sequence[float]) -> int:
+    """Powers of ten from one mark of the axis to the next, so that about six of them stand apart."""
+    return max(1, math.ceil(math.log10(max(rates) / min(rates)) / 6))
+
+
+def _even() -> dict[str, Any]:
+    return {"rangemode": "tozero"}
+
+
+def _order(name: str) -> tuple[bool, bool, str]:
+    """The head, the backbone, then layer groups from the input."""
+    return name != HEAD, name != BACKBONE, name
+
+
+def _told(names: Sequence[str]) -> list[str]:
+    """Those that the legend names: of many layer groups the first and the last."""
+    groups = [name for name in names if _NUMBERED.match(name)]
+    return [name for name in names if name not in groups[1:-1]]
+
+
+def _label(name: str) -> str:
+    if _NUMBERED.match(name):
+        return f"layer group {int(name[:2])} {name[3:]}"
+    return {HEAD: "the head", BACKBONE: "the backbone"}.get(name, name)
+
+
+def _title(subject: Subject) -> str:
+    disc = f'<span style="color:{subject.entry.color}">●</span>'
+    return f"{disc} {escape(subject.entry.short_label, quote=False)}"
+
+
+def _line(subject: Subject, name: str, names: Sequence[str], x: RateAxis, log: bool, dark: bool) -> Any | None:
+    history = subject.run.history
+    values = [p.learning_rates.get(name) for p in history]
+    if all(value is None for value in values):
+        return None
+    label = escape(_label(name), quote=False)
+    unit = "step %{x:,.0f}" if x == "step" else "epoch %{x:.1~f}"
+    color = _color(name, names, dark)
+    return go.Scatter(
+        x=[getattr(p, x) for p in history],
+        y=[None if value is None or (log and value <= 0) else value for value in values],
+        mode="lines+markers",
+        name=label,
+        legendgroup=name,
+        line={"color": color, "width": 2.4 if name == HEAD else 1.8},
+        marker={"size": 4, "color": color},
+        hovertemplate=f"<b>%{{y:.2~e}}</b> {label}<br>{unit}<extra></extra>",
+    )
+
+
+def _color(name: str, names: Sequence[str], dark: bool) -> str:
+    """The head in the text's colour; layer groups from yellow, near the input, to violet."""
+    if name == HEAD:
+        return ink(dark).text
+    if name == BACKBONE:
+        return "#21918c"
+    groups = [n for n in names if _NUMBERED.match(n)]
+    share = groups.index(name) / max(1, len(groups) - 1) if name in groups else 0.5
+    low, high = (0.12, 0.9) if not dark else (0.25, 0.95)
+    return str(sample_colorscale("Viridis", [high - (high - low) * share])[0])
+
+
+def _mark_phases(figure: go.Figure, subject: Subject, x: RateAxis, cell: tuple[int, int], dark: bool) -> None:
+    """A dotted line at the step that each later phase begins at."""
+    last = subject.run.history[-1]
+    scale = 1.0 if x == "step" else last.epoch / max(1, last.step)
+    for phase in subject.phases:
+        if phase.first_step > 0:
+            figure.add_vline(
+                x=phase.first_step * scale, line={"color": ink(dark).muted, "width": 1, "dash": "dot"},
+                row=cell[0], col=cell[1],
+            )  # fmt: skip

@@ -1,0 +1,180 @@
+"""Accuracy with intervals, and accuracy against cost, from the rows of the leaderboard."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tlcore.analysis.charts.style import NBSP, SYMBOLS, axis, faded, ink, layout, legend_room, lines_of, share_axis
+from tlcore.analysis.groups import fraction_words
+from tlcore.analysis.leaderboard import LeaderboardRow
+
+NAME_WIDTH = 52  # letters in a line below a strategy's name
+LOG_FROM = 8.0  # the cost axis is logarithmic from this ratio of the longest to the shortest time
+
+
+def accuracy_intervals(rows: Sequence[LeaderboardRow], revision: str = "accuracy", dark: bool = False) -> go.Figure:
+    """A dot plot: mean test accuracy with its 95 % interval, and every seed as a small dot below it."""
+    shown = [row for row in rows if row.test_accuracy is not None]
+    figure = go.Figure()
+    for place, row in enumerate(shown):
+        figure.add_scatter(**_seed_dots(row, place))
+        figure.add_scatter(**_mean_dot(row, place, ink(dark).text))
+    note = f"Dot: mean. Bar: 95 % interval{_covered(shown)}. Small dots: single seeds."
+    figure.update_layout(
+        **layout(
+            dark,
+            revision,
+            "Test accuracy",
+            note,
+            170 + 62 * len(shown) + 14 * sum(_row_name(row, shown).count("<br>") - 1 for row in shown),
+        )
+    )
+    figure.update_layout(showlegend=False, margin={"r": 40})
+    figure.update_xaxes(**share_axis("Test accuracy (%)", _reach(shown)))
+    names = [_row_name(row, shown) for row in shown]
+    ticks = {"tickvals": list(range(len(shown))), "ticktext": names}
+    figure.update_yaxes(**axis("", range=[len(shown) - 0.4, -0.6], showgrid=False, ticklabelstandoff=8, **ticks))
+    return figure
+
+
+def cost_chart(rows: Sequence[LeaderboardRow], revision: str = "cost", dark: bool = False) -> go.Figure:
+    """Mean test accuracy against training time: up and to the left is better; lines join fractions of the data."""
+    shown = [row for row in rows if row.test_accuracy is not None and row.train_seconds is not None]
+    keys = list(dict.fromkeys((row.model, row.strategy) for row in shown))
+    models = list(dict.fromkeys(row.model for row in shown))
+    figure = go.Figure()
+    for model, strategy in keys:
+        own = sorted((r for r in shown if (r.model, r.strategy) == (model, strategy)), key=lambda r: r.fraction)
+        figure.add_scatter(**_cost_trace(own, models))
+    seconds = [row.train_seconds for row in shown if row.train_seconds]
+    log = bool(seconds) and max(seconds) / min(seconds) > LOG_FROM
+    room = legend_room([t.name for t in figure.data])
+    note = "Up and to the left is better. Bar: 95 % interval."
+    note += " Larger marks: more training images." if len({row.fraction for row in shown}) > 1 else ""
+    figure.update_layout(**layout(dark, revision, "Accuracy and cost", note, 470))
+    figure.update_layout(margin={"b": room}, height=342 + room)
+    title = "Training time (seconds per run, logarithmic)" if log else "Training time (seconds per run)"
+    figure.update_xaxes(**axis(title, **(_log_ticks(seconds) if log else {"rangemode": "tozero"})))
+    figure.update_yaxes(**share_axis("Test accuracy (%)", _reach(shown)))
+    return figure
+
+
+def _reach(rows: Sequence[LeaderboardRow]) -> list[float]:
+    """Everything that is drawn of the rows' accuracies: means, intervals and single seeds."""
+    means = [row.test_accuracy for row in rows if row.test_accuracy is not None]
+    return means + [value for row in rows for value in (*(row.ci95 or ()), *row.test_accuracies)]
+
+
+def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis with marks at 1, 2 and 5 times powers of ten around the values."""
+    powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    marks = [lead * 10.0**power for power in powers for lead in (1, 2, 5)]
+    return {"type": "log", "tickvals": marks, "ticktext": [f"{mark:,g}" for mark in marks]}
+
+
+def _mean_dot(row: LeaderboardRow, place: int, text: str) -> dict[str, Any]:
+    return {
+        "x": [row.test_accuracy],
+        "y": [place],
+        "mode": "markers+text",
+        "marker": {"color": row.color, "size": 14},
+        "text": [f"{100 * (row.test_accuracy or 0):.1f}{NBSP}%"],
+        "textposition": "top center",
+        "textfont": {"color": text, "size": 13},
+        "error_x": _interval(row, thickness=3),
+        "cliponaxis": False,
+        "hovertemplate": f"<b>%{{x:.1%}}</b> mean of {_seeds(row)}<br>{_interval_words(row)}"
+        f"<extra>{_label(row)}</extra>",
+    }
+
+
+def _seed_dots(row: LeaderboardRow, place: int) -> dict[str, Any]:
+    return {
+        "x": row.test_accuracies,
+        "y": [place + 0.27] * len(row.test_accuracies),
+        "mode": "markers",
+        "marker": {"color": faded(row.color, 0.75), "size": 6},
+        "cliponaxis": False,
+        "hovertemplate": f"%{{x:.1%}} one seed<extra>{_label(row)}</extra>",
+    }
+
+
+def _cost_trace(own: Sequence[LeaderboardRow], models: Sequence[str]) -> dict[str, Any]:
+    row = own[0]
+    several = len(models) > 1
+    name = escape(f"{row.model} / {row.short_label}" if several else row.label, quote=False)
+    return {
+        "x": [r.train_seconds for r in own],
+        "y": [r.test_accuracy for r in own],
+        "mode": "lines+markers",
+        "name": name,
+        "line": {"color": row.color, "width": 1.5, "dash": "dot"},
+        "marker": {
+            "color": row.color,
+            "opacity": 1,
+            "size": [9 + 7 * r.fraction for r in own],
+            "symbol": SYMBOLS[models.index(row.model) % len(SYMBOLS)],
+        },
+        "error_y": _intervals(own),
+        "cliponaxis": False,
+        "customdata": [[fraction_words(r.fraction), _interval_words(r), _seeds(r)] for r in own],
+        "hovertemplate": "<b>%{y:.1%}</b> after %{x:.1f} s of training<br>%{customdata[1]}<br>"
+        f"%{{customdata[0]}}, %{{customdata[2]}}<extra>{name}</extra>",
+    }
+
+
+def _interval(row: LeaderboardRow, thickness: float) -> dict[str, Any]:
+    return {**_intervals([row]), "thickness": thickness, "width": 7}
+
+
+def _intervals(rows: Sequence[LeaderboardRow]) -> dict[str, Any]:
+    """Error bars for the rows' intervals; none where there is no interval."""
+    known = [(row.test_accuracy or 0.0, row.ci95 or (row.test_accuracy or 0.0,) * 2) for row in rows]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - mean for mean, (_, high) in known],
+        "arrayminus": [mean - low for mean, (low, _) in known],
+        "color": rows[0].color,
+        "thickness": 1.5,
+        "width": 4,
+        "visible": any(row.ci95 for row in rows),
+    }
+
+
+def _interval_words(row: LeaderboardRow) -> str:
+    if row.ci95 is None:
+        return "no interval: one seed"
+    return f"95 % interval {100 * row.ci95[0]:.1f} to {100 * row.ci95[1]:.1f} % (over {row.interval_covers})"
+
+
+def _seeds(row: LeaderboardRow) -> str:
+    return f"{row.seeds_finished} seed{'' if row.seeds_finished == 1 else 's'}"
+
+
+def _covered(rows: Sequence[LeaderboardRow]) -> str:
+    """` over seeds and images`, where all rows' intervals cover the same."""
+    bases = {row.interval_covers for row in rows if row.ci95}
+    return f" over {bases.pop()}" if len(bases) == 1 else ""
+
+
+def _row_name(row: LeaderboardRow, among: Sequence[LeaderboardRow]) -> str:
+    """Strategy in the first line, what it does below; model and data where they vary."""
+    start, _, action = row.label.partition(": ")
+    more = [row.model_name] if len({r.model for r in among}) > 1 else []
+    more += [fraction_words(row.fraction)] if len({r.fraction for r in among}) > 1 else []
+    if row.short_label != start:  # a variant says its settings in its name, not behind the action
+        start, action = row.short_label, action.removesuffix(row.short_label.removeprefix(start))
+    below = lines_of(" · ".join([*more, *([action] if action else [])]), NAME_WIDTH)
+    return f'{escape(start, quote=False)}<br><span style="font-size:11px">{_joined(below)}</span>'
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return "<br>".join(escape(line, quote=False) for line in lines)
+
+
+def _label(row: LeaderboardRow) -> str:
+    return escape(row.label, quote=False)

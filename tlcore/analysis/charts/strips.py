@@ -1,0 +1,164 @@
+"""A strategy as a strip of blocks, one row of blocks per phase: a small SVG that works on light and dark pages.
+
+State is told three times, by fill, pattern and letter, so that nothing hangs on colour alone.
+"""
+
+from html import escape
+
+from tlcore.analysis.charts.style import FONT, NEUTRAL, faded, ink
+from tlcore.strategies import PhaseBlocks, Strategy, phase_blocks
+
+BLOCK_WIDTH, BLOCK_HEIGHT, GAP = 26, 34, 4
+HEAD_WIDTH, ARROW, TOP, BOTTOM = 34, 34, 6, 22
+PER_ROW = 2  # phases beside each other, so that many of them can be read on a card
+LETTERS = {"frozen": "F", "adapted": "A", "training": "T", "random": "R", "head": "H"}
+MEANINGS = {
+    "random": "random start, training",
+    "frozen": "pretrained, frozen",
+    "adapted": "pretrained, frozen, with adapters that train",
+    "training": "pretrained, training",
+    "head": "new head (classifier)",
+}
+
+
+def strategy_strip(strategy: Strategy, dark: bool = False, num_blocks: int = 4) -> str:
+    """The strategy's phases from left to right, each with its backbone blocks, its head and what it does.
+
+    num_blocks: how many blocks stand for the backbone. Returns an `<svg>` element with a description for readers.
+    """
+    phases = phase_blocks(strategy, num_blocks)
+    rows = [phases[start : start + PER_ROW] for start in range(0, len(phases), PER_ROW)]
+    drawn, widest, high = [], 0, TOP + BLOCK_HEIGHT + BOTTOM
+    for index, row in enumerate(rows):
+        content, width = _row(row, strategy.color, dark, leads_on=index > 0, alone=len(phases) == 1)
+        drawn.append(f'<g transform="translate(0 {index * high})">{content}</g>' if index else content)
+        widest = max(widest, width)
+    return _svg("".join(drawn), widest + 2, high * len(rows), describe(strategy, phases))
+
+
+def _row(phases: list[PhaseBlocks], color: str, dark: bool, *, leads_on: bool, alone: bool) -> tuple[str, int]:
+    """Phases side by side, and how wide they are. leads_on: an arrow comes first, from the row above."""
+    drawn, x = [], 2
+    for index, phase in enumerate(phases):
+        if index or leads_on:
+            drawn.append(_arrow(x, dark))
+            x += ARROW
+        drawn.append(_phase(phase, x, color, dark, alone))
+        x += _phase_width(phase)
+    return "".join(drawn), x
+
+
+def strip_legend(dark: bool = False) -> str:
+    """What the blocks mean, as one line of SVG; in a neutral colour, since each strip has its strategy's."""
+    drawn, x = [], 2
+    for kind, meaning in MEANINGS.items():
+        width = HEAD_WIDTH if kind == "head" else BLOCK_WIDTH
+        drawn.append(_block(kind, x, width, NEUTRAL, dark, height=24))
+        drawn.append(_text(meaning, x + width + 7, TOP + 16, ink(dark).text, 12))
+        x += width + 7 + 7 * len(meaning) + 18
+    return _svg(
+        "".join(drawn), x, TOP + 24 + 6, f"Legend: {', '.join(f'{LETTERS[k]} {m}' for k, m in MEANINGS.items())}"
+    )
+
+
+def describe(strategy: Strategy, phases: list[PhaseBlocks]) -> str:
+    """The strip in words, for screen readers."""
+    said = [f"{p.title}: {_backbone_words(p)}, head {p.head}" for p in phases]
+    return f"{strategy.label}. " + "; then ".join(said)
+
+
+def _backbone_words(phase: PhaseBlocks) -> str:
+    if "adapted" in phase.backbone:
+        return f"{phase.backbone_from} backbone frozen, with adapters that train"
+    training = phase.backbone.count("training")
+    state = {0: "frozen", len(phase.backbone): "training"}.get(
+        training, f"{training} of {len(phase.backbone)} training"
+    )
+    return f"{phase.backbone_from} backbone {state}"
+
+
+def _phase_width(phase: PhaseBlocks) -> int:
+    blocks = len(phase.backbone) * (BLOCK_WIDTH + GAP) + HEAD_WIDTH
+    return max(blocks, 7 * len(_caption(phase, alone=False)))
+
+
+def _phase(phase: PhaseBlocks, x: int, color: str, dark: bool, alone: bool) -> str:
+    drawn, at = [], x
+    for state in phase.backbone:
+        kind = "random" if state == "training" and phase.backbone_from == "random" else state
+        drawn.append(_block(kind, at, BLOCK_WIDTH, color, dark))
+        at += BLOCK_WIDTH + GAP
+    drawn.append(_block("head", at, HEAD_WIDTH, color, dark))
+    return "".join(drawn) + _text(_caption(phase, alone), x, TOP + BLOCK_HEIGHT + 16, ink(dark).muted, 12)
+
+
+def _caption(phase: PhaseBlocks, alone: bool) -> str:
+    return phase.title if alone or phase.head == "fitted" else f"{phase.title}, {phase.share:.0%} of the budget"
+
+
+def _block(kind: str, x: int, width: int, color: str, dark: bool, height: int = BLOCK_HEIGHT) -> str:
+    """Frozen: pale with diagonal lines, in colour where adapters train. Random: dots, dashed border. Others: full."""
+    full = kind in {"training", "head"}
+    fill = color if full else faded(NEUTRAL if kind == "frozen" else color, 0.18)
+    edge = NEUTRAL if kind == "frozen" else color
+    radius = height // 3 if kind == "head" else 4
+    dash = ' stroke-dasharray="4 2"' if kind == "random" else ""
+    box = (
+        f'<rect x="{x}" y="{TOP}" width="{width}" height="{height}" rx="{radius}" fill="{fill}" '
+        f'stroke="{edge}" stroke-width="1.5"{dash}/>'
+    )
+    letter_ink = "#ffffff" if full and _is_dark(color) else "#14171f" if full else ink(dark).text
+    letter = _text(LETTERS[kind], x + width / 2, TOP + height / 2 + 4.5, letter_ink, 13, anchor="middle", weight=700)
+    return box + _pattern(kind, x, width, height, edge) + letter
+
+
+def _pattern(kind: str, x: int, width: int, height: int, color: str) -> str:
+    """Drawn line by line: `<pattern>` needs ids, which clash when many strips share a page."""
+    if kind in {"frozen", "adapted"}:
+        lines = (_diagonal(x, width, height, reach) for reach in range(7, width + height - 5, 8))
+        return f'<g stroke="{color}" stroke-width="1" opacity="0.55">{"".join(lines)}</g>'
+    if kind == "random":
+        spots = [(x + dx, TOP + dy) for dy in range(5, height - 2, 6) for dx in range(5, width - 2, 6)]
+        dots = "".join(f'<circle cx="{cx}" cy="{cy}" r="0.9"/>' for cx, cy in spots)
+        return f'<g fill="{color}" opacity="0.7">{dots}</g>'
+    return ""
+
+
+def _diagonal(x: int, width: int, height: int, reach: int) -> str:
+    """A line from the left or bottom edge up to the top or right edge; `reach` is its distance along the top."""
+    margin = 2
+    x1, y1 = (margin, reach) if reach <= height - margin else (reach - height + margin, height - margin)
+    x2, y2 = (reach, margin) if reach <= width - margin else (width - margin, reach - width + margin)
+    return f'<line x1="{x + x1}" y1="{TOP + y1}" x2="{x + x2}" y2="{TOP + y2}"/>'
+
+
+def _arrow(x: int, dark: bool) -> str:
+    y, color = TOP + BLOCK_HEIGHT / 2, ink(dark).muted
+    left, right = x + 6, x + ARROW - 8
+    return (
+        f'<g stroke="{color}" stroke-width="2" fill="none" stroke-linecap="round">'
+        f'<line x1="{left}" y1="{y}" x2="{right}" y2="{y}"/>'
+        f'<polyline points="{right - 6},{y - 5} {right},{y} {right - 6},{y + 5}"/></g>'
+    )
+
+
+def _text(text: str, x: float, y: float, color: str, size: int, *, anchor: str = "start", weight: int = 400) -> str:
+    return (
+        f'<text x="{x:g}" y="{y:g}" fill="{color}" font-size="{size}" text-anchor="{anchor}" '
+        f'font-weight="{weight}" font-family="{escape(FONT)}">{escape(text)}</text>'
+    )
+
+
+def _is_dark(color: str) -> bool:
+    """Whether white text is easier to read on it: relative luminance below 0.2 (WCAG 2.1)."""
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True)) < 0.2
+
+
+def _svg(content: str, width: int, height: int, description: str) -> str:
+    said = escape(description)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'role="img" aria-label="{said}" style="max-width:100%;height:auto"><title>{said}</title>{content}</svg>'
+    )

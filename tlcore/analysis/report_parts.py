@@ -1,0 +1,107 @@
+"""The building blocks of the HTML report: style, sections, lists, tables and figures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from math import isnan
+from typing import Any
+
+NOTE_HEIGHT = 28  # pixels that a figure keeps for its note
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; color: #262730;
+  max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+h3 { font-size: 1rem; margin-top: 1.6rem; }
+p.warning { background: #fff4d6; border-left: 4px solid #d9a300; padding: .5rem .8rem; }
+p.lead { font-size: 1.05rem; } .muted { color: #5f6470; }
+table { border-collapse: collapse; font-size: .86rem; width: 100%; }
+th, td { padding: .4rem .55rem; border-bottom: 1px solid #d9dce3; text-align: right; vertical-align: top; }
+th { font-weight: 600; } th.text, td.text { text-align: left; }
+td { white-space: nowrap; } td.text { white-space: normal; min-width: 13em; }
+.wide { overflow-x: auto; } .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 50%;
+  margin-right: .45em; }
+pre { background: #f3f4f7; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .84rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; } dt { color: #5f6470; }
+dd { margin: 0; overflow-wrap: anywhere; } code { font-size: .86em; }
+.figure p { margin: 0; font-size: .86rem; } .drawing { overflow-x: auto; } .drawing > div { min-width: 700px; }
+.figure { break-inside: avoid; margin: 1rem 0; }
+@media print { body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; }
+  tr, .figure p { margin: 0; font-size: .86rem; } .drawing { overflow-x: auto; } .drawing > div { min-width: 700px; }
+.figure { break-inside: avoid; } .modebar { display: none; } .wide { overflow: visible; } }
+"""
+
+
+def page(title: str, body: Iterable[str]) -> str:
+    """The whole HTML document."""
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+    )
+
+
+def section(title: str, *content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{''.join(content)}</section>"
+
+
+def bullets(lines: Iterable[str], otherwise: str) -> str:
+    items = "".join(f"<li>{prose(line)}</li>" for line in lines)
+    return f"<ul>{items}</ul>" if items else f"<p>{escape(otherwise)}</p>"
+
+
+def prose(text: str) -> str:
+    """Escaped, with numbers and their unit kept on one line."""
+    return escape(text).replace(" %", "&nbsp;%")
+
+
+def pairs_of(pairs: dict[str, str]) -> str:
+    return f"<dl>{''.join(f'<dt>{escape(k)}</dt><dd>{escape(v)}</dd>' for k, v in pairs.items())}</dl>"
+
+
+def table(
+    rows: Sequence[Mapping[str, object]], text: Iterable[str] = (), swatches: Mapping[str, str] | None = None
+) -> str:
+    """Rows with the same keys. text: columns of words. swatches: colours by what stands in the column `Strategy`."""
+    words, colors = set(text), swatches or {}
+    columns = list(rows[0]) if rows else []
+    head = "".join(f'<th scope="col" class="{_kind(c, words)}">{escape(c)}</th>' for c in columns)
+    lines = "".join(f"<tr>{_cells(row, words, colors)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def _cells(row: Mapping[str, object], words: set[str], colors: Mapping[str, str]) -> str:
+    return "".join(
+        f'<td class="{_kind(column, words)}">{_swatch(column, value, colors)}{_cell(value)}</td>'
+        for column, value in row.items()
+    )
+
+
+def _kind(column: str, words: set[str]) -> str:
+    return "text" if column in words else ""
+
+
+def _swatch(column: str, value: object, colors: Mapping[str, str]) -> str:
+    color = colors.get(str(value)) if column == "Strategy" else None
+    return f'<span class="swatch" style="background:{color}"></span>' if color else ""
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and isnan(value)):  # how a table holds a missing number
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+
+
+def drawn(figures: Sequence[Any]) -> list[str]:
+    """Figures as HTML, the note below, where it can wrap; the script that draws them comes once, with the first."""
+    from plotly.io import to_html
+
+    config = {"displaylogo": False, "responsive": True}
+    parts = []
+    for index, figure in enumerate(figures):
+        note = figure.layout.title.subtitle.text or ""
+        figure.update_layout(title_subtitle_text="", margin_t=figure.layout.margin.t - NOTE_HEIGHT)
+        html = to_html(figure, full_html=False, include_plotlyjs=index == 0, config=config)
+        parts.append(f'<div class="figure"><div class="drawing">{html}</div><p class="muted">{note}</p></div>')
+    return parts

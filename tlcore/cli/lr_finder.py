@@ -1,0 +1,85 @@
+"""`python -m tlcore lr-find`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tlcore.cli.datasets import add_with_progress
+from tlcore.cli.output import check_writable, note, progress, say, table, write_json
+from tlcore.results import RateFinding
+from tlcore.service import lr_finder, plans
+
+ROWS = 12  # of the table: so many of the rates that were tried
+
+
+def lr_find(
+    dataset: Annotated[str, typer.Option(help="dataset id, or a path to import")],
+    model: Annotated[str, typer.Option(help="timm name, or torchvision:NAME")],
+    strategy: Annotated[str, typer.Option(help="whose first gradient phase is tried")] = "fine_tuning",
+    weights: Annotated[str, typer.Option(help="imagenet, a timm tag, file:PATH, run:ID or none")] = "imagenet",
+    low: Annotated[float | None, typer.Option(help="first rate; default 1e-7")] = None,
+    high: Annotated[float | None, typer.Option(help="last rate; default 10")] = None,
+    steps: Annotated[int | None, typer.Option(help="optimiser steps; default 100")] = None,
+    seed: Annotated[int, typer.Option(help="of the split, the start and the order")] = 0,
+    image_size: Annotated[int | None, typer.Option(help="pixels; default: the model's own")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="default: 32, or 64 from 2,000 training images")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX")] = "auto",
+    num_threads: Annotated[int | None, typer.Option(help="CPU threads")] = None,
+    set_: Annotated[list[str], typer.Option("--set", help="STRATEGY.KEY=VALUE; repeatable")] = [],  # noqa: B006
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the result as JSON; - for stdout")] = None,
+) -> None:
+    """Try growing learning rates on the training images, and suggest one."""
+    if json_file is not None:
+        check_writable(json_file)
+    job_id = lr_finder.submit(
+        add_with_progress(dataset),
+        model,
+        strategy,
+        weights=weights,
+        low=low,
+        high=high,
+        steps=steps,
+        seed=seed,
+        overrides=plans.parse_overrides(set_, [strategy]),
+        image_size=image_size,
+        batch_size=batch_size,
+        device=device,
+        num_threads=num_threads,
+    )
+    _watch(job_id)
+    found = lr_finder.finding(job_id)
+    if found is None:
+        raise typer.Exit(1)
+    if json_file is not None:
+        write_json(json_file, found.model_dump(mode="json"))
+    if str(json_file) != "-":
+        _show(found)
+
+
+def _watch(job_id: str) -> None:
+    try:
+        with progress() as bars:
+            bar = bars.add_task("learning rate", total=1.0)
+            for job in lr_finder.watch(job_id):
+                bars.update(bar, completed=job.progress, description=f"learning rate: {job.message}")
+    except KeyboardInterrupt:
+        lr_finder.cancel(job_id)
+        note("cancelled")
+        raise typer.Exit(1) from None
+
+
+def _show(found: RateFinding) -> None:
+    """Some of the rates with their loss, then the suggestion and how to use it."""
+    every = max(1, -(-len(found.rates) // ROWS))
+    shown = list(zip(found.rates, found.losses, found.smoothed, strict=True))[::every]
+    rows = [[f"{rate:.2e}", f"{loss:.3f}", f"{mean:.3f}"] for rate, loss, mean in shown]
+    table("", ["learning rate", "loss", "smoothed loss"], rows)
+    if found.diverged:
+        note("the loss diverged before the highest rate, so the search ended there")
+    if found.suggestion is None:
+        say("no suggestion: the loss fell at none of these rates; try other --low, --high or more --steps")
+        return
+    rules = ", ".join(f"{n} {v:.2g}" for n, v in (("valley", found.valley), ("steepest", found.steepest)) if v)
+    say(f"\nsuggestion: {found.suggestion:.2g} ({rules}); the recipe's own rate is {found.recipe_rate:.2g}")
+    say(f"use it: compare … {' '.join(lr_finder.how_to_use(found))}")

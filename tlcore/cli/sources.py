@@ -1,0 +1,50 @@
+"""`python -m tlcore train-source`."""
+
+from typing import Annotated
+
+import typer
+
+from tlcore.cli.compare import watch
+from tlcore.cli.datasets import add_with_progress
+from tlcore.cli.output import note, percent, say
+from tlcore.service import comparisons, sources
+
+
+def train_source(
+    dataset: Annotated[str, typer.Option(help="source dataset: id, or a path to import")],
+    model: Annotated[str, typer.Option(help="timm name, or torchvision:NAME")],
+    strategy: Annotated[str, typer.Option(help="from_scratch, fine_tuning, …")] = sources.DEFAULT_STRATEGY,
+    weights: Annotated[str | None, typer.Option(help="imagenet, a timm tag, file:PATH or run:ID to start from")] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+    epochs: Annotated[int | None, typer.Option(help="budget; default: 5 on a CPU, else 500 steps")] = None,
+    steps: Annotated[int | None, typer.Option(help="budget in optimiser steps")] = None,
+    seconds: Annotated[float | None, typer.Option(help="budget in training seconds")] = None,
+    image_size: Annotated[int | None, typer.Option(help="pixels; default: the model's own")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="default: 32, or 64 from 2,000 training images")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX")] = "auto",
+    num_threads: Annotated[int | None, typer.Option(help="CPU threads")] = None,
+) -> None:
+    """Train a backbone on a source dataset; prints the weights (run:ID) to use for a target."""
+    plan = sources.plan_source(
+        add_with_progress(dataset), model, strategy, weights, seeds=(seed,), epochs=epochs, steps=steps,
+        seconds=seconds, image_size=image_size, batch_size=batch_size, device=device, num_threads=num_threads,
+    )  # fmt: skip
+    comparison_id = comparisons.submit(plan)
+    note(f"comparison {comparison_id}: {plan.spec.budget} on {plan.device}: {plan.device_reason}")
+    try:
+        watch(comparison_id)
+    except KeyboardInterrupt:
+        comparisons.cancel(comparison_id)
+        note("cancelled")
+        raise typer.Exit(1) from None
+    record = comparisons.record(comparison_id)
+    for run in record.runs:
+        if run.status != "FINISHED":
+            note(f"{run.spec.name}: {run.status.lower()}: {run.error}")
+    done = sources.of_record(record)
+    for source in done:
+        note(f"test accuracy on {source.dataset_name}: {percent(source.test_accuracy)} %")
+        note(f"use it: python -m tlcore compare --dataset TARGET --model {source.model} --weights {source.weights} …")
+        say(source.weights)
+    if not done:
+        raise typer.Exit(1)

@@ -1,0 +1,182 @@
+"""Every default of every strategy, from dataset size and model facts: the same for the form and for the worker.
+
+Sources: RECIPES.md's table in `rows`; batch and budget from BiT HyperRule (Kolesnikov et al. 2020).
+"""
+
+from collections.abc import Iterator
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tlcore.errors import SpecError
+from tlcore.recipes.applicable import require_fit, require_head, require_network, why_idle
+from tlcore.recipes.rows import RECIPES, SWEEPS, Row
+from tlcore.recipes.values import DataFacts, FitRecipe, ModelFacts, NetworkRecipe, Preprocessing, Recipe, TrainRecipe
+from tlcore.spec import Budget
+from tlcore.strategies import LAST_GROUPS, Fit, Phase, SettingValue, Strategy, Train, Unfreeze
+
+R = TypeVar("R", bound=BaseModel)
+
+LARGE_SET = 2_000  # training images from which the batch is 64
+FEW_IMAGES = 1_000  # below this, BatchNorm statistics of a pretrained network are kept (SimCLR B.8)
+SMALL_BATCH = 16  # below this, batch statistics are too noisy to train with
+SMALL_SIDE = 96  # BiT HyperRule: smaller images are trained at SMALL_IMAGE_SIZE
+SMALL_IMAGE_SIZE = 128
+REFERENCE_BATCH = 64  # learning rates are given per batch of 64, and not scaled down below it
+MAX_STAGES = 24  # of gradual unfreezing: a deeper network unfreezes several groups at a time
+
+
+def resolve(
+    strategy: Strategy,
+    data: DataFacts,
+    model: ModelFacts,
+    *,
+    image_size: int | None = None,
+    batch_size: int | Literal["auto"] | None = None,
+    overrides: dict[str, SettingValue] | None = None,
+) -> Recipe:
+    """The recipe of a run: the rows of its phases, scaled to the batch, with the person's own values on top.
+
+    overrides: by field name of the recipes; `N.NAME` sets it in the strategy's phase N alone, counted from 1.
+    Raises: SpecError for a strategy that does not suit the model, and for an override that no phase has, that would
+    do nothing, or that is out of range.
+    """
+    require_fit(strategy, model)
+    own = dict(overrides or {})
+    network = _network(strategy, model, own)
+    usual = 32 if data.num_train < LARGE_SET else 64
+    batch = batch_size if isinstance(batch_size, int) else usual
+    few = strategy.start == "pretrained" and (data.num_train < FEW_IMAGES or batch < SMALL_BATCH)
+    groups = _num_groups(network, model)
+    made: list[tuple[int, FitRecipe | TrainRecipe]] = []
+    for number, phase in enumerate(strategy.phases, 1):
+        mine = _of_phase(own, number)
+        made += [(number, _phase(part, model, batch, few, mine)) for part in _expanded(phase, groups, mine, model)]
+    asked = {f"{number}.{name}" for number, phase in enumerate(strategy.phases, 1) for name in phase.settings}
+    _require_used(strategy, model, made, asked | set(own) - set(NetworkRecipe.model_fields))
+    require_head(strategy, tuple(recipe for _, recipe in made))
+    size = image_size or default_image_size(data, model)
+    return Recipe(
+        strategy=strategy.id,
+        batch_size=batch,
+        preprocessing=sized(model, size),
+        phases=tuple(recipe for _, recipe in made),
+        network=network,
+        auto_batch=batch_size == "auto",
+    )
+
+
+def default_image_size(data: DataFacts, model: ModelFacts) -> int:
+    """The model's own input size, or a smaller one for small images (BiT HyperRule), in pixels."""
+    native = model.preprocessing.size
+    return min(native, SMALL_IMAGE_SIZE) if data.short_side < SMALL_SIDE and not model.fixed_input_size else native
+
+
+def sized(model: ModelFacts, size: int) -> Preprocessing:
+    """The model's preprocessing at another input size, with its own crop percentage (timm's rule: floor)."""
+    own = model.preprocessing
+    if size == own.size:
+        return own
+    if model.fixed_input_size:
+        raise SpecError(f"{model.model} takes images of {own.size} px only, not {size}: leave the image size out")
+    resize = None if own.resize is None else int(size / model.crop_pct)
+    return own.model_copy(update={"size": size, "resize": resize})
+
+
+def default_budget(num_train: int, accelerated: bool) -> Budget:
+    """BiT HyperRule's 500 steps (10,000 from 20,000 images) on a GPU; on a CPU 5 epochs, a matter of minutes."""
+    if not accelerated:
+        return Budget(epochs=5)
+    return Budget(steps=500 if num_train < 20_000 else 10_000)
+
+
+def _network(strategy: Strategy, model: ModelFacts, own: Row) -> NetworkRecipe:
+    mine = {name: value for name, value in own.items() if name in NetworkRecipe.model_fields}
+    if "layers" in mine:
+        mine["layers"] = str(mine["layers"])
+    require_network(strategy, model, mine)
+    return _build(NetworkRecipe, {}, mine)
+
+
+def _num_groups(network: NetworkRecipe, model: ModelFacts) -> int:
+    """Layer groups that are left of the backbone, as far as the settings tell."""
+    if network.cut_at is not None:
+        return network.cut_at
+    chosen = [int(part) for part in network.layers.split("+") if part.isdigit()]
+    return max(chosen, default=model.num_groups)
+
+
+def _of_phase(own: Row, number: int) -> Row:
+    """The overrides of all phases, then those of this one."""
+    prefix = f"{number}."
+    particular = {name.removeprefix(prefix): value for name, value in own.items() if name.startswith(prefix)}
+    return {**{name: value for name, value in own.items() if "." not in name}, **particular}
+
+
+def _expanded(phase: Phase, groups: int, own: Row, model: ModelFacts) -> Iterator[Fit | Train]:
+    """The phases that one entry stands for in this model: stages of unfreezing, and the number behind `last`."""
+    if isinstance(phase, Unfreeze):
+        stages = min(groups, MAX_STAGES)
+        opened = [round(groups * stage / stages) for stage in range(stages)]  # 0 for the head alone
+        parts = ["head" if count == 0 else f"last:{count}" for count in opened] + ["all"]
+        yield from (Train(part, phase.share / len(parts), phase.recipe, phase.settings) for part in parts)
+    elif isinstance(phase, Train) and phase.trainable.partition(":")[0] == "last":
+        _, given, count = phase.trainable.partition(":")
+        wanted = count if given else own.get("last_groups", phase.settings.get("last_groups", LAST_GROUPS))
+        if not str(wanted).isdigit() or not 1 <= int(wanted) <= groups:
+            raise SpecError(
+                f"last_groups={wanted} cannot be used: {model.model} has {groups} layer groups below its head, so it "
+                f"is 1 to {groups}"
+            )
+        yield Train(f"last:{wanted}", phase.share, phase.recipe, phase.settings)
+    else:
+        yield phase
+
+
+def _phase(phase: Fit | Train, model: ModelFacts, batch: int, few: bool, own: Row) -> FitRecipe | TrainRecipe:
+    own = {**phase.settings, **own}
+    if isinstance(phase, Fit):
+        classifier = own.get("classifier", phase.classifier)
+        return _build(FitRecipe, {"classifier": classifier, **SWEEPS.get(str(classifier), {})}, own)
+    if phase.recipe not in RECIPES:
+        raise SpecError(f"unknown recipe {phase.recipe!r}: use {', '.join(RECIPES)}")
+    row = dict(RECIPES[phase.recipe][model.family])
+    scale = max(1.0, batch / REFERENCE_BATCH)
+    for rate in ("learning_rate", "backbone_learning_rate"):
+        if rate in row:
+            row[rate] = float(row[rate]) * scale
+    if few:
+        row["normalization"] = "eval"
+    return _build(TrainRecipe, {"trainable": phase.trainable, "share": phase.share, **row}, own)
+
+
+def _require_used(
+    strategy: Strategy, model: ModelFacts, made: list[tuple[int, FitRecipe | TrainRecipe]], asked: set[str]
+) -> None:
+    """Each override must do something in one phase at least, or in the phase that it names. Raises: SpecError."""
+    for key in sorted(asked):
+        place, dot, name = key.rpartition(".")
+        if name == "last_groups" and any(isinstance(p, Train) and p.trainable == "last" for p in strategy.phases):
+            continue
+        phases = [recipe for number, recipe in made if not dot or place == str(number)]
+        if not phases:
+            raise SpecError(
+                f"{strategy.id} has no setting {key}, as it has {len(strategy.phases)} phase(s): say 1.{name}"
+            )
+        reasons = [why_idle(name, recipe, model) for recipe in phases]
+        if None in reasons:
+            continue
+        known = sorted({n for _, r in made for n in type(r).model_fields if why_idle(n, r, model) is None})
+        if all(name not in type(recipe).model_fields for recipe in phases) or name in ("trainable", "share"):
+            raise SpecError(f"{strategy.id} has no setting {key}: it has {', '.join(known)}")
+        reason = next(r for p, r in zip(phases, reasons, strict=True) if name in type(p).model_fields)
+        raise SpecError(f"{strategy.id}: {key} would do nothing, as {reason}: leave it out")
+
+
+def _build(kind: type[R], row: Row, own: Row) -> R:
+    mine = {k: v for k, v in own.items() if k in kind.model_fields and k not in {"trainable", "share"}}
+    try:
+        return kind.model_validate({**row, **mine})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SpecError(f"{first['loc'][0]}={first['input']!r} cannot be used: {first['msg']}") from error

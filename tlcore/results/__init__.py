@@ -1,0 +1,57 @@
+"""What runs produce, as plain data. A value that does not exist is None, never 0 or NaN."""
+
+from tlcore.results.contract import AccuracyOnly, ComparisonResult, PartScore, RunResult, StrategyResult, Verdict
+from tlcore.results.queue import JobView, QueueOverview, WorkerView
+from tlcore.results.records import ComparisonRecord, ComparisonSummary, DatasetSummary, RunRecord
+from tlcore.results.runs import (
+    ENDED,
+    ClassMetrics,
+    ConfusionMatrix,
+    EvaluationPoint,
+    FrozenState,
+    LayerGroup,
+    PartMetrics,
+    PhaseReport,
+    RateFinding,
+    Resolved,
+    RunOutcome,
+    Status,
+    TrainedOn,
+    TrainedStep,
+    Trial,
+    Value,
+    WeightsMatch,
+)
+
+__all__ = [
+    "ENDED",
+    "AccuracyOnly",
+    "ClassMetrics",
+    "ComparisonRecord",
+    "ComparisonResult",
+    "ComparisonSummary",
+    "ConfusionMatrix",
+    "DatasetSummary",
+    "EvaluationPoint",
+    "FrozenState",
+    "JobView",
+    "LayerGroup",
+    "PartMetrics",
+    "PartScore",
+    "PhaseReport",
+    "QueueOverview",
+    "RateFinding",
+    "Resolved",
+    "RunOutcome",
+    "RunRecord",
+    "RunResult",
+    "Status",
+    "StrategyResult",
+    "TrainedOn",
+    "TrainedStep",
+    "Trial",
+    "Value",
+    "Verdict",
+    "WeightsMatch",
+    "WorkerView",
+]

@@ -1,0 +1,89 @@
+"""The learning-rate finder: checked, queued for a worker, looked at while it goes on, and read."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tlcore import jobs
+from tlcore.datasets.dataset import DatasetInfo
+from tlcore.errors import SpecError
+from tlcore.recipes import TrainRecipe
+from tlcore.recipes.search import RateRange
+from tlcore.results import JobView, RateFinding
+from tlcore.service import models, plans
+from tlcore.settings import get_settings
+from tlcore.spec import checked
+from tlcore.strategies import SettingValue, split_reference
+
+POLL_SECONDS = 0.3
+
+
+def submit(
+    dataset: DatasetInfo,
+    model: str,
+    strategy: str,
+    *,
+    weights: str = "imagenet",
+    low: float | None = None,
+    high: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    overrides: Mapping[str, Mapping[str, SettingValue]] | None = None,
+    **shared: Any,
+) -> str:
+    """Queue a search for the learning rate of a strategy's first gradient phase; returns the job's id at once.
+
+    weights: as of `compare`. low, high, steps: as of `RateRange`, whose defaults None leaves. shared: other fields of
+    ComparisonSpec, such as image_size, batch_size, device and own_strategies.
+    Raises: SpecError, also where the strategy takes no gradient steps; ModelError, WeightsError, DeviceError.
+    """
+    given = {"low": low, "high": high, "steps": steps}
+    wanted = checked(RateRange, **{name: value for name, value in given.items() if value is not None})
+    spec = plans.make_spec(
+        dataset, models=[model], strategies=[strategy], weights=[weights], steps=wanted.steps, seeds=(seed,),
+        overrides=overrides, **shared,
+    )  # fmt: skip
+    plan = plans.make_plan(spec)
+    (run,) = plan.runs
+    if not any(isinstance(phase, TrainRecipe) for phase in plan.recipes[run.model, run.strategy].phases):
+        raise SpecError(f"{run.strategy} takes no gradient steps, so it has no learning rate to find")
+    file = models.tracked_weights(run.weights)
+    asked = run.model_copy(update={"device": plan.device})
+    request = {
+        "question": "lr_find",
+        "spec": asked.model_dump(mode="json"),
+        "weights_path": file and str(file),
+        **wanted.model_dump(),
+    }
+    title = f"Learning rate of {run.strategy} on {run.model}"
+    return jobs.submit_question(get_settings(), request, title, plan.device)
+
+
+def job(job_id: str) -> JobView:
+    """How far a search is; it is seen to where its supervisor died. Raises: NotFoundError."""
+    jobs.recover(get_settings())
+    return jobs.get_job(get_settings(), job_id)
+
+
+def watch(job_id: str) -> Iterator[JobView]:
+    """The state of a search, again and again until it is over."""
+    while (found := job(job_id)).status in ("QUEUED", "RUNNING"):
+        yield found
+        time.sleep(POLL_SECONDS)
+
+
+def finding(job_id: str) -> RateFinding | None:
+    """What a search found; None while it goes on. Raises: the TlcoreError that it met; JobError, NotFoundError."""
+    answer = jobs.answer_of(get_settings(), job_id)
+    return None if answer is None else RateFinding.model_validate(answer)
+
+
+def cancel(job_id: str) -> None:
+    """End a search at its next step."""
+    jobs.cancel(get_settings(), [job_id])
+
+
+def how_to_use(found: RateFinding) -> list[str]:
+    """The options of `compare` that take the suggestion over; none where there is no suggestion."""
+    name = split_reference(found.strategy)[0]
+    return [f"--set {name}.{key}={value:g}" for key, value in found.settings.items()]

@@ -1,0 +1,65 @@
+"""The trials of a tuned run in MLflow: a small run each, under their run, which no list of comparisons shows."""
+
+from typing import Any
+
+from tlcore.results import Trial
+from tlcore.settings import Settings
+from tlcore.tracking import tags
+from tlcore.tracking.creating import now_ms
+from tlcore.tracking.store import Store, connect, translated
+
+
+def log_trials(settings: Settings, run_id: str, trials: tuple[Trial, ...]) -> None:
+    """Keep trials that are over; those that are there already only learn whether they are the chosen one.
+
+    Their params are the values that were tried, their metrics what these gave on validation, and the cost.
+    Raises: NotFoundError, StorageError.
+    """
+    store = connect(settings)
+    with translated(settings):
+        run = store.client.get_run(run_id)
+        known = _trials_of(store, run_id)
+        for trial in trials:
+            found = known.get(trial.number)
+            if found is None:
+                _create(store, run, trial)
+            elif found.data.tags.get(tags.CHOSEN) != _said(trial):
+                store.client.set_tag(found.info.run_id, tags.CHOSEN, _said(trial))
+
+
+def _trials_of(store: Store, run_id: str) -> dict[int, Any]:
+    """The MLflow runs of a run's trials, by number. A run has 100 at most."""
+    query = f"tags.`{tags.PARENT}` = '{run_id}' and tags.`{tags.KIND}` = 'trial'"
+    found = store.client.search_runs([store.experiment_id], query, max_results=1_000)
+    return {int(trial.data.tags[tags.TRIAL]): trial for trial in found}
+
+
+def _create(store: Store, run: Any, trial: Trial) -> None:
+    """All at once and ended at once, so that a trial is never left open."""
+    from mlflow.entities import Metric, Param
+
+    owner = run.data.tags.get(tags.OWNER, "")
+    own = {
+        tags.KIND: "trial",
+        tags.TRIAL: str(trial.number),
+        tags.CHOSEN: _said(trial),
+        tags.OWNER: owner,
+        tags.USER: owner,
+        tags.HOME: store.home_id,
+        tags.PARENT: run.info.run_id,
+        **({tags.ERROR: trial.error[: tags.MAX_ERROR]} if trial.error else {}),
+    }
+    made = store.client.create_run(store.experiment_id, tags=own, run_name=f"trial {trial.number}")
+    values = {
+        "val/accuracy": trial.val_accuracy,
+        "val/loss": trial.val_loss,
+        "cost/train_seconds": trial.train_seconds,
+    }
+    metrics = [Metric(name, value, now_ms(), 0) for name, value in values.items() if value is not None]
+    params = [Param(name, str(value)) for name, value in trial.settings.items()]
+    store.client.log_batch(made.info.run_id, metrics=metrics, params=params)
+    store.client.set_terminated(made.info.run_id, status="FAILED" if trial.error else "FINISHED", end_time=now_ms())
+
+
+def _said(trial: Trial) -> str:
+    return str(trial.chosen).lower()

@@ -1,0 +1,1 @@
+"""Stored features of a frozen backbone, and the classifiers fitted on them."""

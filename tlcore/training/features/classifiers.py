@@ -1,0 +1,186 @@
+"""Classifiers on stored features: logistic regression and a linear SVM, folded into a linear head, and k-NN."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot
+
+from tlcore.errors import TrainingError
+from tlcore.recipes import FitRecipe
+from tlcore.results import PartMetrics
+from tlcore.training.outcome import evaluation
+from tlcore.training.outcome.evaluation import Predictions
+
+Array = npt.NDArray[np.float64]
+MAX_ITERATIONS = 1_000
+COARSE = 1.0  # distance of the first sweep's C values, in decades
+FINE = 0.25  # distance of the second sweep's, one coarse step to either side of the best
+CONSTANT = 1e-5  # a feature that varies less, relative to its mean, is rounding noise and stays unscaled
+KNN_CHUNK = 256  # queries at once, to bound memory
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Features of one part. features: [N, D] float32. labels: [N] int64."""
+
+    features: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear head on unstandardised features. weight: [K, D] float32. bias: [K] float32."""
+
+    weight: Tensor
+    bias: Tensor
+    has_probabilities: bool = True
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The reference images of k-NN. features: [N, D] float32 of length 1. labels: [N] int64."""
+
+    features: Tensor
+    labels: Tensor
+    k: int
+    num_classes: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A classifier, how it does on validation, and what should be known about its making."""
+
+    classifier: Linear | Neighbors
+    val: PartMetrics
+    notes: tuple[str, ...] = ()
+
+
+def fit(
+    recipe: FitRecipe, train: Labelled, val: Labelled, num_classes: int, seed: int, check: Callable[[], None]
+) -> Fitted:
+    """Fit on the training part; C is chosen on the validation part, and nothing is refitted on both.
+
+    check: called before each fit; may raise to stop.
+    """
+    if recipe.classifier == "knn":
+        return _nearest(recipe, train, val, num_classes)
+    found = np.unique(train.labels.numpy())
+    if len(found) < num_classes:
+        missing = sorted(set(range(num_classes)) - set(found.tolist()))
+        raise TrainingError(f"the training part has no image of the classes {missing}: use more of the data")
+    return _swept(recipe, train, val, num_classes, seed, check)
+
+
+def predict(classifier: Linear | Neighbors, part: Labelled) -> Predictions:
+    """What a classifier says of a part."""
+    if isinstance(classifier, Linear):
+        logits = part.features @ classifier.weight.T + classifier.bias
+        if classifier.has_probabilities:
+            return evaluation.from_logits(logits, part.labels)
+        return Predictions(labels=part.labels, predicted=logits.argmax(1))
+    votes = neighbor_votes(classifier, part.features)
+    return Predictions(labels=part.labels, predicted=votes.argmax(1), probabilities=votes)
+
+
+def neighbor_votes(neighbors: Neighbors, features: Tensor) -> Tensor:
+    """Shares [N, K] float64 of each class among the k nearest by cosine, each with one vote. features: [N, D]."""
+    shares = []
+    for chunk in torch.split(normalize(features.float(), dim=1), KNN_CHUNK):
+        nearest = (chunk @ neighbors.features.T).topk(neighbors.k, dim=1).indices
+        shares.append(one_hot(neighbors.labels[nearest], neighbors.num_classes).double().mean(1))
+    return torch.cat(shares)
+
+
+def fold(weight: Array, bias: Array, mean: Array, scale: Array) -> tuple[Tensor, Tensor]:
+    """A classifier on standardised features as a linear head on the features themselves.
+
+    weight: [K, D], or [1, D] for two classes, whose one score d becomes the two scores -d/2 and d/2, so that
+    their softmax is the logistic function of d. mean, scale: [D]. Returns: weight [K, D] and bias [K], float32.
+    """
+    if len(weight) == 1:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    folded = weight / scale
+    shifted = bias - folded @ mean
+    return torch.from_numpy(folded).float(), torch.from_numpy(shifted).float()
+
+
+def _nearest(recipe: FitRecipe, train: Labelled, val: Labelled, num_classes: int) -> Fitted:
+    k = min(recipe.neighbors, len(train.labels))
+    notes = (f"k-NN: only {k} training images, so k is {k}, not {recipe.neighbors}",) if k < recipe.neighbors else ()
+    neighbors = Neighbors(normalize(train.features, dim=1), train.labels, k, num_classes)
+    return Fitted(neighbors, evaluation.summarise([predict(neighbors, val)], num_classes), notes)
+
+
+def _swept(
+    recipe: FitRecipe, train: Labelled, val: Labelled, num_classes: int, seed: int, check: Callable[[], None]
+) -> Fitted:
+    """Sweep log10 of C coarsely, then finely around the best."""
+    features = train.features.numpy().astype(np.float64)
+    mean, scale = features.mean(0), features.std(0)
+    scale[scale <= CONSTANT * np.abs(mean)] = 1.0
+    standard = (features - mean) / scale
+    labels = train.labels.numpy()
+    model = _estimator(recipe, seed)
+    tried: dict[float, Fitted] = {}
+    unconverged: list[float] = []
+
+    def sweep(exponents: Iterable[float]) -> None:
+        for exponent in sorted(set(exponents) - tried.keys()):  # upwards: each fit starts where the last one ended
+            check()
+            converged = _fit_quietly(model.set_params(C=10.0**exponent), standard, labels)
+            if not converged:
+                unconverged.append(exponent)
+            weight, bias = fold(model.coef_, model.intercept_, mean, scale)
+            linear = Linear(weight, bias, recipe.classifier == "logistic_regression")
+            tried[exponent] = Fitted(linear, evaluation.summarise([predict(linear, val)], num_classes))
+
+    sweep(_grid(recipe.c_low, recipe.c_high, COARSE))
+    centre = _best(tried)
+    sweep(_grid(max(centre - COARSE, recipe.c_low), min(centre + COARSE, recipe.c_high), FINE))
+    best = _best(tried)
+    return Fitted(tried[best].classifier, tried[best].val, _notes(recipe, best, unconverged))
+
+
+def _estimator(recipe: FitRecipe, seed: int) -> LogisticRegression | LinearSVC:
+    if recipe.classifier == "logistic_regression":
+        return LogisticRegression(solver="lbfgs", max_iter=MAX_ITERATIONS, warm_start=True)
+    return LinearSVC(loss="squared_hinge", dual="auto", max_iter=MAX_ITERATIONS, random_state=seed)
+
+
+def _fit_quietly(model: LogisticRegression | LinearSVC, features: Array, labels: npt.NDArray[np.int64]) -> bool:
+    """Fit; whether it converged. Other warnings go on as they came."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(features, labels)
+    for warning in caught:
+        if not issubclass(warning.category, ConvergenceWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+
+
+def _grid(low: float, high: float, distance: float) -> list[float]:
+    number = max(1, round((high - low) / distance)) if high > low else 0
+    return [round(float(value), 6) for value in np.linspace(low, high, number + 1)]
+
+
+def _best(tried: dict[float, Fitted]) -> float:
+    """Highest validation accuracy, then lower loss, then smaller C."""
+    return min(tried, key=lambda c: (-tried[c].val.accuracy, tried[c].val.loss or 0.0, c))
+
+
+def _notes(recipe: FitRecipe, best: float, unconverged: list[float]) -> tuple[str, ...]:
+    name = recipe.classifier.replace("_", " ")
+    notes = [f"{name}: C = {10**best:.3g}, chosen on validation from {10**recipe.c_low:g} to {10**recipe.c_high:g}"]
+    if unconverged:
+        values = ", ".join(f"{10**c:.3g}" for c in sorted(unconverged))
+        effect = "; the chosen C is among them" if best in unconverged else ""
+        notes.append(f"{name} did not converge within {MAX_ITERATIONS} iterations at C = {values}{effect}")
+    return tuple(notes)

@@ -1,0 +1,159 @@
+"""What the frozen backbone makes of every image, stored once on disk and shared by all runs that need it.
+
+A folder `features/<dataset>-<key>/` holds `features.npy` (float32 [images, D], memory-mapped) and `meta.json` with the
+measured seconds per image, so that a run pays for its features also when they were there. The plain features are of
+all images of the dataset; those of an augmented view are of a run's training images alone, and of its seed.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import timm
+import torch
+import torchvision
+from filelock import FileLock, Timeout
+
+from tlcore.datasets.dataset import Dataset
+from tlcore.datasets.geometry import PIXELS_VERSION
+from tlcore.errors import StorageError
+from tlcore.recipes import NetworkRecipe
+from tlcore.spec import content_fingerprint
+from tlcore.training.images.batches import Images, ImageSource, Rows, evaluation_batch
+from tlcore.training.images.stream import view_seed
+from tlcore.training.images.views import VIEW_VERSION, view_images
+from tlcore.training.loop.memory import in_parts
+from tlcore.training.loop.optimizers import synchronize
+from tlcore.training.loop.task import PREPARED, check_stop
+from tlcore.training.networks.forward import feature_batches
+from tlcore.training.networks.models import Network
+from tlcore.training.reporter import Reporter
+
+EXTRACTION_VERSION = 2  # raise it when the same images and weights would give other features
+LIBRARIES = (torch, torchvision, timm)
+POLL_SECONDS = 0.5
+FEATURES_MADE = 0.8  # of the progress bar
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """features: float32 [images, D]: all images of the dataset in its row order, or a view's in the order asked."""
+
+    features: npt.NDArray[np.float32]
+    seconds_per_image: float
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A network and the images that go through it. weights: fingerprint of the backbone as it is."""
+
+    network: Network
+    changes: NetworkRecipe
+    source: ImageSource
+    dataset: Dataset
+    weights: str
+    cache_dir: Path
+    batch_size: int
+    reporter: Reporter
+
+
+def stored_features(job: Extraction) -> StoredFeatures:
+    """The features of all images of the dataset, from the cache or made now.
+
+    Raises: RunCancelledError, StorageError when the disk refuses.
+    """
+    rows = np.arange(len(job.dataset.images), dtype=np.int64)
+    return _kept(job, rows, ingredients(job), evaluation_batch, "features")
+
+
+def stored_view(job: Extraction, rows: Rows, seed: int, view: int) -> StoredFeatures:
+    """The features of some images, each cropped and flipped by a draw of its own, which (seed, view, image) gives.
+
+    view: counted from 1. Raises: as `stored_features`.
+    """
+    images = view_images(job.source, len(job.dataset.images), view_seed(seed, view))
+    drawn = {"seed": seed, "view": view, "of": rows.tolist(), "version": VIEW_VERSION}
+    return _kept(job, rows, {**ingredients(job), "drawn": drawn}, images, f"features of view {view}")
+
+
+def ingredients(job: Extraction) -> dict[str, object]:
+    """All that plain features depend on; whatever differs in one of these has a key of its own."""
+    network, device = job.network, job.source.device
+    return {
+        "dataset": job.dataset.info.fingerprint,
+        "rows": content_fingerprint(job.dataset.images["sha256"].tolist()),
+        "pixels": PIXELS_VERSION,
+        "weights": job.weights,
+        "architecture": f"{network.facts.library}:{network.architecture}",
+        "arguments": {name: str(value) for name, value in network.build_arguments.items()},
+        "changes": job.changes.model_dump(mode="json"),
+        "preprocessing": job.source.preprocessing.model_dump(mode="json"),
+        "dtype": f"{device.device.type} {device.dtype}",
+        "libraries": {library.__name__: library.__version__ for library in LIBRARIES},
+        "version": EXTRACTION_VERSION,
+    }
+
+
+def _kept(job: Extraction, rows: Rows, key_of: dict[str, object], images: Images, what: str) -> StoredFeatures:
+    key = content_fingerprint(key_of)
+    folder = job.cache_dir / "features" / f"{job.dataset.info.fingerprint[:16]}-{key[:16]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock")
+    while not (folder / "meta.json").exists():
+        try:
+            with lock.acquire(timeout=POLL_SECONDS):
+                if not (folder / "meta.json").exists():
+                    _make(job, folder, rows, images, what)
+        except Timeout:
+            check_stop(job.reporter)
+            job.reporter.progressed(PREPARED, "waiting for features that another run is making")
+    seconds = float(json.loads((folder / "meta.json").read_text())["seconds_per_image"])
+    return StoredFeatures(np.load(folder / "features.npy", mmap_mode="r"), seconds)
+
+
+def _make(job: Extraction, folder: Path, rows: Rows, images: Images, what: str) -> None:
+    """Fill a folder beside the final one and rename it, so that a crash leaves nothing that looks complete."""
+    beside = folder.with_name(f".{folder.name}.making")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir()
+        place = beside / "features.npy"
+        seconds, _ = in_parts(
+            lambda size: _extract(replace(job, batch_size=size), place, rows, images, what), job.batch_size, what
+        )
+        meta = {"seconds_per_image": seconds / len(rows), "num_images": len(rows)}
+        (beside / "meta.json").write_text(json.dumps(meta))
+        shutil.rmtree(folder, ignore_errors=True)  # what somebody left of it
+        beside.rename(folder)
+    except OSError as error:
+        raise StorageError(
+            f"cannot store features in {folder.parent}: {error}; free some space, then retry the run"
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _extract(job: Extraction, path: Path, rows: Rows, images: Images, what: str) -> float:
+    """Write the features of the rows; the seconds that the passes took, without writing and reporting."""
+    shape = (len(rows), job.network.head.in_features)
+    stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    check: Callable[[], None] = partial(check_stop, job.reporter)
+    batches = feature_batches(job.network, job.source, rows, job.batch_size, check, images)
+    done, seconds = 0, 0.0
+    while done < len(rows):
+        begun = time.perf_counter()
+        batch = next(batches)
+        synchronize(job.source.device.device)
+        seconds += time.perf_counter() - begun
+        stored[done : done + len(batch)] = batch.cpu().numpy()
+        done += len(batch)
+        share = done / len(rows) * (FEATURES_MADE - PREPARED)
+        job.reporter.progressed(PREPARED + share, f"{what}, image {done} of {len(rows)}")
+    stored.flush()
+    return seconds

@@ -1,0 +1,1 @@
+"""Decoded images, and the batches that training and evaluation get of them."""

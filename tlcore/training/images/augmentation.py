@@ -1,0 +1,101 @@
+"""Random changes of images, every image of a batch with its own, on the device that holds the images."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+from tlcore.recipes import Preprocessing
+
+# torchvision's RandomResizedCrop: part of the area, width ÷ height, and tries before it gives up (Szegedy et al. 2015).
+AREA = (0.08, 1.0)
+RATIO = (3 / 4, 4 / 3)
+_TRIES = 10
+FLIP_PROBABILITY = 0.5
+
+
+def random_resized_crop_flip(images: Tensor, aspect: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Crops as torchvision's RandomResizedCrop draws them, flipped with probability one half.
+
+    images: uint8 [N,T,T,3], each a whole picture squashed to a square. aspect: [N] true width ÷ height, so that a
+    crop has the shape on the real picture that torchvision would give it. Returns float32 [N,3,size,size] in 0…1,
+    channels last. The same generator state gives the same crops. Interpolation is bilinear.
+    """
+    boxes = random_boxes(aspect.to(generator.device), generator)
+    flip = torch.rand(len(images), generator=generator, device=generator.device) < FLIP_PROBABILITY
+    return crop(images, boxes.to(images.device), flip.to(images.device), size)
+
+
+def random_boxes(aspect: Tensor, generator: torch.Generator) -> Tensor:
+    """Crop boxes [N,4] as left, top, width, height in parts of the picture. aspect: [N] width ÷ height.
+
+    A picture of area 1 is sqrt(aspect) wide. The first of ten tries that fits is taken; if none fits, the largest
+    centred box whose ratio is allowed.
+    """
+    count, device = len(aspect), generator.device
+    width, height = aspect.double().sqrt(), aspect.double().rsqrt()
+    draws = torch.rand(2, count, _TRIES, generator=generator, device=device, dtype=torch.float64)
+    area = AREA[0] + (AREA[1] - AREA[0]) * draws[0]
+    ratio = torch.exp(math.log(RATIO[0]) + math.log(RATIO[1] / RATIO[0]) * draws[1])
+    wide, high = (area * ratio).sqrt(), (area / ratio).sqrt()
+    fits = (wide <= width[:, None]) & (high <= height[:, None])
+    first = fits.to(torch.uint8).argmax(dim=1, keepdim=True)
+    place = torch.rand(2, count, generator=generator, device=device, dtype=torch.float64)
+    none = ~fits.any(dim=1)
+    w = torch.where(none, torch.minimum(width, height * RATIO[1]), wide.gather(1, first)[:, 0])
+    h = torch.where(none, torch.minimum(height, width / RATIO[0]), high.gather(1, first)[:, 0])
+    place[:, none] = 0.5
+    return torch.stack([(width - w) * place[0] / width, (height - h) * place[1] / height, w / width, h / height], dim=1)
+
+
+def crop(images: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
+    """Cut one box out of each image and scale it. images: uint8 [N,H,W,3]. boxes: as `random_boxes`. flip: bool [N].
+
+    Returns float32 [N,3,size,size] in 0…1, channels last.
+    """
+    left, top, wide, high = boxes.to(torch.float32).unbind(dim=1)
+    middles = (torch.arange(size, device=images.device) + 0.5) / size
+    across = torch.where(flip[:, None], 1 - middles, middles) * wide[:, None] + left[:, None]
+    down = middles * high[:, None] + top[:, None]
+    shape = (len(images), size, size)
+    grid = torch.stack([across[:, None, :].expand(shape), down[:, :, None].expand(shape)], dim=3) * 2 - 1
+    pictures = images.permute(0, 3, 1, 2).float()
+    sampled = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled.div_(255).contiguous(memory_format=torch.channels_last)
+
+
+def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image mirrored with probability one half. images: [N,3,H,W]."""
+    flip = torch.rand(len(images), generator=generator, device=generator.device) < FLIP_PROBABILITY
+    return torch.where(flip.to(images.device)[:, None, None, None], images.flip(3), images)
+
+
+def trivial_augment(images: Tensor, seed: int) -> Tensor:
+    """torchvision's TrivialAugmentWide (Müller & Hutter 2021), each image with a draw of its own that `seed` gives.
+
+    images: float [N,3,H,W] in 0…1, which become 256 levels on the way, as the operations know no other. Returns the
+    same kind. The generators of torch are left as they were.
+    """
+    levels = images.mul(255).round_().to(torch.uint8)
+    transform = v2.TrivialAugmentWide()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        changed = torch.stack([transform(image) for image in levels])  # of a whole batch, it would change all alike
+    return changed.to(images.dtype).div_(255)
+
+
+def add_noise(images: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    """Gaussian noise of this standard deviation on images in 0…1, which stay in 0…1."""
+    noise = torch.randn(images.shape, generator=generator, device=generator.device)
+    return images.add(noise.to(images.device), alpha=deviation).clamp_(0, 1)
+
+
+def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Subtract the model's mean and divide by its standard deviation, per channel. images: [N,3,H,W] in 0…1."""
+    mean, std = (
+        torch.tensor(v, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+        for v in (preprocessing.mean, preprocessing.std)
+    )
+    return (images - mean) / std

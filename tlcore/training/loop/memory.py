@@ -1,0 +1,52 @@
+"""When a device runs out of memory: the same work in smaller parts."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+_log = logging.getLogger("tlcore.memory")
+
+
+def in_parts(
+    work: Callable[[int], T],
+    size: int,
+    what: str,
+    least: int = 1,
+    undo: Callable[[], None] = lambda: None,
+) -> tuple[T, int]:
+    """Do `work(size)`, and again with half the size as long as memory runs out: what it gave, and the size that fitted.
+
+    what: named in the log. undo: called before each further try. Raises: torch.OutOfMemoryError where less than
+    `least` would be needed.
+    """
+    while True:
+        try:
+            return work(size), size
+        except torch.OutOfMemoryError:
+            if size <= least:
+                raise
+        if torch.cuda.is_available():  # after the error, whose traceback kept the tensors alive
+            torch.cuda.empty_cache()
+        undo()
+        smaller = max(least, (size + 1) // 2)
+        _log.warning("%s: out of memory with %d images at once, trying %d", what, size, smaller)
+        size = smaller
+
+
+def remembered(tensors: Sequence[Tensor]) -> Callable[[], None]:
+    """A function that puts the values of now back. One copy per number format: many small ones cost a GPU time."""
+    alike = [[t for t in tensors if t.dtype is kind] for kind in {tensor.dtype for tensor in tensors}]
+    found = [(mine, torch.cat([t.flatten() for t in mine])) for mine in alike]
+
+    def undo() -> None:
+        for mine, values in found:
+            begin = 0
+            for tensor in mine:
+                tensor.copy_(values[begin : begin + tensor.numel()].view_as(tensor))
+                begin += tensor.numel()
+
+    return undo

@@ -1,0 +1,77 @@
+"""Where a run stands in its plan: it follows from the state alone, so that a resumed run goes the same way."""
+
+import math
+
+from tlcore.results import EvaluationPoint
+from tlcore.training.loop.checkpoints import State
+from tlcore.training.loop.plan import Plan, shortened
+
+SAVE_SECONDS = 30.0  # training between two checkpoints within an evaluation's distance: saving stays a small part
+LEARNED = 0.98  # of ln K, the loss of guessing: a training loss that stays above it learned nothing (RECIPES.md)
+
+
+def plan_now(plan: Plan, state: State) -> Plan:
+    """The run's plan, as far as phases that ended early have changed it."""
+    return shortened(plan, state.stopped)
+
+
+def spent(plan: Plan, state: State) -> float:
+    """What the run has used of its budget, in the plan's unit."""
+    return state.step if plan.unit == "steps" else state.train_seconds
+
+
+def phase_progress(plan: Plan, state: State) -> float:
+    """Part of the phase done in the middle of the step to come, 0…1."""
+    begun = state.begun or 0.0
+    half_step = 0.5 if plan.unit == "steps" else 0.0
+    length = plan.ends[state.phase] - begun
+    return min(1.0, (spent(plan, state) - begun + half_step) / length) if length > 0 else 1.0
+
+
+def phase_over(plan: Plan, state: State) -> bool:
+    """Whether the phase has used its part of the budget, and at least one step."""
+    return state.step > state.begun_step and spent(plan, state) >= plan.ends[state.phase]
+
+
+def stale_evaluations(state: State) -> int:
+    """How many evaluations of this phase came after its best one, by the rule that chooses the run's best."""
+    ranks = [
+        (point.val_accuracy or 0.0, -(point.val_loss or 0.0)) for point in state.history if point.phase == state.phase
+    ]
+    return len(ranks) - 1 - ranks.index(max(ranks)) if ranks else 0
+
+
+def evaluation_due(plan: Plan, state: State) -> bool:
+    """Whether the curve wants a point here that it does not have yet."""
+    last = state.history[-1] if state.history else None
+    if state.step == state.begun_step or (last is not None and last.step == state.step):
+        return False
+    if plan.unit == "steps" or phase_over(plan, state):
+        return state.step in plan.evaluations or phase_over(plan, state)
+    return _ends_epoch(plan, state) and state.train_seconds - (last.train_seconds if last else 0.0) >= plan.interval
+
+
+def save_due(plan: Plan, state: State, saved: float) -> bool:
+    """Whether a checkpoint is worth its time here. saved: `train_seconds` at the last one.
+
+    It is at the first end of an epoch after half a minute: evaluations, which save too, may be many epochs apart.
+    """
+    return _ends_epoch(plan, state) and state.train_seconds - saved >= SAVE_SECONDS
+
+
+def _ends_epoch(plan: Plan, state: State) -> bool:
+    """Whether the newest step completed an epoch."""
+    return state.step // plan.steps_per_epoch > (state.step - 1) // plan.steps_per_epoch
+
+
+def did_not_learn(
+    history: tuple[EvaluationPoint, ...], plan: Plan, num_classes: int, best_train_loss: float | None
+) -> bool:
+    """Whether no training loss fell to 0.98·ln K: neither the running ones after a tenth of the budget nor the best's.
+
+    best_train_loss: of the best network on the training part, which a running mean over the first steps hides.
+    """
+    floor = LEARNED * math.log(num_classes)
+    late = [p for p in history if (p.step if plan.unit == "steps" else p.train_seconds) >= 0.1 * plan.total]
+    losses = [loss for loss in (best_train_loss, *(point.train_loss for point in late)) if loss is not None]
+    return bool(losses) and min(losses) > floor

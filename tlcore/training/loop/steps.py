@@ -1,0 +1,157 @@
+"""One optimiser step: its images, the mean gradient of its batch, also in parts where memory is short."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from tlcore.errors import NonFiniteLossError
+from tlcore.recipes import TrainRecipe
+from tlcore.training.images import stream
+from tlcore.training.images.batches import Rows, training_batch
+from tlcore.training.loop.checkpoints import State
+from tlcore.training.loop.memory import in_parts, remembered
+from tlcore.training.loop.optimizers import make_optimizer, set_learning_rates
+from tlcore.training.loop.position import phase_progress, plan_now
+from tlcore.training.loop.task import Task
+from tlcore.training.networks.adapters import attach_adapters
+from tlcore.training.networks.forward import logits
+from tlcore.training.networks.freezing import apply_trainable
+from tlcore.training.networks.models import Network
+
+CHECK_EVERY = 50  # steps between looks at the loss on a GPU, as each look waits for it; a CPU looks at every step
+_BATCH_NORM = nn.modules.batchnorm._BatchNorm
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What all steps of a phase share. draw: the rows of a step. class_weights: [K] of the loss, or None.
+
+    moving: statistics that a forward pass changes, as those of BatchNorm in train mode.
+    """
+
+    recipe: TrainRecipe
+    optimizer: Optimizer
+    draw: Callable[[int], Rows]
+    class_weights: Tensor | None
+    moving: tuple[Tensor, ...]
+
+    @property
+    def least(self) -> int:
+        """The fewest images at once: BatchNorm in train mode has no statistics of a single one."""
+        return 2 if self.moving else 1
+
+
+def make_ready(task: Task, recipe: TrainRecipe) -> Lesson:
+    """Set the network to train this phase's part; what its steps share."""
+    if recipe.trainable == "lora":
+        attach_adapters(task.network, recipe, stream.start_seed(task.seed))
+    apply_trainable(task.network, recipe.trainable, recipe.normalization)
+    labels = task.source.labels.cpu()[torch.from_numpy(task.train)]
+    weights = class_weights(labels, task.num_classes) if recipe.class_balance == "loss_weights" else None
+    return Lesson(
+        recipe=recipe,
+        optimizer=make_optimizer(task.network, recipe),
+        draw=_draw(task, recipe, labels),
+        class_weights=None if weights is None else weights.to(task.source.labels.device),
+        moving=moving_statistics(task.network),
+    )
+
+
+def class_weights(labels: Tensor, num_classes: int) -> Tensor:
+    """Inverse class frequencies [K], with a mean of 1 over the images; 0 for a class that has none."""
+    counts = torch.bincount(labels, minlength=num_classes).float()
+    present = counts > 0
+    weights = len(labels) / (counts * present.sum())
+    return torch.where(present, weights, 0.0)
+
+
+def moving_statistics(network: Network) -> tuple[Tensor, ...]:
+    """The buffers of every BatchNorm in train mode."""
+    norms = [m for m in network.module.modules() if isinstance(m, _BATCH_NORM) and m.training]
+    return tuple(buffer for norm in norms for buffer in norm.buffers(recurse=False))
+
+
+def train_step(task: Task, state: State, lesson: Lesson) -> None:
+    """One optimiser step. Everything random in it follows from (seed, step).
+
+    Raises: NonFiniteLossError; torch.OutOfMemoryError where no smaller part of the batch is left to try.
+    """
+    recipe, seed = lesson.recipe, stream.step_seed(task.seed, state.step)
+    images, labels = training_batch(
+        task.source, task.train[lesson.draw(state.step)], recipe.augmentation, seed, recipe.noise
+    )
+    asked = state.micro_batch or len(labels)
+    work = partial(_accumulate, task, lesson, images, labels, seed)
+    scores, size = in_parts(work, asked, f"optimiser step {state.step + 1}", lesson.least, remembered(lesson.moving))
+    if size < asked:
+        _note_parts(task, state, lesson, size)
+    if recipe.gradient_clip:
+        parameters = [p for group in lesson.optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
+    set_learning_rates(lesson.optimizer, recipe, phase_progress(plan_now(task.plan, state), state))
+    lesson.optimizer.step()
+
+    state.loss_sum += cross_entropy(scores, labels, reduction="sum").double()
+    state.hits += (scores.argmax(1) == labels).sum()
+    state.seen += len(labels)
+    state.step += 1
+    if scores.device.type == "cpu" or state.step % CHECK_EVERY == 0:
+        require_finite(task, state, float(state.loss_sum), "training")
+
+
+def require_finite(task: Task, state: State, loss: float, which: str) -> None:
+    """Raises: NonFiniteLossError for a loss that is no number, with the remedy."""
+    if math.isfinite(loss):
+        return
+    recipe = task.recipe.phases[state.phase]
+    rate = recipe.learning_rate if isinstance(recipe, TrainRecipe) else 0.0
+    raise NonFiniteLossError(
+        f"the {which} loss is {loss} at optimiser step {state.step} (learning rate {rate:g}): try a lower one, "
+        f"such as --set {task.recipe.strategy}.learning_rate={rate / 10:g}"
+    )
+
+
+def _accumulate(task: Task, lesson: Lesson, images: Tensor, labels: Tensor, seed: int, size: int) -> Tensor:
+    """Leave the gradient of the whole batch's mean loss, at most `size` images at once; the scores of all [N, K].
+
+    The mean is PyTorch's: with class weights, over the sum of the images' weights.
+    """
+    torch.manual_seed(seed)
+    lesson.optimizer.zero_grad(set_to_none=True)
+    weights = lesson.class_weights
+    parts = min(math.ceil(len(labels) / size), max(1, len(labels) // lesson.least))
+    total = len(labels) if weights is None else weights[labels].sum()
+    found = []
+    for some, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        scores = logits(task.network, task.source.device, some)
+        loss = cross_entropy(scores, truth, weights, label_smoothing=lesson.recipe.label_smoothing, reduction="sum")
+        (loss / total).backward()  # type: ignore[no-untyped-call]
+        found.append(scores.detach())
+    return torch.cat(found)
+
+
+def _note_parts(task: Task, state: State, lesson: Lesson, size: int) -> None:
+    state.micro_batch = size
+    batch = task.recipe.batch_size
+    note = (
+        f"memory ran out at optimiser step {state.step + 1}: from there on, each batch of {batch} went through the "
+        f"network {size} images at a time and their gradients were added up, which gives the whole batch's mean"
+    )
+    if lesson.moving:
+        note += "; BatchNorm in train mode saw these smaller batches"
+    state.notes = (*state.notes, note)
+
+
+def _draw(task: Task, recipe: TrainRecipe, labels: Tensor) -> Callable[[int], Rows]:
+    batch, seed = task.recipe.batch_size, task.seed
+    if recipe.class_balance != "balanced_sampling":
+        return lambda step: stream.batch_positions(seed, step, batch, len(labels))
+    of_class = [(labels == number).nonzero()[:, 0].numpy() for number in range(task.num_classes)]
+    members = tuple(positions for positions in of_class if len(positions))
+    return lambda step: stream.balanced_positions(seed, step, batch, members)

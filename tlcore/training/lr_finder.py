@@ -1,0 +1,171 @@
+"""A learning-rate finder: the first gradient phase of a strategy, trained at a growing rate on the training part.
+
+The steps are those of a run (its images, augmentation, loss, optimiser and batch); only the rate differs, and nothing
+is kept. Neither validation nor test images are evaluated, except that a `Fit` before the phase sweeps its C.
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.optim import Optimizer
+
+from tlcore.datasets import splits, store
+from tlcore.errors import NonFiniteLossError, SpecError
+from tlcore.recipes import FitRecipe, TrainRecipe
+from tlcore.recipes.search import RateRange
+from tlcore.results import EvaluationPoint, RateFinding, Resolved, Trial
+from tlcore.settings import get_settings
+from tlcore.spec import RunSpec, checked
+from tlcore.training import lr_curve
+from tlcore.training.answer import Listener
+from tlcore.training.device import pick_device, set_threads
+from tlcore.training.features.fitting import Features, fit_phase
+from tlcore.training.loop.checkpoints import State, fresh_state
+from tlcore.training.loop.steps import make_ready, train_step
+from tlcore.training.loop.task import Task, check_stop
+from tlcore.training.prepare import Ground, prepare, recipe_of
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Passes on what the parts of a run report. Implements `reporter.Reporter`."""
+
+    listener: Listener
+
+    def resolved(self, resolved: Resolved) -> None:
+        """Nobody asks."""
+
+    def evaluated(self, history: tuple[EvaluationPoint, ...], newest: int) -> None:
+        """There is no curve of a run."""
+
+    def tried(self, trials: tuple[Trial, ...]) -> None:
+        """There are no trials."""
+
+    def progressed(self, done: float, message: str) -> None:
+        self.listener.progress(done, message)
+
+    def should_stop(self) -> bool:
+        return self.listener.should_stop()
+
+
+def answer_question(request: dict[str, Any], listener: Listener) -> dict[str, Any]:
+    """The answer to the question `lr_find`. request: `spec` of a run, `weights_path`, and the fields of `RateRange`.
+
+    Raises: RunCancelledError, and what `train_run` raises before its first step.
+    """
+    spec = RunSpec.model_validate(request["spec"])
+    given = {name: request[name] for name in RateRange.model_fields if request.get(name) is not None}
+    path, settings = request.get("weights_path"), get_settings()
+    dataset = store.load_dataset(spec.dataset_id, settings)
+    split = splits.make_split(dataset, spec.seed, spec.fraction)
+    set_threads(spec.num_threads)
+    with tempfile.TemporaryDirectory(prefix="lr-find-") as folder:
+        ground = Ground(
+            spec, dataset, split, Path(folder), settings.cache, _Told(listener), path and Path(path),
+            pick_device(spec.device), time.perf_counter(),
+        )  # fmt: skip
+        return find_learning_rate(ground, checked(RateRange, **given)).model_dump(mode="json")
+
+
+def find_learning_rate(ground: Ground, wanted: RateRange) -> RateFinding:
+    """Train the strategy's first gradient phase at growing rates. ground.work_dir: for what is made on the way.
+
+    Raises: SpecError for a strategy without gradient steps; RunCancelledError.
+    """
+    check_stop(ground.reporter)
+    recipe = recipe_of(ground)
+    found = next(((i, p) for i, p in enumerate(recipe.phases) if isinstance(p, TrainRecipe)), None)
+    if found is None:
+        raise SpecError(f"{ground.spec.strategy} takes no gradient steps, so it has no learning rate to find")
+    number, phase = found
+    prepared = prepare(ground, recipe, ground.work_dir / "checkpoint", ground.reporter)
+    state = fresh_state(ground.device.device)
+    _fit_before(prepared.task, state, prepared.stored, number)
+    begun = time.perf_counter()
+    rates = lr_curve.growing_rates(wanted.low, wanted.high, wanted.steps)
+    losses = _losses(prepared.task, state, phase, rates)
+    return _finding(prepared.task, ground.spec, number, rates, losses, time.perf_counter() - begun)
+
+
+def _fit_before(task: Task, state: State, stored: Features, number: int) -> None:
+    """Do the phases before the first gradient phase: a `Fit` at most."""
+    for phase in task.recipe.phases[:number]:
+        assert isinstance(phase, FitRecipe)  # `number` is the first of the others
+        fit_phase(task, state, phase, stored)
+
+
+def _losses(task: Task, state: State, phase: TrainRecipe, rates: list[float]) -> list[float]:
+    """The loss at each rate, until it diverges; one that is no number is left out."""
+    steady = phase.model_copy(update={"schedule": "constant", "warmup": 0.0})
+    lesson = make_ready(task, steady)
+    set_rate = _rate_setter(lesson.optimizer, phase)
+    losses: list[float] = []
+    for rate in rates:
+        check_stop(task.reporter)
+        set_rate(rate)
+        before, seen = float(state.loss_sum), state.seen
+        try:
+            train_step(task, state, lesson)
+        except NonFiniteLossError:
+            break
+        loss = (float(state.loss_sum) - before) / (state.seen - seen)
+        if not math.isfinite(loss):
+            break
+        losses.append(loss)
+        task.reporter.progressed(len(losses) / len(rates), f"rate {rate:.2g}, step {len(losses)} of {len(rates)}")
+        if lr_curve.diverged(lr_curve.smoothed(losses)):
+            break
+    return losses
+
+
+def _rate_setter(optimizer: Optimizer, phase: TrainRecipe) -> Callable[[float], None]:
+    """Sets the head's rate, and all others in the recipe's proportion to it."""
+    own = [group["base_lr"] / phase.learning_rate for group in optimizer.param_groups]
+
+    def set_rate(rate: float) -> None:
+        for group, factor in zip(optimizer.param_groups, own, strict=True):
+            group["base_lr"] = factor * rate
+
+    return set_rate
+
+
+def _settings(spec: RunSpec, phase: TrainRecipe, number: int, rate: float | None) -> dict[str, float]:
+    """What to set so that the phase has this rate: the backbone's too where it trains, in the same proportion."""
+    if rate is None:
+        return {}
+    rates = {"learning_rate": rate}
+    if phase.trainable != "head":
+        rates["backbone_learning_rate"] = rate * phase.backbone_learning_rate / phase.learning_rate
+    place = f"{number + 1}." if len(spec.entry.phases) > 1 else ""
+    return {place + name: float(f"{value:.3g}") for name, value in rates.items()}
+
+
+def _finding(
+    task: Task, spec: RunSpec, number: int, rates: list[float], losses: list[float], seconds: float
+) -> RateFinding:
+    phase = task.recipe.phases[number]
+    assert isinstance(phase, TrainRecipe)
+    curve, tried = lr_curve.smoothed(losses), rates[: len(losses)]
+    middle, steep = (rule(tried, curve, len(rates)) for rule in (lr_curve.valley, lr_curve.steepest))
+    return RateFinding(
+        strategy=spec.strategy,
+        model=spec.model,
+        phase=number,
+        trainable=phase.trainable,
+        batch_size=task.recipe.batch_size,
+        rates=tuple(tried),
+        losses=tuple(losses),
+        smoothed=tuple(curve),
+        steepest=steep,
+        valley=middle,
+        suggestion=middle or steep,
+        recipe_rate=phase.learning_rate,
+        settings=_settings(spec, phase, number, middle or steep),
+        diverged=len(losses) < len(rates),
+        seconds=seconds,
+    )

@@ -1,0 +1,74 @@
+"""The forward pass in the device's number format, and whole parts through it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from tlcore.training.device import Device
+from tlcore.training.images.batches import Images, ImageSource, Rows, evaluation_batch
+from tlcore.training.networks import models
+from tlcore.training.networks.models import Network
+from tlcore.training.outcome import evaluation
+from tlcore.training.outcome.evaluation import Predictions
+
+
+def features(network: Network, device: Device, images: Tensor) -> Tensor:
+    """What the head receives, float32 [N, D]; computed in bf16 where the device has it."""
+    with torch.autocast(device.device.type, dtype=torch.bfloat16, enabled=device.dtype is torch.bfloat16):
+        return models.features(network, images).float()
+
+
+def logits(network: Network, device: Device, images: Tensor) -> Tensor:
+    """Class scores, float32 [N, K].
+
+    The head computes in float32: a folded head has large weights that cancel, which bf16 would not survive.
+    """
+    return network.head(features(network, device, images))  # type: ignore[no-any-return]
+
+
+def feature_batches(
+    network: Network,
+    source: ImageSource,
+    rows: Rows,
+    batch_size: int,
+    check: Callable[[], None],
+    images: Images = evaluation_batch,
+) -> Iterator[Tensor]:
+    """Features of the rows in eval mode, batch by batch, without autograd. check: called before each; may raise.
+
+    images: what is seen of the rows.
+    """
+    for chunk in _chunks(rows, batch_size):
+        check()
+        with evaluating(network), torch.inference_mode():
+            found = features(network, source.device, images(source, chunk))
+        yield found
+
+
+def predictions(
+    network: Network, source: ImageSource, rows: Rows, batch_size: int, check: Callable[[], None]
+) -> Iterator[Predictions]:
+    """What the network says of the rows in eval mode, batch by batch. check: called before each; may raise."""
+    for chunk in _chunks(rows, batch_size):
+        check()
+        with evaluating(network), torch.inference_mode():
+            scores = logits(network, source.device, evaluation_batch(source, chunk))
+        yield evaluation.from_logits(scores, source.labels[torch.from_numpy(chunk).to(source.labels.device)])
+
+
+@contextmanager
+def evaluating(network: Network) -> Iterator[None]:
+    """Eval mode for all modules inside, and each one's own mode again after it."""
+    modes = [(module, module.training) for module in network.module.modules()]
+    network.module.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _chunks(rows: Rows, batch_size: int) -> list[Rows]:
+    return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]

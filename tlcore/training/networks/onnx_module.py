@@ -1,0 +1,89 @@
+"""A network read from ONNX, frozen, with a linear head of torch on its features.
+
+A model folder holds a copy of this file as network.py, so it needs torch, numpy and onnxruntime, and nothing else. The
+plan is the `rewiring` of model.json, with these keys:
+
+input, output: names in the graph. layout: NCHW or NHWC, of the input and of feature maps. channel_order: RGB or BGR, in
+which the graph wants its channels. batch: the number of images that it takes at a time, null for any.
+width: features after pooling. fingerprint: SHA-256 of the ONNX file.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class OnnxClassifier(nn.Module):
+    """Class scores [N,K] of normalised RGB images [N,3,H,W]: onnxruntime computes the features, torch the head."""
+
+    def __init__(self, plan: dict[str, Any], file: Path, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = OnnxBackbone(plan, file)
+        self.head = nn.Linear(plan["width"], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.backbone(images))
+        return scores
+
+
+class OnnxBackbone(nn.Module):
+    """Pooled features [N,D], float32, without gradients. The file's hash stands for its tensors in every state dict."""
+
+    def __init__(self, plan: dict[str, Any], file: Path) -> None:
+        super().__init__()
+        self.plan, self.file, self.session = plan, file, None
+        content = torch.tensor(list(bytes.fromhex(plan["fingerprint"])), dtype=torch.float32)
+        self.content = nn.Parameter(content, requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N,3,H,W] to [N,D]."""
+        if self.session is None:
+            self.session = open_session(self.file)
+        plan = self.plan
+        given = images.detach().float()
+        given = given.flip(1) if plan["channel_order"] == "BGR" else given
+        given = given.permute(0, 2, 3, 1) if plan["layout"] == "NHWC" else given
+        found = run(self.session, plan, np.ascontiguousarray(given.cpu().numpy()))
+        return torch.from_numpy(pooled(found, plan["layout"])).to(images.device)
+
+
+def open_session(file: Path) -> Any:
+    """onnxruntime on the file: on CUDA where onnxruntime has it, with as many threads as torch uses."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors alone
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    available = onnxruntime.get_available_providers()
+    return onnxruntime.InferenceSession(str(file), options, providers=[name for name in wanted if name in available])
+
+
+def run(session: Any, plan: dict[str, Any], images: np.ndarray) -> np.ndarray:
+    """The chosen output for all images; in parts of the graph's own batch, the last filled up, where it has one."""
+    size = plan["batch"] or len(images)
+    parts = []
+    for first in range(0, len(images), size):
+        part = images[first : first + size]
+        missing = size - len(part)
+        filled = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
+        (found,) = session.run([plan["output"]], {plan["input"]: filled})
+        parts.append(found[: len(part)])
+    return np.concatenate(parts)
+
+
+def pooled(found: np.ndarray, layout: str) -> np.ndarray:
+    """One vector per image: the mean over space of a feature map, over tokens of [N,L,D], or [N,D] as it is."""
+    if found.ndim == 4:
+        found = found.mean((2, 3) if layout == "NCHW" else (1, 2))
+    elif found.ndim == 3:
+        found = found.mean(1)
+    return np.ascontiguousarray(found, dtype=np.float32)
+
+
+def build(plan: dict[str, Any], file: Path, num_classes: int) -> OnnxClassifier:
+    """The network with an empty head: the part of a model folder that its scripts call."""
+    return OnnxClassifier(plan, file, num_classes)

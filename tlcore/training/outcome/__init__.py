@@ -1,0 +1,1 @@
+"""What a run ends with: metrics, reports, and a model to take home."""
