@@ -4,9 +4,13 @@ import json
 
 import pytest
 
+from tlcore.recipes import DataFacts, resolve
+from tlcore.strategies import Strategy, Train, entry_of
 from tlcore.training import answer as module
 from tlcore.training.answer import answer
 from tlcore.training.networks.models import model_facts
+
+PATTERN = Strategy("x", "X: y", "X", "", "pretrained", (Train("no_such_layer", 1.0, "fine_tuning"),), "#000000")
 
 
 def test_model_facts():
@@ -38,6 +42,22 @@ def test_check_weights_says_what_is_missing(tmp_path):
     assert found["ok"]
     assert not found["answer"]["usable"]
     assert "x.pth does not exist" in found["answer"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "overrides", "problem"),
+    [
+        ("fine_tuning", {"layers": "2+3", "hidden_units": 4}, None),
+        (PATTERN, {}, "matches no parameter"),
+        ("fine_tuning", {"grayscale": True}, None),
+    ],
+)
+def test_a_recipe_that_cannot_be_carried_out_is_found_without_a_run(strategy, overrides, problem):
+    entry = entry_of(strategy) if isinstance(strategy, str) else strategy
+    recipe = resolve(entry, DataFacts(100, 200), model_facts("test_resnet"), overrides=overrides)
+    found = answer({"question": "check_recipe", "model": "test_resnet", "recipe": recipe.model_dump(mode="json")})
+    assert found["ok"] == (problem is None)
+    assert problem is None or problem in found["error"]
 
 
 def test_devices():

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training_support import FLOAT32, Bench, Crash, Recorder, pretrained, tiny_dataset
-from tlcore.errors import ModelError, RunCancelledError, SpecError, TrainingError
+from tlcore.errors import ModelError, RunCancelledError, SpecError
 from tlcore.recipes import TrainRecipe
 from tlcore.spec import Budget
 from tlcore.strategies import Fit, Strategy, Train
@@ -21,7 +21,6 @@ from tlcore.training.networks.adapters import (
     has_adapters,
     merge_adapters,
     network_tensors,
-    num_trained,
     plain_name,
 )
 from tlcore.training.networks.freezing import apply_trainable, frozen_fingerprint
@@ -57,6 +56,12 @@ def steps(network, number=3):
     return trained
 
 
+def num_adapted(network, rank):
+    """Parameters of A [rank, inputs] and B [outputs, rank] beside each layer [outputs, inputs], and of the head."""
+    layers = [network.module.get_submodule(path) for path in adaptable(network)]
+    return sum(rank * sum(layer.weight.shape) for layer in layers) + sum(p.numel() for p in network.head.parameters())
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_adapters_start_as_nothing_train_alone_and_are_merged(name):
     network = fresh(name)
@@ -64,14 +69,14 @@ def test_adapters_start_as_nothing_train_alone_and_are_merged(name):
     start = {n: t.clone() for n, t in network.module.state_dict().items()}
     with torch.no_grad():
         plain = logits(network, batch)
-    expected = num_trained(network, RECIPE)
+    expected = num_adapted(network, RECIPE.lora_rank)
     attach_adapters(network, RECIPE, seed=1)
     with torch.no_grad():
         assert torch.equal(logits(network, batch), plain), "B is zero, so nothing has changed"
 
     fingerprint = frozen_fingerprint(network, "lora", "eval")
     trained = steps(network) if "vit_b" not in name else steps(network, 1)
-    assert sum(p.numel() for p in trained) == num_trained(network, RECIPE) == expected
+    assert sum(p.numel() for p in trained) == expected
     assert all(p.grad is not None for p in trained), "every adapter is part of the forward pass"
     assert frozen_fingerprint(network, "lora", "eval") == fingerprint
     assert fingerprint[0] == len(names) - 2, "all base tensors but the head's two"
@@ -142,7 +147,7 @@ def test_names_inside_are_those_of_the_library():
 
 def test_without_peft_the_remedy_is_said(monkeypatch):
     monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match="pip install peft"):
+    with pytest.raises(ModelError, match="pip install peft"):
         attach_adapters(fresh(), RECIPE, 0)
 
 
@@ -193,7 +198,7 @@ def test_a_run_ends_as_one_ordinary_network(bench):
     network = build_network("test_vit", 2, 32)
     network.module.load_state_dict(tensors)
     recipe = RECIPE.model_copy(update={"lora_rank": 2})
-    assert outcome.num_trainable_parameters == num_trained(network, recipe)
+    assert outcome.num_trainable_parameters == num_adapted(network, recipe.lora_rank)
     assert outcome.num_parameters == sum(p.numel() for p in network.module.parameters())
     start = build_network("test_vit", 2, 32)
     load_backbone(start, f"file:{pretrained(bench.folder / 'weights', 'test_vit')}")

@@ -42,7 +42,7 @@ def _check_model(spec: ComparisonSpec, model: str, data: DataFacts | None, found
         for run in runs.values():
             with _noting(found):
                 if data is not None:
-                    recipe_of(run, data, facts)
+                    models.require_recipe(model, recipe_of(run, data, facts))
         if any(run.entry.needs_weights for run in runs.values()):
             models.require_weights({model: spec.weights_of(model)}, spec.allow_partial_weights)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlcore import jobs
 from tlcore.errors import WeightsError
-from tlcore.recipes import ModelFacts
+from tlcore.recipes import ModelFacts, NetworkRecipe, Recipe, TrainRecipe
 from tlcore.results import Value, WeightsMatch
 from tlcore.service.catalogue import CatalogueEntry, Speed, complete, keep_speed, known_speeds, speed_requests
 from tlcore.settings import get_settings
@@ -93,13 +93,36 @@ def require_weights(sources: Mapping[str, str], allow_partial: bool = False) -> 
     _require(sources, jobs.ask_several(get_settings(), questions))
 
 
-def preflight(device: str, sources: Mapping[str, str], allow_partial: bool = False) -> tuple[str, str]:
-    """As `check_device` and `require_weights` together, in one question. Raises: DeviceError, WeightsError."""
-    questions = [{"question": "pick_device", "device": device}]
+def preflight(
+    device: str, sources: Mapping[str, str], allow_partial: bool, recipes: Mapping[tuple[str, str], Recipe]
+) -> tuple[str, str]:
+    """As `check_device` and `require_weights` together, in one question, and whether the recipes can be carried out.
+
+    recipes: by model and strategy. Raises: DeviceError, WeightsError, ModelError, SpecError.
+    """
+    questions: list[dict[str, Any]] = [{"question": "pick_device", "device": device}]
     questions += [_weights_question(*item, allow_partial) for item in sources.items()]
+    questions += [_recipe_question(model, recipe) for (model, _), recipe in recipes.items() if _is_unusual(recipe)]
     picked, *checks = jobs.ask_several(get_settings(), questions)
-    _require(sources, checks)
+    _require(sources, checks[: len(sources)])
     return picked["id"], picked["reason"]
+
+
+def require_recipe(model: str, recipe: Recipe) -> None:
+    """The network can be changed and trained as the recipe says. Raises: ModelError, SpecError."""
+    if _is_unusual(recipe):
+        ask(_recipe_question(model, recipe))
+
+
+def _is_unusual(recipe: Recipe) -> bool:
+    """Whether only the network itself can tell if the recipe can be carried out."""
+    parts = [phase.trainable for phase in recipe.phases if isinstance(phase, TrainRecipe)]
+    plain = all(part in ("head", "all") or part.startswith("last:") for part in parts)
+    return recipe.network != NetworkRecipe() or not plain
+
+
+def _recipe_question(model: str, recipe: Recipe) -> dict[str, Any]:
+    return {"question": "check_recipe", "model": model, "recipe": recipe.model_dump(mode="json")}
 
 
 def _weights_question(model: str, source: str, allow_partial: bool) -> dict[str, Any]:

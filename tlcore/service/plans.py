@@ -129,7 +129,7 @@ def make_plan(spec: ComparisonSpec) -> Plan:
     runs = {(run.model, run.strategy): run for run in spec.runs()}
     recipes = {cell: recipe_of(run, data, facts[run.model]) for cell, run in runs.items()}
     sources = {run.model: run.weights for run in runs.values() if run.entry.needs_weights}
-    device, reason = models.preflight(spec.device, sources, spec.allow_partial_weights)
+    device, reason = models.preflight(spec.device, sources, spec.allow_partial_weights, recipes)
     leaks.require_no_leaks(dataset, drawn, sources)
     parts = {"train": first.num_train_full, "val": len(first.val), "test": len(first.test)}
     return Plan(spec, summarise(dataset.info, parts), device, reason, facts, recipes)

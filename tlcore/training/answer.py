@@ -71,6 +71,14 @@ def _check_weights(request: Request) -> Any:
     return {**asdict(check), "match": check.match and check.match.model_dump(mode="json")}
 
 
+def _check_recipe(request: Request) -> Any:
+    from tlcore.recipes import Recipe
+    from tlcore.training.networks.checking import check_recipe
+
+    check_recipe(_text(request, "model"), Recipe.model_validate(request.get("recipe")))
+    return True
+
+
 def _catalogue(request: Request) -> Any:
     from tlcore.training.catalogue.listing import catalogue
 
@@ -145,6 +153,7 @@ def _lr_find(request: Request, listener: Listener) -> Any:
 _QUESTIONS: dict[str, Callable[[Request], Any]] = {
     "model_facts": _model_facts,
     "check_weights": _check_weights,
+    "check_recipe": _check_recipe,
     "catalogue": _catalogue,
     "caches": _caches,
     "devices": _devices,

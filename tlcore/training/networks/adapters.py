@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tlcore.errors import ModelError, TrainingError
+from tlcore.errors import ModelError
 from tlcore.recipes import TrainRecipe
-from tlcore.training.networks.freezing import trained_names
 from tlcore.training.networks.groups import linear_layers
 from tlcore.training.networks.layers import passed_modules
 from tlcore.training.networks.models import Network
@@ -37,15 +36,20 @@ def adaptable(network: Network) -> list[str]:
     return found
 
 
+def require_peft() -> None:
+    """Raises: ModelError where the package that makes adapters is missing."""
+    if importlib.util.find_spec("peft") is None:
+        raise ModelError("LoRA needs the package peft, which is not installed: pip install peft, then try again")
+
+
 def attach_adapters(network: Network, recipe: TrainRecipe, seed: int) -> None:
     """Put adapters into the network, unless they are there. It computes the same as before, as lora_B starts as 0.
 
-    seed: of the run, from which lora_A follows. Raises: TrainingError where peft is missing, ModelError.
+    seed: of the run, from which lora_A follows. Raises: ModelError.
     """
     if has_adapters(network):
         return
-    if importlib.util.find_spec("peft") is None:
-        raise TrainingError("LoRA needs the package peft, which is not installed: pip install peft, then try again")
+    require_peft()
     from peft import LoraConfig, inject_adapter_in_model
 
     targets = "|".join(re.escape(path) for path in adaptable(network))
@@ -95,16 +99,6 @@ def plain_name(name: str) -> str:
     if part is None:
         return name
     return f"{name[: part.start()]}.{'weight' if part[1].startswith('lora_') else name[part.end() :]}"
-
-
-def num_trained(network: Network, recipe: TrainRecipe) -> int:
-    """How many parameters a phase trains, whether its adapters are in the network or not."""
-    sizes = {name: parameter.numel() for name, parameter in network.module.named_parameters()}
-    count = sum(sizes[name] for name in trained_names(network, recipe.trainable))
-    if recipe.trainable != "lora" or has_adapters(network):
-        return count
-    layers = [network.module.get_submodule(path) for path in adaptable(network)]
-    return count + sum(recipe.lora_rank * sum(layer.weight.shape) for layer in layers if isinstance(layer, nn.Linear))
 
 
 def _adapted(module: nn.Module) -> dict[str, Any]:
