@@ -7,9 +7,9 @@ import streamlit as st
 from pydantic.fields import FieldInfo
 
 from pages.shared.own_form import KEEP
-from pages.shared.recipe_words import GROUPS, NETWORK, VALUES, Words
 from pages.shared.words import plain
 from tlcore.recipes import FitRecipe, ModelFacts, NetworkRecipe, Recipe, TrainRecipe, why_idle
+from tlcore.recipes.words import GROUPS, NETWORK, VALUES, SettingWords
 from tlcore.service import strategies
 from tlcore.strategies import Fit, Phase, Strategy, Train
 
@@ -54,7 +54,7 @@ def _given(entry: Strategy, recipe: Recipe, parts: list[Part], facts: ModelFacts
 
 
 def _offered(
-    entry: Strategy, group: dict[str, Words], parts: list[Part], facts: ModelFacts, prefix: str
+    entry: Strategy, group: dict[str, SettingWords], parts: list[Part], facts: ModelFacts, prefix: str
 ) -> Iterator[tuple[str, FieldInfo]]:
     """The fields of a group that do something in one of these phases; those of the network hold for all."""
     network = [] if prefix else strategies.network_fields(entry, facts)
@@ -77,7 +77,7 @@ def _as_chosen(part: Part, start: str, prefix: str) -> Part:
     return part.model_copy(update=switches)
 
 
-def _widget(name: str, words: Words, field: FieldInfo, default: str, key: str, facts: ModelFacts) -> Any:
+def _widget(name: str, words: SettingWords, field: FieldInfo, default: str, key: str, facts: ModelFacts) -> Any:
     kind = field.annotation
     choices = [True, False] if kind is bool else list(get_args(kind)) if get_origin(kind) is Literal else None
     if name == "cut_at":

@@ -243,6 +243,7 @@ def test_everybody_leaves_when_the_home_is_gone(own: Settings, tmp_path: Path) -
     shutil.rmtree(own.root)
     for pid in pids:
         until(lambda pid=pid: has_left(pid), f"process {pid} has left")
+    assert not own.root.exists(), "nobody made the home again"
 
 
 def test_many_submitters_at_once_start_one_supervisor(own: Settings) -> None:

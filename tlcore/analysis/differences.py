@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import groupby
 
 from tlcore.analysis.groups import fraction_words
-from tlcore.analysis.settings_words import NOT_IN_PHASES, SETTINGS
+from tlcore.recipes.words import GROUPS, NETWORK, VALUES
 from tlcore.results import ComparisonRecord, RunRecord
 from tlcore.spec import SharedSpec
 from tlcore.strategies import CORE
@@ -23,11 +23,6 @@ RESOLVED = {
     "num_test": "Test images",
     "weights_fingerprint": "Pretrained weights (fingerprint)",
 }
-WORDS = {
-    True: "yes", False: "no", "crop_flip": "random crop and flip", "trivial_augment": "TrivialAugment",
-    "flip": "random flip", "train": "updated", "eval": "kept", "loss_weights": "weights in the loss",
-    "balanced_sampling": "balanced sampling", "last_conv": "the last feature map", "knn": "k-NN",
-}  # fmt: skip
 BACKBONE_VALUES = frozenset({"backbone_learning_rate", "layer_decay", "normalization"})
 WITHOUT_BACKBONE = frozenset({"head", "lora"})  # what trains where those mean nothing
 
@@ -37,8 +32,9 @@ def differences(record: ComparisonRecord) -> list[str]:
     runs = [run for run in record.runs if run.resolved is not None]
     settings: dict[str, Callable[[RunRecord], Hashable]] = {"Pretrained weights": _weights}
     settings |= {label: _resolved(name) for name, label in RESOLVED.items()}
-    settings |= {said.label: _recipe(name) for name, said in SETTINGS.items() if name not in NOT_IN_PHASES}
-    settings |= {said.label: _network(name) for name, said in SETTINGS.items() if name in NOT_IN_PHASES}
+    for title, group in GROUPS.items():
+        read = _network if title == NETWORK else _recipe
+        settings |= {words.label: read(name) for name, words in group.items()}
     preprocessing = sorted({name for run in runs for name in _preprocessing(run)})
     settings |= {f"Preprocessing, {name}": _preprocessed(name) for name in preprocessing if name != "size"}
     libraries = sorted({name for run in runs for name in _versions(run)})
@@ -131,7 +127,7 @@ def _version(name: str) -> Callable[[RunRecord], Hashable]:
 
 def _word(value: object) -> str:
     if isinstance(value, bool | str):
-        return WORDS.get(value, str(value))
+        return VALUES.get(value, str(value))
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tlcore.analysis.anatomy import HEAD
 from tlcore.analysis.groups import order_of
 from tlcore.analysis.leaderboard import LeaderboardRow
-from tlcore.analysis.settings_words import words_of
+from tlcore.recipes.words import words_of
 from tlcore.results import ComparisonRecord, RunRecord
 from tlcore.strategies import SettingValue, split_reference
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tlcore.analysis.groups import fraction_words
-from tlcore.analysis.settings_words import words_of
+from tlcore.recipes.words import words_of
 from tlcore.results import ComparisonRecord, RunRecord, Trial
 from tlcore.strategies import SettingValue
 

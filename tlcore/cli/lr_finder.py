@@ -51,6 +51,10 @@ def lr_find(
     found = lr_finder.finding(job_id)
     if found is None:
         raise typer.Exit(1)
+    _tell(found, json_file)
+
+
+def _tell(found: RateFinding, json_file: Path | None) -> None:
     if json_file is not None:
         write_json(json_file, found.model_dump(mode="json"))
     if str(json_file) != "-":

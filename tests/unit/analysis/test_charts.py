@@ -48,7 +48,7 @@ def test_every_figure_suits_its_page(whole, dark):
 def test_every_figure_stands_a_comparison_without_results():
     built = example(status={(s, n): "SCHEDULED" for s in CORE for n in range(3)})
     for figure in all_figures(built, dark=False):
-        figure.to_json()
+        assert "NaN" not in figure.to_json()
 
 
 def test_class_names_cannot_bring_markup():

@@ -125,7 +125,7 @@ def test_settings_that_differ_are_named_for_new_fields_too():
         example(strategies=("lora", "lora:lora_rank=2", "fine_tuning:hidden_units=64"), seeds=(0,)).record
     )
     assert "Rank of the adapters (LoRA): 8 (LoRA); 2 (LoRA (lora rank 2))" in lines
-    assert any(line.startswith("Hidden units in the head (0: a linear head): 0 (LoRA") for line in lines)
+    assert any(line.startswith("Hidden layer in the head (units): 0 (LoRA") for line in lines)
 
 
 def test_an_own_strategy_brings_its_definition_and_no_markup():

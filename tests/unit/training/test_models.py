@@ -101,7 +101,8 @@ def test_convolution_head_statement_makes_the_same_network():
     network = build_network("dla46x_c", 4, 64)
     script = {"model": timm.create_model("dla46x_c", num_classes=4), "torch": torch}
     exec(network.head_surgery.format(num_classes=4), script)
-    script["model"].load_state_dict(network.module.state_dict())
+    loaded = script["model"].load_state_dict(network.module.state_dict())
+    assert (loaded.missing_keys, loaded.unexpected_keys) == ([], [])
 
 
 def test_build_arguments_rebuild_a_network_of_another_size():

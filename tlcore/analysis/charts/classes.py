@@ -40,27 +40,8 @@ def per_class_chart(record: ComparisonRecord, split: str = "test", dark: bool = 
     recalls = {index: _recalls(group, split) for index, group in enumerate(groups)}
     classes = _most_different(record.dataset.classes, list(recalls.values()))
     figure = go.Figure()
-    for index, group in enumerate(groups):
-        known = [(name, recalls[index][name]) for name in classes if recalls[index].get(name)]
-        means = [float(np.mean(values)) for _, values in known]
-        color = group.entry.color
-        label = escape(group.entry.label, quote=False)
-        figure.add_scatter(
-            x=means,
-            y=[classes.index(name) + _offset(index, len(groups)) for name, _ in known],
-            mode="markers",
-            name=escape(name_of(group, groups), quote=False),
-            marker={"color": color, "size": 10, "symbol": SYMBOLS[index % len(SYMBOLS)]},
-            error_x={
-                "type": "data",
-                "array": [max(v) - m for m, (_, v) in zip(means, known, strict=True)],
-                "arrayminus": [m - min(v) for m, (_, v) in zip(means, known, strict=True)],
-                "color": color,
-                "width": 0,
-            },
-            customdata=[escape(name, quote=False) for name, _ in known],
-            hovertemplate=f"<b>%{{x:.1%}}</b> of %{{customdata}}<extra>{label}</extra>",
-        )
+    for index in range(len(groups)):
+        _draw_recalls(figure, groups, index, recalls[index], classes)
     title = f"Recall by class, {split} images"
     shown = len(record.dataset.classes)
     only = f" The {len(classes)} of {shown} classes that differ most." if len(classes) < shown else ""
@@ -77,6 +58,31 @@ def per_class_chart(record: ComparisonRecord, split: str = "test", dark: bool = 
     for border in range(1, len(classes)):
         figure.add_hline(y=border - 0.5, line={"color": "rgba(128, 128, 128, 0.35)", "width": 1})
     return figure
+
+
+def _draw_recalls(
+    figure: go.Figure, groups: Sequence[Group], index: int, recalls: Mapping[str, Sequence[float]], classes: list[str]
+) -> None:
+    """The marks of one group. recalls: of each class, over the seeds."""
+    known = [(name, recalls[name]) for name in classes if recalls.get(name)]
+    means = [float(np.mean(values)) for _, values in known]
+    entry = groups[index].entry
+    figure.add_scatter(
+        x=means,
+        y=[classes.index(name) + _offset(index, len(groups)) for name, _ in known],
+        mode="markers",
+        name=escape(name_of(groups[index], groups), quote=False),
+        marker={"color": entry.color, "size": 10, "symbol": SYMBOLS[index % len(SYMBOLS)]},
+        error_x={
+            "type": "data",
+            "array": [max(v) - m for m, (_, v) in zip(means, known, strict=True)],
+            "arrayminus": [m - min(v) for m, (_, v) in zip(means, known, strict=True)],
+            "color": entry.color,
+            "width": 0,
+        },
+        customdata=[escape(name, quote=False) for name, _ in known],
+        hovertemplate=f"<b>%{{x:.1%}}</b> of %{{customdata}}<extra>{escape(entry.label, quote=False)}</extra>",
+    )
 
 
 def class_counts(images: Mapping[str, int], dark: bool = False) -> go.Figure:

@@ -10,8 +10,8 @@ from tlcore.analysis.anatomy import amount
 from tlcore.analysis.charts.style import MODEL_COLORS, SYMBOLS, axis, cut, layout, legend_room, share_axis
 from tlcore.analysis.groups import fraction_words
 from tlcore.analysis.leaderboard import LeaderboardRow
-from tlcore.analysis.settings_words import words_of
 from tlcore.analysis.sweeps import GROUPS, Sweep, SweepLine
+from tlcore.recipes.words import words_of
 
 MAX_TICKS = 12
 
