@@ -5,7 +5,7 @@ import importlib
 import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlcore import tracking
 from tlcore.errors import StorageError
@@ -15,6 +15,9 @@ from tlcore.jobs.serving import Assignment, Handler, serve
 from tlcore.results import EvaluationPoint, Resolved, RunOutcome, TrainedOn, TrainedStep, Trial
 from tlcore.settings import Settings, get_settings
 from tlcore.spec import RunSpec
+
+if TYPE_CHECKING:
+    from tlcore.datasets.dataset import Dataset, Split
 
 _log = logging.getLogger("tlcore.worker")
 
@@ -115,7 +118,7 @@ def fetch_weights(settings: Settings, spec: RunSpec, work_dir: Path) -> Path | N
     return tracking.download_model(settings, run_id, work_dir / "weights") / "weights.safetensors"
 
 
-def trained_on(settings: Settings, run_id: str, spec: RunSpec, dataset: Any, split: Any) -> TrainedOn:
+def trained_on(settings: Settings, run_id: str, spec: RunSpec, dataset: "Dataset", split: "Split") -> TrainedOn:
     """The images that the run learned from, with those of the run that its weights came from. Raises: NotFoundError."""
     hashes = dataset.images["sha256"]
     seen = tuple(sorted({str(hashes.iloc[row]) for row in (*split.train, *split.val)}))

@@ -4,7 +4,9 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from tests.helpers_jobs import events, steps_done
@@ -30,8 +32,10 @@ def home_of_fakes(tracked: Settings, monkeypatch: pytest.MonkeyPatch) -> Setting
     from tlcore.datasets import splits, store
 
     monkeypatch.setattr(api, "ensure_supervisor", lambda settings: None)
-    monkeypatch.setattr(store, "load_dataset", lambda *_: None)
-    monkeypatch.setattr(splits, "make_split", lambda *_: None)
+    images = pd.DataFrame({"sha256": ["aa", "bb"]})
+    dataset = SimpleNamespace(images=images, info=SimpleNamespace(name="fakes"))
+    monkeypatch.setattr(store, "load_dataset", lambda *_: dataset)
+    monkeypatch.setattr(splits, "make_split", lambda *_: SimpleNamespace(train=(0,), val=(1,)))
     return tracked.model_copy(update={"trainer": "tests.fake_trainer:train"})
 
 

@@ -84,7 +84,7 @@ def test_real_runs_then_predictions_in_a_process_without_this_package(
     runs = [first.run_id]
     earlier = {"test_resnet": f"run:{first.run_id}"}
     for classifier in ("knn", "linear_svm"):
-        own = {"feature_extraction": {"classifier": classifier, "neighbors": 3}}
+        own = {"feature_extraction": {"classifier": classifier} | ({"neighbors": 3} if classifier == "knn" else {})}
         stored = compare(settings, dataset, strategies=("feature_extraction",), weights=earlier, overrides=own).runs[0]
         assert [point.epoch for point in stored.history] == [0]
         runs.append(stored.run_id)

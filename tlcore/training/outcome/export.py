@@ -19,11 +19,11 @@ from tlcore.recipes import FitRecipe, Recipe
 from tlcore.spec import RunSpec
 from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS
 from tlcore.training.loop.checkpoints import save_tensors, write_text
-from tlcore.training.networks import onnx_network
+from tlcore.training.networks import onnx_network, rewiring
 from tlcore.training.networks.models import Network
 
 FORMAT = 1
-REWIRING = Path(__file__).with_name("rewiring.py")  # the code of networks that differ from the library's own
+REWIRING = Path(rewiring.__file__)  # the code of networks that differ from the library's own
 
 _START = '''\
 """Classify images with this model: python predict.py IMAGE..."""
