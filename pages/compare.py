@@ -5,11 +5,10 @@ from functools import partial
 
 import streamlit as st
 
-from pages.shared import anatomy_views, look, reads, result_views
+from pages.shared import anatomy_views, leaderboard, reads, result_views, run_views
 from pages.shared.choose import choose_comparison
 from pages.shared.navigation import start_with_app
-from pages.shared.words import count, guard, listed, plain
-from tlcore.analysis import charts
+from pages.shared.words import guard
 from tlcore.results import ENDED, ComparisonRecord
 from tlcore.service import comparisons, plans, views
 
@@ -19,64 +18,11 @@ SECTIONS: dict[str, Section] = {
     "Learning curves": result_views.show_curves,
     "Confusion matrices": result_views.show_confusion,
     "Per class": result_views.show_classes,
-    "Cost": result_views.show_cost,
+    "Cost": run_views.show_cost,
     "What each strategy did": anatomy_views.show_anatomy,
-    "Settings and proof": result_views.show_settings,
-    "All runs": result_views.show_runs,
+    "Settings and proof": run_views.show_settings,
+    "All runs": run_views.show_runs,
 }
-
-
-def show_state(record: ComparisonRecord) -> None:
-    """What it is about, and whether it is a recording, provisional or incomplete."""
-    spec = record.spec
-    splits = record.dataset.splits
-    st.caption(
-        f"**{plain(record.dataset.name)}**: {count(record.dataset.num_images, 'image')} in "
-        f"{count(record.dataset.num_classes, 'class', 'classes')} ({splits.get('train', 0):,} training, "
-        f"{splits.get('val', 0):,} validation, {splits.get('test', 0):,} test) · {plain(', '.join(spec.all_models))} · "
-        f"budget {spec.budget} · {count(len(spec.seeds), 'seed')}"
-    )
-    done = sum(run.status in ENDED for run in record.runs)
-    failed = sum(run.status == "FAILED" for run in record.runs)
-    if record.recorded_on:
-        st.info(
-            f"A recording, made on {plain(record.recorded_on)} and shipped with Transfer Lab. "
-            f"{plain(listed(list(spec.models)))} is a very small network, pretrained for this demo.",
-            icon="📼",
-        )
-    if record.status not in ENDED:
-        st.warning(
-            f"**Provisional**: {done} of {count(len(record.runs), 'run')} done. The page follows by itself.", icon="⏳"
-        )
-    if record.status == "KILLED":
-        st.warning("This comparison was cancelled: not every run has a result.", icon="⏹️")
-    if failed:
-        st.error(f"{count(failed, 'run')} failed: see “All runs” below for the reason.", icon="❌")
-
-
-def show_leaderboard(view: views.ComparisonView) -> None:
-    st.subheader("Leaderboard")
-    if any(row.test_accuracy is not None for row in view.rows):
-        look.chart(charts.accuracy_intervals(view.rows, view.record.comparison_id, dark=look.is_dark()), "accuracy")
-    look.wide_table(coloured(view), "leaderboard")
-    st.markdown(plain(view.verdict.text[:1].upper() + view.verdict.text[1:]) + ".")
-    show_lines(view.warnings, "⚠️")
-    show_lines(view.findings, "🔍")
-
-
-def show_lines(lines: list[str], icon: str) -> None:
-    mark = "- " if len(lines) > 1 else ""
-    if lines:
-        st.warning("\n".join(f"{mark}{plain(line)}" for line in lines), icon=icon)
-
-
-def coloured(view: views.ComparisonView) -> object:
-    """The strategy's own colour behind its name; one digit after the point, none for counts."""
-    tints = {entry.label: f"background-color: {entry.color}55" for entry in view.rows}
-    styled = view.table.style.format(precision=1, na_rep="–").map(
-        lambda label: tints.get(label, ""), subset=["Strategy"]
-    )
-    return styled.format("{:,.0f}", na_rep="–", subset=["Parameters trained"])
 
 
 def sections_of(view: views.ComparisonView) -> dict[str, Section]:
@@ -90,8 +36,8 @@ def show_results(comparison_id: str, was_active: bool) -> None:
     """Drawn again every few seconds while the comparison runs."""
     with guard():
         view = reads.comparison_view(comparison_id)
-        show_state(view.record)
-        show_leaderboard(view)
+        leaderboard.show_state(view.record)
+        leaderboard.show_leaderboard(view)
         sections = sections_of(view)
         section = st.segmented_control(
             "Look closer", list(sections), default=next(iter(sections)), required=True, key="show", bind="query-params"

@@ -1,18 +1,16 @@
 """Launch: dataset, models, strategies, seeds, budget and device; checked, counted, estimated, then queued."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
-from pages.shared import budget_form, model_form, strategy_form
+from pages.shared import budget_form, launch_check, model_form, more_form, strategy_form
 from pages.shared.choose import choose
 from pages.shared.navigation import start_with_app
-from pages.shared.reads import home_key
 from pages.shared.recipe_form import recipe_fields
-from pages.shared.words import count, duration, guard, listed, plain
+from pages.shared.words import count, guard, plain
 from tlcore.recipes import DataFacts
-from tlcore.service import checks, comparisons, datasets, estimate, models, plans
+from tlcore.service import comparisons, datasets, models, plans
 from tlcore.service.datasets import DatasetInfo
 from tlcore.spec import ComparisonSpec, checked, content_fingerprint
 from tlcore.strategies import split_reference
@@ -48,7 +46,7 @@ def fill_form(info: DatasetInfo) -> ComparisonSpec:
         values["fractions"] = budget_form.choose_fractions()
     with right:
         values |= budget_form.choose_machine()
-    values |= budget_form.choose_more(values["strategies"])
+    values |= more_form.choose_more(values["strategies"])
     values["title"] = st.text_input(
         "Title (optional)", key="title", max_chars=100, placeholder=info.name, persist_state="session"
     )
@@ -75,49 +73,7 @@ def choose_overrides(info: DatasetInfo, spec: ComparisonSpec) -> dict[str, dict[
     return {name: values for name, values in changed.items() if values}
 
 
-@st.cache_data(ttl=300, max_entries=16, show_spinner="Checking models, weights, splits and device …")
-def _checked_plan(home: str, spec_json: str) -> tuple[plans.Plan | None, list[str]]:
-    return checks.check(ComparisonSpec.model_validate_json(spec_json))
-
-
-def show_check(spec: ComparisonSpec) -> plans.Plan | None:
-    """The plan, with its estimate; or every problem, one line each."""
-    plan, problems = _checked_plan(home_key(), spec.model_dump_json())
-    for problem in problems:
-        st.error(plain(problem), icon="⚠️")
-    if plan is None:
-        return None
-    st.success(
-        f"Ready: {count(len(plan.runs), 'run')} on {plain(plan.device)} ({plain(plan.device_reason)}).", icon="✅"
-    )
-    with guard(), st.spinner("Measuring this machine's speed …"):
-        found = estimate.estimate(plan)
-        st.session_state.setdefault("estimates", {})[spec.model_dump_json()] = found.seconds
-        each = [f"{spec.entry(s).short_label} {duration(seconds)}" for s, seconds in found.per_strategy.items()]
-        st.markdown(
-            f"**About {duration(found.seconds)} in all**, one run after another. A run takes about: {listed(each)}."
-        )
-        st.caption("Reading the images for the first time is not in it.")
-    return plan
-
-
-def show_size(line: st.delta_generator.DeltaGenerator, spec: ComparisonSpec, product: str) -> None:
-    """How many runs, and how long they take where that was measured before for the same settings."""
-    known = st.session_state.get("estimates", {}).get(spec.model_dump_json())
-    takes = f"About **{duration(known)}** in all." if known else "Press Check for an estimate of the time."
-    line.markdown(f"This makes **{count(len(spec.runs()), 'run')}**: {product}. {takes}")
-
-
 def show_launch(spec: ComparisonSpec) -> None:
-    grid: list[tuple[Sequence[Any], str, str]] = [
-        (spec.models, "model", "models"),
-        (spec.strategies, "strategy", "strategies"),
-    ]
-    if spec.scratch_model is not None:
-        grid = [(spec.cells(), "pair of model and strategy", "pairs of model and strategy")]
-    grid.append((spec.seeds, "seed", "seeds"))
-    grid += [(spec.fractions, "fraction", "fractions")] if len(spec.fractions) > 1 else []
-    product = " × ".join(count(len(values), one, many) for values, one, many in grid)
     st.subheader("5 · Check and launch")
     line = st.empty()
     mark = content_fingerprint(spec.model_dump(mode="json"))
@@ -125,11 +81,11 @@ def show_launch(spec: ComparisonSpec) -> None:
         if st.button("Check", icon="🔍", key="check"):
             st.session_state["checked_spec"] = mark
         launching = st.button("Launch", type="primary", icon="🚀", key="launch")
-    show_size(line, spec, product)
+    launch_check.show_size(line, spec)
     if st.session_state.get("checked_spec") != mark and not launching:
         return
-    plan, problems = (show_check(spec), []) if not launching else _checked_plan(home_key(), spec.model_dump_json())
-    show_size(line, spec, product)
+    plan, problems = (launch_check.show_check(spec), []) if not launching else launch_check.check(spec)
+    launch_check.show_size(line, spec)
     for problem in problems:
         st.error(plain(problem), icon="⚠️")
     if launching and plan is not None:

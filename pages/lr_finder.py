@@ -38,9 +38,10 @@ def fill_form() -> dict[str, Any] | None:
             "Strategy", list(labels), list(labels).index("fine_tuning"), labels.__getitem__, key="lr_strategy"
         )
     with right:
-        steps = st.number_input("Steps (rates to try)", 20, 2_000, 100, key="lr_steps")
-        low = st.number_input("Lowest rate", 1e-9, 1.0, 1e-7, format="%.1e", key="lr_low")
-        high = st.number_input("Highest rate", 1e-6, 100.0, 10.0, format="%.1e", key="lr_high")
+        # Without limits: with them, the browser keeps a value that is out of range to itself, and the old one counts.
+        steps = st.number_input("Steps (rates to try)", value=100, key="lr_steps")
+        low = st.number_input("Lowest rate", value=1e-7, format="%.1e", key="lr_low")
+        high = st.number_input("Highest rate", value=10.0, format="%.1e", key="lr_high")
         size = st.number_input("Image size (pixels; empty: the model's own)", 16, 1024, None, key="lr_size")
     return {
         "dataset": datasets.get_dataset(dataset), "model": model, "weights": named.removeprefix(f"{model}="),
@@ -75,11 +76,14 @@ def show_finding(found: RateFinding) -> None:
     if found.suggestion is None:
         st.warning("The loss fell at none of these rates: try another range, or more steps.", icon="📉")
     else:
+        if found.caution:
+            st.warning(plain(f"Caution: {found.caution}."))
         st.success(f"Suggested learning rate: **{found.suggestion:.2g}**. The recipe's: {found.recipe_rate:.2g}.")
         st.markdown("Use it on the Launch page under *Advanced*, or on the command line:")
         st.code(" ".join(lr_finder.how_to_use(found)), language=None, wrap_lines=True)
     look.chart(charts.lr_chart(found, dark=look.is_dark()), "lr_chart")
-    st.caption(f"{count(len(found.rates), 'step')} of batch {found.batch_size} in {duration(found.seconds)}.")
+    steps = f"{count(len(found.rates), 'step')} of batch {found.batch_size} in {duration(found.seconds)}"
+    st.caption(plain("; ".join((steps, *found.notes))) + ".")
 
 
 def show() -> None:
@@ -89,8 +93,7 @@ def show() -> None:
     if asked is not None and st.button("Find", type="primary", icon="📈", key="lr_find"):
         with guard(), st.spinner("Checking model, weights and device …"):
             st.query_params["search"] = lr_finder.submit(**asked)
-    job_id = st.query_params.get("search")
-    if job_id:
+    if job_id := st.query_params.get("search"):
         active = lr_finder.job(job_id).status in reads.ACTIVE
         st.fragment(show_search, run_every=REFRESH_SECONDS if active else None)(job_id, active)
 

@@ -8,7 +8,7 @@ from pages.shared import look, reads
 from pages.shared.navigation import start_with_app
 from pages.shared.words import count, guard, plain
 from tlcore.analysis import charts
-from tlcore.service import catalogue, models
+from tlcore.service import catalogue, model_words, models
 from tlcore.service.catalogue import CatalogueEntry, Speed
 
 COLUMNS = {
@@ -18,6 +18,10 @@ COLUMNS = {
     "note": "Remark",
 }  # fmt: skip
 ORDERS = {"as recommended": None, "accuracy": "accuracy", "fewest parameters": "parameters", "least work": "gmacs"}
+WORDS = (
+    "GMACs: 10⁹ multiply-adds. ImageNet top-1: part of ImageNet's validation pictures whose class comes first. Plain "
+    "recipe: trained without label smoothing and MixUp, which suits frozen features best. –: no library says it."
+)
 MOST = 5_000.0  # million parameters, more than any has
 
 
@@ -30,11 +34,11 @@ def choose() -> list[CatalogueEntry]:
     left, library, largest, order, here = st.columns([3, 2, 2, 2, 2], vertical_alignment="bottom")
     text = left.text_input("Search", key="model_text", placeholder="resnet", help="Part of a name; * stands for any.")
     kind = library.selectbox("Library", ["both", "timm", "torchvision"], key="model_library")
-    most = largest.number_input("Largest (million parameters)", min_value=0.1, value=MOST, key="model_most")
+    limit = largest.number_input("Largest (million parameters)", min_value=0.1, value=MOST, key="model_most")
     sort = order.selectbox("Order", list(ORDERS), key="model_order")
     usable = here.checkbox("Usable now only", key="model_usable", help="The weights are on this machine.")
     wanted = None if kind == "both" else kind
-    most = None if most >= MOST else most
+    most = None if limit >= MOST else limit
     return catalogue.select(reads.catalogue(), text, wanted, most, usable, ORDERS[sort])
 
 
@@ -44,7 +48,8 @@ def as_cells(entry: CatalogueEntry, speed: Speed | None) -> dict[str, Any]:
     accuracy = None if entry.accuracy is None else round(100 * entry.accuracy, 1)
     fast = {f"Images/s, batch {n}": speed.forward.get(n) if speed else None for n in catalogue.SPEED_BATCHES}
     remark = f"cannot be used: {entry.problem}" if entry.problem else entry.note
-    return {**cells, "ImageNet top-1 (%)": accuracy, "Remark": remark, **fast}
+    recipe = model_words.plain_in_words(entry)
+    return {**cells, "ImageNet top-1 (%)": accuracy, "Remark": remark, "Plain recipe": recipe, **fast}
 
 
 def show_measuring(found: list[CatalogueEntry]) -> None:
@@ -76,8 +81,9 @@ def show() -> None:
     show_advice()
     found = choose()
     known = models.speeds()
-    st.caption(f"{count(len(found), 'model')}. Units are in the headings; an empty cell means that no library says it.")
-    st.dataframe([as_cells(e, known.get(e.model)) for e in found], hide_index=True, height=420, key="models_table")
+    st.caption(f"{count(len(found), 'model')}. {WORDS}")
+    cells = [as_cells(e, known.get(e.model)) for e in found]
+    st.dataframe(cells, hide_index=True, height=420, key="models_table", placeholder="–")
     show_measuring(found)
     points = catalogue.points(found)
     if points:

@@ -5,8 +5,8 @@ import streamlit as st
 from pages.shared import look, reads
 from pages.shared.choose import choose
 from pages.shared.navigation import start_with_app
-from pages.shared.words import count, guard, plain
-from tlcore.service import comparisons, datasets, models, sources
+from pages.shared.words import guard
+from tlcore.service import datasets, models, sources
 from tlcore.service.datasets import DatasetInfo
 from tlcore.strategies import STRATEGIES
 
@@ -47,7 +47,7 @@ def show_form(known: dict[str, DatasetInfo]) -> None:
         with guard(), st.spinner("Checking model, weights and device …"):
             info = datasets.get_dataset(chosen)
             plan = sources.plan_source(info, model, strategy, weights if needs else None, epochs=int(epochs))
-            comparison_id = comparisons.submit(plan)
+            comparison_id = sources.submit(plan)
             st.switch_page("pages/runs.py", query_params={"comparison": comparison_id})
 
 
@@ -63,7 +63,6 @@ def show() -> None:
         st.info("There is no dataset yet.", icon="🖼️")
         st.page_link("pages/datasets.py", label="Add images first", icon="➕")
         return
-    st.caption(plain(f"{count(len(known), 'dataset')} to choose from."))
     show_form(known)
 
 

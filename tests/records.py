@@ -130,7 +130,9 @@ def history(spec: RunSpec, rng: np.random.Generator, upto: float = 1.0) -> tuple
         }  # fmt: skip
         phase = next(index for index, border in enumerate(borders) if epoch <= border + 1e-9)
         begun = borders[phase - 1] if phase else 0.0
-        rates = anatomy.learning_rates(recipe.phases[phase], (epoch - begun) / (borders[phase] - begun) * 0.98)
+        rates = anatomy.learning_rates(
+            recipe.phases[phase], (epoch - begun - 0.5 / anatomy.STEPS_PER_EPOCH) / (borders[phase] - begun)
+        )
         step = round(epoch * anatomy.STEPS_PER_EPOCH)
         points.append(_point(step, epoch, int(epoch * 194), started + float(pace * epoch), phase, values, rates))
     return tuple(points[: max(1, round(upto * len(points)))])

@@ -1,9 +1,7 @@
 """What synthetic runs did to their networks: phases, layer groups, rates and trials that agree with the recipe."""
 
-import math
-
 from tests.records_model import GROUP_SIZES, HEAD_SIZE
-from tlcore.recipes import FitRecipe, Recipe, TrainRecipe
+from tlcore.recipes import FitRecipe, Recipe, TrainRecipe, learning_rate_factor
 from tlcore.results import FrozenState, LayerGroup, PhaseReport, RunOutcome, Trial
 
 STEPS_PER_EPOCH = 7
@@ -27,10 +25,10 @@ def borders(recipe: Recipe, epochs: float) -> list[float]:
 
 
 def learning_rates(phase: FitRecipe | TrainRecipe, share: float) -> dict[str, float]:
-    """Rates of a phase when this share of it is over (cosine), by group as runs record them."""
+    """Rates of a phase when this share of it is over by group as runs record them."""
     if isinstance(phase, FitRecipe):
         return {}
-    factor = 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+    factor = learning_rate_factor(phase, min(1.0, share))
     names = trained_groups(phase)
     rates = {"head": phase.learning_rate * factor}
     if phase.trainable == "lora" or (names and phase.layer_decay == 1):

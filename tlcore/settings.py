@@ -10,6 +10,7 @@ from tlcore.errors import SpecError
 
 VERSION = "0.1.0"
 _PACKAGE = Path(__file__).resolve().parent
+_DOWNLOADS = ("TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "HF_HUB_OFFLINE")
 _BESIDE_PACKAGE = _PACKAGE.parent / "mlruns"
 
 
@@ -67,6 +68,11 @@ class Settings(BaseSettings):
     @property
     def cache(self) -> Path:
         return self.root / "cache"
+
+
+def download_places() -> list[tuple[str, str | None]]:
+    """What the environment says of where timm and torchvision look for downloaded weights."""
+    return [(name, os.environ.get(name)) for name in _DOWNLOADS]
 
 
 def child_environment(settings: Settings) -> dict[str, str]:

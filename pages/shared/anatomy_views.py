@@ -26,6 +26,9 @@ def show_anatomy(view: ComparisonView) -> None:
     if missing:
         st.info(plain(missing), icon="ℹ️")
     known = anatomy.recorded(subjects)
+    if known:
+        st.markdown("**Which network is described**")
+        st.markdown("\n".join(f"- {plain(line)}" for line in anatomy.kept_lines(known)))
     model = subjects[0].run.spec.model
     if known:
         for figure, key, by_phase in (

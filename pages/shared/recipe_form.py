@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from pages.shared.own_form import KEEP
 from pages.shared.words import plain
-from tlcore.recipes import FitRecipe, ModelFacts, NetworkRecipe, Recipe, TrainRecipe, why_idle
+from tlcore.recipes import FitRecipe, ModelFacts, NetworkRecipe, Recipe, TrainRecipe, by_phase, why_idle
 from tlcore.recipes.words import GROUPS, NETWORK, VALUES, SettingWords
 from tlcore.service import strategies
 from tlcore.strategies import Fit, Phase, Strategy, Train
@@ -21,7 +21,7 @@ def recipe_fields(entry: Strategy, recipe: Recipe, facts: ModelFacts) -> dict[st
 
     recipe: with the defaults that are shown.
     """
-    parts = strategies.recipes_by_phase(entry, recipe)
+    parts = by_phase(entry, recipe)
     everything = [part for phase in parts for part in phase]
     with st.expander(plain(entry.label)):
         if len(parts) == 1:
@@ -69,7 +69,7 @@ def _offered(
 def _as_chosen(part: Part, start: str, prefix: str) -> Part:
     """The phase with the switches as they stand now, since they decide what else does something."""
     switches: dict[str, Any] = {}
-    for name in ("classifier", "optimizer", "weight_decay"):
+    for name in ("classifier", "optimizer", "momentum", "weight_decay"):
         for key in (start + name, start + prefix + name):
             value = st.session_state.get(key)
             if value is not None and name in type(part).model_fields:

@@ -1,16 +1,21 @@
 """Questions in, JSON out; errors a person can act on are answers too."""
 
 import json
+from dataclasses import dataclass, field
 
 import pytest
 
+from tlcore.errors import RunCancelledError
 from tlcore.recipes import DataFacts, resolve
 from tlcore.strategies import Strategy, Train, entry_of
 from tlcore.training import answer as module
 from tlcore.training.answer import answer
 from tlcore.training.networks.models import model_facts
 
-PATTERN = Strategy("x", "X: y", "X", "", "pretrained", (Train("no_such_layer", 1.0, "fine_tuning"),), "#000000")
+
+def _own(*patterns):
+    phases = tuple(Train(pattern, 1 / len(patterns), "fine_tuning") for pattern in patterns)
+    return Strategy("x", "X: y", "X", "", "pretrained", phases, "#000000")
 
 
 def test_model_facts():
@@ -48,7 +53,15 @@ def test_check_weights_says_what_is_missing(tmp_path):
     ("strategy", "overrides", "problem"),
     [
         ("fine_tuning", {"layers": "2+3", "hidden_units": 4}, None),
-        (PATTERN, {}, "matches no parameter"),
+        (_own("no_such_layer"), {}, "matches no parameter"),
+        (_own("ayer4*"), {}, "no phase trains fc.weight of test_resnet, so its new head would stay random"),
+        (_own("ayer4*"), {}, "'ayer4*' trains 36 of 47 "),
+        (_own("ayer4*"), {}, "parameters, in the layer groups layer1, layer2, layer3, layer4."),
+        (_own("layer3", "fc.bias"), {}, "no phase trains fc.weight"),
+        (_own("layer4"), {"hidden_units": 4}, "would stay random"),
+        (_own("layer4|fc"), {}, None),
+        (_own("layer4|fc"), {"hidden_units": 4}, None),
+        (_own("layer3", "head"), {}, None),
         ("fine_tuning", {"grayscale": True}, None),
     ],
 )
@@ -72,6 +85,28 @@ def test_several_questions_in_one():
     replies = answer({"question": "several", "requests": parts})["answer"]
     assert replies == [answer(part) for part in parts]
     assert (replies[0]["answer"]["id"], replies[1]["kind"]) == ("cpu", "ModelError")
+
+
+@dataclass
+class _Impatient:
+    """Asks for the end after one part. Implements `answer.Listener`."""
+
+    heard: list[float] = field(default_factory=list)
+
+    def progress(self, done: float, message: str) -> None:
+        self.heard.append(done)
+
+    def should_stop(self) -> bool:
+        return bool(self.heard)
+
+
+def test_several_questions_end_between_two_of_them(monkeypatch):
+    asked = []
+    monkeypatch.setitem(module._QUESTIONS, "pick_device", lambda request: asked.append(request["device"]))
+    parts = [{"question": "pick_device", "device": name} for name in ("first", "second")]
+    with pytest.raises(RunCancelledError):
+        answer({"question": "several", "requests": parts}, _Impatient())
+    assert asked == ["first"]
 
 
 def test_speed_is_measured(monkeypatch):

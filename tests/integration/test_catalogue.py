@@ -1,18 +1,26 @@
 """The catalogue: what it says of models, held against the libraries; what is here now; choosing and measuring."""
 
 import json
-from concurrent.futures import ProcessPoolExecutor
+import re
+import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 import timm
 import torchvision
 from torchvision.models import get_model_weights
+from typer.testing import CliRunner
 
+from tlcore.cli import app as cli
 from tlcore.errors import NotFoundError, SpecError
 from tlcore.service import catalogue as choosing
+from tlcore.service import model_words
 from tlcore.service import models as service
+from tlcore.service.whole_files import write_whole
 from tlcore.training.catalogue import listing as tables
+from tlcore.training.catalogue import table
 from tlcore.training.catalogue.table import Row, measure, read_table, write_table
 from tlcore.training.networks.models import model_facts
 from tlcore.training.networks.names import known_models
@@ -131,6 +139,52 @@ def test_choosing(entries):
         choosing.find(entries, "resnet19")
 
 
+def test_a_name_with_a_tag_finds_the_model(entries):
+    assert [e.model for e in choosing.select(entries, "mobilenetv2_100.ra_in1k")] == ["mobilenetv2_100"]
+    assert choosing.find(entries, "mobilenetv2_100.ra_in1k").model == "mobilenetv2_100"
+    assert "resnet50" in {e.model for e in choosing.select(entries, "resnet50.a1*")}
+
+
+def test_plain_recipes_are_told_only_where_they_are_known(entries):
+    """A tag that nobody describes is unknown, not another recipe."""
+    flags = {tag.tag: tag.plain for tag in choosing.find(entries, "resnet50").weights}
+    assert (flags["tv_in1k"], flags["a1_in1k"], flags["ra_in1k"]) == (True, False, None)
+    assert choosing.as_row(choosing.find(entries, "mobilenetv2_100"))["plain_recipe"] is None
+    words = [model_words.plain_in_words(choosing.find(entries, name)) for name in ("mobilenetv2_100", "resnet50")]
+    assert words == ["unknown", "no"]
+
+
+def test_the_balanced_choice_has_weights_of_a_plain_recipe(entries):
+    """As the advice for frozen features asks."""
+    balanced = next(advice for advice in choosing.BEGINNERS if advice.word == "balanced")
+    assert choosing.find(entries, balanced.model).default.plain
+
+
+def test_reasons_are_in_words(entries):
+    internals = re.compile(r"object has no|ModuleList|Error|Traceback|'\w+Encoder'")
+    assert not [entry.problem for entry in entries if internals.search(entry.problem)]
+    encoder = next(name for name, row in read_table().items() if "encoder without" in row.problem)
+    assert measure(encoder) == read_table()[encoder]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["no_such_network"], "'no_such_network'.*shorter part"), (["--usable"], "weights on this machine.*file:PATH")],
+)
+def test_an_empty_list_says_why(monkeypatch, entries, settings, arguments, told):
+    monkeypatch.setattr(service, "catalogue", lambda: entries)
+    done = CliRunner().invoke(cli.app, ["models", *arguments])
+    assert done.exit_code == 0
+    assert re.search(told, done.output, re.DOTALL)
+    assert "images/s" not in done.output
+
+
+def test_the_table_tells_tags_and_recipes(monkeypatch, entries, settings):
+    monkeypatch.setattr(service, "catalogue", lambda: entries)
+    shown = CliRunner().invoke(cli.app, ["models", "torchvision:resnet50"]).output
+    assert re.search(r"torchvision:resnet50 +download +IMAGENET1K_V1 \+ 1 more +yes", shown)
+
+
 def test_advice_names_models_of_the_catalogue(entries):
     sizes = [choosing.find(entries, advice.model).num_parameters for advice in choosing.BEGINNERS]
     assert [advice.word for advice in choosing.BEGINNERS] == ["small", "balanced", "accurate"]
@@ -146,6 +200,54 @@ def test_speed_is_kept(settings):
     known = choosing.known_speeds(settings)
     assert known.keys() == {"resnet18", "resnet50"}
     assert known["resnet18"].forward == {1: 10.0, 32: 320.0}
+
+
+def test_no_speed_is_lost_where_several_measure_at_once(settings):
+    answer = {"device": "cpu", "dtype": "float32", "image_size": 224, "num_threads": 2}
+    names = [f"model{i}" for i in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda name: choosing.keep_speed(
+                    settings, name, [{**answer, "batch_size": 1, "forward": 1.0, "step": 1.0}]
+                ),
+                names,
+            )
+        )
+    assert choosing.known_speeds(settings).keys() == set(names)
+    assert sorted(p.name for p in settings.cache.iterdir()) == ["speeds.json", "speeds.lock"]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "file.yaml"
+    write_whole(path, "zwölf")
+    assert path.read_text(encoding="utf-8") == "zwölf"
+    beside = []
+
+    def fail(self, target):
+        beside.append(self.name)
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    for _ in range(2):
+        with pytest.raises(OSError, match="disk full"):
+            write_whole(path, "half")
+    assert beside[0] != beside[1], "two who write at once must not share a file"
+    assert path.read_text(encoding="utf-8") == "zwölf"
+    assert [p.name for p in path.parent.iterdir()] == ["file.yaml"]
+
+
+def test_making_the_table_explains_itself(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["table", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        table.main()
+    assert ended.value.code == 0
+    assert "write the table" in capsys.readouterr().out
+
+
+def test_the_shipped_table_names_the_module_that_makes_it():
+    said = table.TABLE.read_text(encoding="utf-8").splitlines()[0].split()
+    assert said[said.index("-m") + 1] == table.__name__
 
 
 def test_the_table_survives_its_file(tmp_path):

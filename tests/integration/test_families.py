@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.training_support import FLOAT32, Bench, pretrained, tiny_dataset
 from tlcore.errors import SpecError
+from tlcore.recipes import DataFacts, TrainRecipe, resolve
 from tlcore.spec import Budget
 from tlcore.strategies import STRATEGIES
 from tlcore.training import run as run_module
@@ -66,6 +67,7 @@ SLOW = {"torchvision:alexnet", "torchvision:vgg16", "torchvision:vgg19", "torchv
         "torchvision:inception_v3", "torchvision:resnet50", "torchvision:vit_b_32", "vgg16"}  # fmt: skip
 BLOCKS = {"torchvision:vit_b_32", "vit_tiny_patch16_224", "torchvision:convnext_tiny", "test_vit",
           "test_convnext", "test_mambaout"}  # fmt: skip
+TO_THE_BOTTOM = ("fine_tuning", "from_scratch", "staged_fine_tuning", "lp_ft", "gradual_unfreezing")
 HEAD_ONLY = ("feature_extraction", "transfer_learning")
 
 
@@ -103,7 +105,10 @@ def test_a_strategy_changes_what_its_name_says(bench, model, strategy, changes, 
         with pytest.raises(SpecError, match="linear layers"):
             bench.run(spec, name)
         return
-    outcome = bench.run(spec, name)
+    needed = resolve(spec.entry, DataFacts(6, 32), model_facts(model), image_size=size, overrides=changes).phases
+    steps = sum(isinstance(phase, TrainRecipe) for phase in needed)
+    spec = spec.model_copy(update={"budget": Budget(steps=max(1, steps))})  # a step for each phase
+    outcome, moved = followed(bench, spec, name, monkeypatch)
     assert outcome.frozen_state_unchanged in (None, True)
     assert (outcome.frozen_state_unchanged is not None) == STRATEGIES[strategy].freezes
 
@@ -118,7 +123,23 @@ def test_a_strategy_changes_what_its_name_says(bench, model, strategy, changes, 
         before, head = start.module.state_dict(), f"{network.head_name}."
         changed = {n for n, t in after.items() if not n.startswith(head) and not torch.equal(t, before[n])}
         check_changes(network, strategy, changed)
+    check_moves(network, strategy, moved)
     shutil.rmtree(bench.work(name))
+
+
+def followed(bench, spec, name, monkeypatch):
+    """The outcome, and the tensors that differ between the start and the end of training, whichever was the best."""
+    real, moved = run_module.train, set()
+
+    def train(task, state, stored):
+        before = {n: t.detach().clone() for n, t in task.network.module.state_dict().items()}
+        real(task, state, stored)
+        after = task.network.module.state_dict()
+        moved.update(n for n, t in after.items() if not torch.equal(t, before[n]))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "train", train)
+        return bench.run(spec, name), moved
 
 
 def calibrated(folder, model):
@@ -150,6 +171,13 @@ def check_changes(network, strategy, changed):
         assert all(changed & group for group in groups)
     elif strategy == "lora":
         assert changed == {f"{path}.weight" for path in adapters.adaptable(network)}
+
+
+def check_moves(network, strategy, moved):
+    """The head moved in any strategy, and every layer group in those that end by training all of them."""
+    assert any(n.startswith(f"{network.head_name}.") for n in moved)
+    if strategy in TO_THE_BOTTOM:
+        assert [number for number, group in enumerate(network.groups) if not moved & set(group)] == []
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tests.helpers_jobs import (
 )
 from tests.helpers_mlflow import copy_template
 from tlcore import jobs, tracking
-from tlcore.jobs import queue, roster, settling
+from tlcore.jobs import removing, roster, settling
 from tlcore.jobs.processes import start_detached
 from tlcore.jobs.supervision import is_supervised
 from tlcore.service import comparisons
@@ -208,7 +208,7 @@ def test_runs_that_mlflow_wrongly_holds_for_running_are_corrected(
     until(ended(shared, comparison_id), "both have ended")
     tracking.start_run(shared, ended_one)
     tracking.start_run(shared, unknown)
-    queue.forget(shared, unknown)
+    removing.forget(shared, unknown)
     settling.sweep(shared)
     assert tracking.load_run(shared, ended_one).status == "FINISHED"
     assert tracking.load_run(shared, unknown).status == "RUNNING", "it may be in the midst of its submission"

@@ -11,11 +11,14 @@ import torch
 
 from tests.helpers import make_image_folder
 from tests.helpers_jobs import stop_everything, until
+from tests.integration.test_training_memory import little_memory
 from tests.training_support import FLOAT32, Bench, Recorder, pretrained, tiny_dataset
 from tlcore import jobs
 from tlcore.cli.app import main
+from tlcore.cli.lr_finder import _show
+from tlcore.datasets import splits, store
 from tlcore.datasets.intake import add_dataset
-from tlcore.errors import JobError, ModelError, NotFoundError, RunCancelledError, SpecError
+from tlcore.errors import JobError, ModelError, NotFoundError, RunCancelledError, SpecError, TrainingError
 from tlcore.jobs import queue
 from tlcore.recipes.search import RateRange
 from tlcore.results import RateFinding
@@ -25,6 +28,7 @@ from tlcore.training import lr_finder
 from tlcore.training.answer import answer
 from tlcore.training.images import stream
 from tlcore.training.images.batches import training_batch
+from tlcore.training.loop import steps
 from tlcore.training.lr_curve import growing_rates
 from tlcore.training.prepare import Ground, prepare, recipe_of
 
@@ -67,8 +71,14 @@ def test_the_losses_are_those_of_a_plain_loop_at_these_rates(bench):
     module, phase = task.network.module.eval(), task.recipe.phases[0]
     head = list(task.network.head.parameters())
     rest = [p for p in module.parameters() if all(p is not h for h in head)]
-    settings = {"momentum": phase.momentum, "nesterov": phase.nesterov, "weight_decay": phase.weight_decay}
-    optimizer = torch.optim.SGD([{"params": rest}, {"params": head}], lr=0.1, **settings)
+    settings = {"momentum": phase.momentum, "nesterov": phase.nesterov}
+    decays = {True: phase.weight_decay, False: 0.0}  # none on norms and biases
+    groups = [
+        {"params": [p for p in part if (p.dim() > 1) is wide], "weight_decay": decays[wide]}
+        for part in (rest, head)
+        for wide in (True, False)
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.1, **settings)
     for step, (rate, loss) in enumerate(zip(found.rates, found.losses, strict=True)):
         positions = stream.batch_positions(task.seed, step, task.recipe.batch_size, len(task.train))
         images, labels = training_batch(task.source, task.train[positions], "none", 0)
@@ -76,7 +86,7 @@ def test_the_losses_are_those_of_a_plain_loop_at_these_rates(bench):
         assert loss == pytest.approx(value.item(), rel=1e-3, abs=1e-4), step
         optimizer.zero_grad()
         value.backward()
-        for group, factor in zip(optimizer.param_groups, (0.1, 1.0), strict=True):
+        for group, factor in zip(optimizer.param_groups, (0.1, 0.1, 1.0, 1.0), strict=True):
             group["lr"] = rate * factor
         optimizer.step()
 
@@ -110,6 +120,21 @@ def test_it_ends_where_the_loss_diverges(bench):
 def test_a_strategy_without_gradient_steps_has_no_rate(bench):
     with pytest.raises(SpecError, match="no gradient steps"):
         lr_finder.find_learning_rate(ground_of(bench, "feature_extraction"), SMALL)
+
+
+def test_a_batch_that_is_too_large_is_done_in_parts_and_told(bench, monkeypatch, capsys):
+    little_memory(monkeypatch, steps)
+    found = lr_finder.find_learning_rate(ground_of(bench, "fine_tuning"), SMALL)
+    assert len(found.notes) == 1
+    assert "memory ran out at optimiser step 1" in found.notes[0]
+    _show(found)
+    assert "memory ran out at optimiser step 1" in capsys.readouterr().err
+
+
+def test_memory_that_holds_nothing_is_a_clear_error(bench, monkeypatch):
+    little_memory(monkeypatch, steps, room=0)
+    with pytest.raises(TrainingError, match=r"out of memory.*--batch-size.*--image-size"):
+        lr_finder.find_learning_rate(ground_of(bench, "fine_tuning"), SMALL)
 
 
 def test_it_can_be_stopped(bench):
@@ -149,6 +174,19 @@ def test_the_question_tells_how_far_it_is_and_can_be_ended(request_: dict) -> No
         answer(request_, Hearer(patience=3))
     wrong = answer({**request_, "low": 2.0})
     assert (wrong["ok"], wrong["kind"]) == (False, "SpecError")
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_split_is_that_of_the_seed(request_: dict, settings: Settings, monkeypatch: pytest.MonkeyPatch, seed: int):
+    asked, real = [], lr_finder.find_learning_rate
+    monkeypatch.setattr(
+        lr_finder, "find_learning_rate", lambda ground, wanted: asked.append(ground) or real(ground, wanted)
+    )
+    assert answer({**request_, "spec": {**request_["spec"], "seed": seed}})["ok"]
+    (ground,) = asked
+    dataset = store.load_dataset(ground.spec.dataset_id, settings)
+    assert ground.split == splits.make_split(dataset, seed)
+    assert ground.split != splits.make_split(dataset, seed + 1)
 
 
 @pytest.fixture

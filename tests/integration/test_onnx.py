@@ -12,13 +12,16 @@ import timm
 import torch
 from PIL import Image
 
-from tests.training_support import Bench, Recorder, tiny_dataset
+from tests.training_support import FLOAT32, Bench, Recorder, tiny_dataset
 from tlcore.errors import ModelError, SpecError, WeightsError
+from tlcore.spec import content_fingerprint
 from tlcore.tracking.pyfunc import save_pyfunc
+from tlcore.training.features.store import ingredients
 from tlcore.training.networks import onnx_network
 from tlcore.training.networks.models import build_network, features, model_facts
 from tlcore.training.networks.onnx_sidecar import IMAGENET_MEAN, IMAGENET_STD
 from tlcore.training.outcome.predict import predict
+from tlcore.training.prepare import Ground, prepare, recipe_of
 from tlcore.training.weights.loading import check_weights, load_backbone
 
 onnx = pytest.importorskip("onnx")
@@ -193,7 +196,7 @@ def test_both_strategies_train_and_go_home(bench, strategy, tmp_path, folder):
     reporter = Recorder()
     outcome = bench.run(_spec(bench, strategy), strategy, reporter)
     assert outcome.test.num_images > 0
-    assert reporter.resolution.weights_fingerprint == onnx_network.fingerprint(folder / "pooled.onnx")
+    assert reporter.resolution.weights_fingerprint == check_weights(bench.model, "imagenet").fingerprint
     assert any("ImageNet's usual preprocessing is assumed" in note for note in reporter.resolution.notes)
     facts = model_facts(bench.model)
     assert outcome.num_parameters == facts.num_parameters + 3 * (facts.num_features + 1)
@@ -236,6 +239,35 @@ def test_the_fingerprint_follows_the_tensors_beside_the_file(folder, tmp_path):
     data[100] ^= 1
     (tmp_path / "beside.data").write_bytes(data)
     assert onnx_network.fingerprint(tmp_path / "beside.onnx") != before
+
+
+SIDECARS = [{"output": "mean"}, {"output": "map"}, {"output": "mean", "channel_order": "BGR"},
+            {"output": "mean", "scale": 255, "mean": [0, 0, 0], "std": [1, 1, 1]}]  # fmt: skip
+
+
+def test_another_sidecar_has_other_features_and_is_not_the_same_weights(bench, folder, tmp_path, monkeypatch):
+    """The file is the same, and so may be the preprocessing: what is read from it and given to it is not."""
+    for_file = tmp_path / "both.onnx"
+    for_file.write_bytes((folder / "both.onnx").read_bytes())
+    bench.model = f"onnx:{for_file}"
+
+    def job():
+        spec = _spec(bench, "feature_extraction")
+        given = (spec, bench.dataset, bench.split(spec), tmp_path / "w", tmp_path / "cache", Recorder(), None)
+        ground = Ground(*given, FLOAT32, 0.0)
+        return prepare(ground, recipe_of(ground), tmp_path / "w", ground.reporter).stored.job
+
+    keys, weights = set(), set()
+    for values in SIDECARS:
+        _sidecar(for_file, **values)
+        check = check_weights(bench.model, "imagenet")
+        assert check.fingerprint == load_backbone(build_network(bench.model, 2), "imagenet").fingerprint
+        weights.add(check.fingerprint)
+        keys.add(content_fingerprint({**ingredients(job()), "weights": ""}))
+    assert len(keys) == len(SIDECARS)
+    assert len(weights) == len(SIDECARS) - 1, "the scale is of the preprocessing"
+    monkeypatch.setattr(importlib.import_module("onnxruntime"), "__version__", "0.0")
+    assert content_fingerprint({**ingredients(job()), "weights": ""}) not in keys, "another onnxruntime"
 
 
 @pytest.mark.parametrize("strategy", ["fine_tuning", "partial_fine_tuning", "gradual_unfreezing", "from_scratch"])

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import make_image_folder
 from tests.helpers_jobs import stop_everything
-from tests.helpers_mlflow import copy_template
+from tests.helpers_mlflow import DATASET, copy_template, make_spec
 from tests.integration.test_cli import tlcore
 from tlcore import tracking
 from tlcore.datasets import splits, store
@@ -61,6 +61,16 @@ def _spec(dataset: str, source: str) -> plans.ComparisonSpec:
     )
 
 
+def _finished(settings: Settings, title: str, purpose: str) -> str:
+    """A comparison of one finished run."""
+    spec = make_spec(title=title, strategies=("from_scratch",))
+    comparison_id = tracking.create_comparison(settings, spec, DATASET, "ann", purpose)
+    run_id = tracking.create_run(settings, comparison_id, spec.runs()[0], DATASET, "ann")
+    tracking.end_run(settings, run_id, "FINISHED")
+    tracking.close_comparison(settings, comparison_id)
+    return comparison_id
+
+
 def _learned(run: str, settings: Settings) -> list[Path]:
     """Files of the pictures that a run trained on or chose its best network on, in its own dataset."""
     record = tracking.load_run(settings, run.removeprefix("run:"))
@@ -87,8 +97,17 @@ def test_finished_sources_are_offered_by_name(weights: dict[str, str]) -> None:
     found = models.source_runs()
     assert [run.weights for run in found] == [weights["second"], weights["first"]]
     assert all(run.model == MODEL and run.dataset_name in run.name for run in found)
-    titles = [summary.title for summary in comparisons.list_comparisons()]
-    assert all(title.startswith(sources.TITLE) for title in titles)
+
+
+def test_a_comparison_with_the_title_of_a_backbone_is_none(tracked: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, str] = {}
+    monkeypatch.setattr(tracking, "load_comparison", lambda _, name, **__: seen.setdefault(name, ""))
+    monkeypatch.setattr(sources, "of_record", lambda record: [])
+    other = _finished(tracked, "Backbone from nowhere", "")
+    backbone = _finished(tracked, "My title", sources.PURPOSE)
+    assert {summary.comparison_id for summary in comparisons.list_comparisons()} == {other, backbone}
+    sources.source_runs()
+    assert list(seen) == [backbone]
 
 
 def test_a_clean_target_can_be_planned(shop: Path, weights: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from tests.fake_trainer import make_resolved
 from tests.helpers_mlflow import DATASET, make_spec
@@ -15,6 +16,7 @@ from tlcore.jobs.database import prepare
 from tlcore.results import Trial
 from tlcore.settings import Settings
 from tlcore.tracking import tags
+from tlcore.tracking.store import connect
 from tlcore.worker import RunReporter
 
 FIRST = Trial(number=0, settings={}, val_accuracy=0.8, val_loss=0.5, train_seconds=4.0, chosen=True)
@@ -55,6 +57,33 @@ def test_a_trial_is_a_run_under_its_run(tracked: Settings, runs) -> None:
     assert found[2].data.metrics == {"cost/train_seconds": 1.0}
     assert [found[n].info.status for n in range(3)] == ["FINISHED", "FINISHED", "FAILED"]
     assert found[2].data.tags[tags.ERROR] == "NaN"
+
+
+@pytest.mark.parametrize("refused", ["log_batch", "set_terminated"])
+@pytest.mark.parametrize("trial", [SECOND, WILD])
+def test_a_trial_that_was_refused_half_way_is_filled_and_ended_later(
+    tracked: Settings, runs, monkeypatch: pytest.MonkeyPatch, refused: str, trial: Trial
+) -> None:
+    _, (run_id, _) = runs
+    client = connect(tracked).client
+    real = getattr(client, refused)
+
+    def once(*given: object, **named: object) -> None:
+        monkeypatch.setattr(client, refused, real)
+        raise MlflowException("database is locked")
+
+    monkeypatch.setattr(client, refused, once)
+    with pytest.raises(StorageError, match="locked"):
+        tracking.log_trials(tracked, run_id, (trial,))
+    later = trial.model_copy(update={"chosen": True})
+    tracking.log_trials(tracked, run_id, (later,))
+    (found,) = trials_in_mlflow(tracked, run_id).values()
+    assert found.info.status == ("FAILED" if trial.error else "FINISHED")
+    assert found.info.end_time is not None
+    assert found.data.params == {"learning_rate": "0.03"}
+    assert found.data.metrics["cost/train_seconds"] == trial.train_seconds
+    assert found.data.tags[tags.CHOSEN] == "true"
+    assert len(client.get_metric_history(found.info.run_id, "cost/train_seconds")) == 1, "sent twice, kept once"
 
 
 def test_lists_comparisons_and_parents_know_no_trials(tracked: Settings, runs, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_features_are_made_in_smaller_batches(bench, monkeypatch):
 
 
 def test_an_automatic_batch_is_the_same_for_every_strategy_and_scales_the_rates(bench, monkeypatch):
-    """A machine with an accelerator is made up, on which 64 images fit; the recipe's own batch would be 32."""
+    """A machine with an accelerator is made up, on which 128 images fit; the recipe's own batch would be 32."""
     monkeypatch.setattr(Device, "accelerated", property(lambda self: True))
     monkeypatch.setattr(prepare, "batch_limit", lambda images, usual: 512)
     asked = []

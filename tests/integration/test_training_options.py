@@ -1,5 +1,7 @@
 """Each option of a recipe against a plain PyTorch loop that does the same by hand."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,6 @@ PLAIN = {
     "learning_rate": RATE,
     "backbone_learning_rate": RATE,
     "momentum": 0.0,
-    "nesterov": False,
     "weight_decay": 0.0,
     "warmup": 0.0,
     "schedule": "constant",
@@ -84,8 +85,15 @@ def sgd(network):
     return torch.optim.SGD(network.module.parameters(), lr=RATE)
 
 
+def without_thin(network, decay):
+    """Weight decay on all but norms and biases."""
+    wide = [p for p in network.module.parameters() if p.dim() > 1]
+    thin = [p for p in network.module.parameters() if p.dim() <= 1]
+    return [{"params": wide, "weight_decay": decay}, {"params": thin}]
+
+
 def adam(network):
-    return torch.optim.Adam(network.module.parameters(), lr=RATE, weight_decay=0.1)
+    return torch.optim.Adam(without_thin(network, 0.1), lr=RATE)
 
 
 def decayed(network):
@@ -97,9 +105,11 @@ def decayed(network):
 
 
 def without_norms(network):
-    wide = [p for p in network.module.parameters() if p.dim() > 1]
-    thin = [p for p in network.module.parameters() if p.dim() <= 1]
-    return torch.optim.SGD([{"params": wide, "weight_decay": 0.5}, {"params": thin}], lr=RATE)
+    return torch.optim.SGD(without_thin(network, 0.5), lr=RATE)
+
+
+def with_norms(network):
+    return torch.optim.SGD(network.module.parameters(), lr=RATE, weight_decay=0.5)
 
 
 CASES = {
@@ -107,7 +117,8 @@ CASES = {
     "gradient_clip": ({"gradient_clip": 0.3}, {"clip": 0.3}),
     "adam": ({"optimizer": "adam", "weight_decay": 0.1}, {"optimizer_of": adam}),
     "layer_decay": ({"layer_decay": 0.5}, {"optimizer_of": decayed}),
-    "decay_norms": ({"weight_decay": 0.5, "decay_norms": False}, {"optimizer_of": without_norms}),
+    "weight_decay": ({"weight_decay": 0.5}, {"optimizer_of": without_norms}),
+    "decay_norms": ({"weight_decay": 0.5, "decay_norms": True}, {"optimizer_of": with_norms}),
     "linear": ({"schedule": "linear"}, {"factor": lambda progress: 1 - progress}),
     "step": ({"schedule": "step"}, {"factor": lambda progress: (1, 0.1, 0.01)[int(progress * 3)]}),
 }
@@ -118,7 +129,7 @@ def test_an_option_does_what_plain_pytorch_does(bench, case):
     overrides, by = CASES[case]
     asked = {**PLAIN, **overrides}
     if case == "adam":
-        asked = {name: value for name, value in asked.items() if name not in ("momentum", "nesterov")}
+        asked = {name: value for name, value in asked.items() if name != "momentum"}
     spec = bench.spec("fine_tuning", overrides=asked)
     bench.run(spec, case)
     found = torch.load(bench.work(case) / "checkpoint" / "last.pt", weights_only=True)["network"]
@@ -129,6 +140,26 @@ def test_an_option_does_what_plain_pytorch_does(bench, case):
     if "optimizer" not in overrides:
         plain = by_hand(bench, spec, sgd)
         assert any(not torch.allclose(plain[n], t, rtol=1e-3, atol=2e-5) for n, t in expected.items())
+
+
+class Skewed(Bench):
+    """A split whose training part has other proportions of the classes than the rest."""
+
+    def split(self, spec):
+        rows = [np.flatnonzero(self.dataset.images["label"] == label).tolist() for label in range(3)]
+        train = tuple(sorted(rows[0][:4] + rows[1][:2] + rows[2][:12]))
+        val, test = (tuple(sorted(r for mine in (rows[1][2:], rows[2][12:]) for r in mine[k::2])) for k in (0, 1))
+        return replace(super().split(spec), train=train, val=val, test=(*test, rows[0][4]), num_train_full=len(train))
+
+
+def test_class_weights_are_those_of_the_training_images_alone(bench):
+    skewed = Skewed(**{field.name: getattr(bench, field.name) for field in fields(bench)})
+    spec = skewed.spec("fine_tuning", overrides={**PLAIN, "class_balance": "loss_weights"})
+    skewed.run(spec, "skewed")
+    found = torch.load(skewed.work("skewed") / "checkpoint" / "last.pt", weights_only=True)["network"]
+    expected = by_hand(skewed, spec, sgd, weight_of=lambda labels: 1 / torch.bincount(labels).float())
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_balanced_sampling_shows_every_class_equally_often(bench, monkeypatch):

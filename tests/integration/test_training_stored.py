@@ -94,6 +94,7 @@ ONE_OTHER = {
     "library": lambda j: replace(j, network=replace(j.network, facts=j.network.facts.model_copy(
         update={"library": "torchvision"}))),
     "arguments": lambda j: replace(j, network=replace(j.network, build_arguments={"img_size": 64})),
+    "rewiring": lambda j: replace(j, network=replace(j.network, rewiring={"channel_order": "BGR"})),
     "layers": lambda j: replace(j, changes=NetworkRecipe(layers="3+4")),
     "cut": lambda j: replace(j, changes=NetworkRecipe(cut_at=2)),
     "grayscale": lambda j: replace(j, changes=NetworkRecipe(grayscale=True)),
@@ -176,6 +177,17 @@ def test_views_are_of_training_rows_and_differ_by_seed_number_and_rows(bench, tm
     np.testing.assert_allclose(views["rows"].features, views["first"].features[:4], atol=1e-5)
     stored_view(job, rows, 0, 1)
     assert len(view_folders(tmp_path)) == 5, "read again, not made again"
+
+
+def test_views_drawn_by_other_code_have_a_place_of_their_own(bench, tmp_path, monkeypatch):
+    begun = prepared(bench, cache=tmp_path)
+    job, rows = begun.stored.job, begun.task.train[:4]
+    stored_features(job)
+    stored_view(job, rows, 0, 1)
+    monkeypatch.setattr(features_module, "VIEW_VERSION", 99)
+    stored_features(job)
+    stored_view(job, rows, 0, 1)
+    assert len(view_folders(tmp_path)) == 3, "the plain features, and the view twice"
 
 
 def test_a_views_crops_are_each_images_own_whatever_the_batch(bench):

@@ -182,6 +182,6 @@ def test_a_trial_that_diverges_is_noted_and_not_chosen(bench, monkeypatch):
 
 def test_a_run_whose_trials_all_diverge_says_so(bench):
     wild = {"learning_rate": 100.0, "backbone_learning_rate": 100.0, "momentum": 0.999}
-    spec = bench.spec("from_scratch", tune=1, budget=Budget(steps=40), overrides=wild)
+    spec = bench.spec("from_scratch", tune=2, budget=Budget(steps=40), overrides=wild)
     with pytest.raises(NonFiniteLossError, match="every trial diverged"):
         bench.run(spec, "hopeless")

@@ -1,6 +1,7 @@
 """Files of weights as people bring them: wrapped, prefixed, partly fitting, half downloaded, or no weights at all."""
 
 import argparse
+import hashlib
 import pickle
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import timm
 import torch
 from huggingface_hub import constants
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tests.training_support import Bench, Recorder, tiny_dataset
@@ -115,10 +118,89 @@ def test_files_that_are_no_weights_are_named_with_the_remedy(source, tmp_path, n
     assert str(tmp_path / name) in check.message
 
 
-def test_a_missing_file_tells_what_lies_beside_it(source, tmp_path):
-    save_file(dict(source), tmp_path / "resnet.safetensors")
-    with pytest.raises(WeightsError, match=r"resnt\.safetensors does not exist.*folder has resnet\.safetensors"):
+GARBAGE = (
+    *(
+        b"hello\n",
+        b".",
+        b"(",
+        b"0",
+        b"R",
+        b"]K",
+        b"\x80",
+        b"\x80\x02abc",
+        b"\x80\x04.",
+        b"\x80\x02K\x01.",
+        b"PK\x03\x04abc",
+    ),
+    *(b"\x80\x02h\x05.", b"\x80\x02}q\x00X\xff\xff\xff\xff", b"PK\x05\x06" + bytes(18), b"12345678{", bytes(8) + b"{}"),
+)
+
+
+@given(st.one_of(st.sampled_from(GARBAGE), st.binary(max_size=80), st.binary(max_size=80).map(b"\x80\x02".__add__)))
+@settings(max_examples=300, deadline=None)
+def test_no_garbage_gets_past_the_reader(tmp_path_factory, garbage):
+    for name in ("x.pth", "x.safetensors"):
+        file = tmp_path_factory.getbasetemp() / name
+        file.write_bytes(garbage)
+        with pytest.raises(WeightsError, match=rf"{name}.*(again|give|save|use|convert|pull)"):
+            read_tensors(file)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(source, tmp_path, value):
+    tensors = {**source, "layer2.0.conv1.weight": source["layer2.0.conv1.weight"].clone()}
+    tensors["layer2.0.conv1.weight"][0, 0, 0, 0] = value
+    save_file(tensors, tmp_path / "w.safetensors")
+    says = r"w\.safetensors.*1 of the [\d,]+ values of its tensor layer2\.0\.conv1\.weight.*earlier epoch"
+    with pytest.raises(WeightsError, match=says):
+        load_backbone(_network(), f"file:{tmp_path / 'w.safetensors'}")
+    check = check_weights(MODEL, f"file:{tmp_path / 'w.safetensors'}")
+    assert not check.usable
+    assert "layer2.0.conv1.weight" in check.message
+
+
+def test_an_old_head_may_hold_anything(source, tmp_path):
+    """It is never loaded."""
+    save_file({**source, "fc.bias": torch.full((10,), float("nan"))}, tmp_path / "w.safetensors")
+    assert check_weights(MODEL, f"file:{tmp_path / 'w.safetensors'}").usable
+
+
+@pytest.mark.parametrize("keys", [["model_state"], ["learner", "best"], ["a", "b", "c"]])
+def test_a_state_dict_is_found_under_any_key(source, tmp_path, keys):
+    wrapped = {"module." + name: tensor for name, tensor in source.items()}
+    for key in reversed(keys):
+        wrapped = {"epoch": 3, key: wrapped, "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}}
+    torch.save(wrapped, tmp_path / "w.pth")
+    network = _network()
+    load_backbone(network, f"file:{tmp_path / 'w.pth'}")
+    assert _holds(network, source)
+
+
+def test_of_two_state_dicts_the_one_that_fits_is_taken(source, tmp_path):
+    """Also where the other lies under the more usual key."""
+    torch.save({"state_dict": {"text.weight": torch.ones(2)}, "vision": dict(source)}, tmp_path / "w.pth")
+    network = _network()
+    load_backbone(network, f"file:{tmp_path / 'w.pth'}")
+    assert _holds(network, source)
+
+
+def test_a_checkpoint_without_tensors_tells_its_keys(tmp_path):
+    torch.save({"epoch": 3, "best": 0.9}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"no tensors by name \(its keys are epoch, best\)"):
+        read_tensors(tmp_path / "w.pth")
+
+
+def test_a_missing_file_tells_of_one_with_a_similar_name_alone(source, tmp_path):
+    for name in ("resnet.safetensors", "private.pth"):
+        save_file(dict(source), tmp_path / name)
+    with pytest.raises(
+        WeightsError, match=r"resnt\.safetensors does not exist.*did you mean resnet\.safetensors"
+    ) as raised:
         read_tensors(tmp_path / "resnt.safetensors")
+    assert "private" not in str(raised.value)
+    with pytest.raises(WeightsError) as raised:
+        read_tensors(tmp_path / "something_else.pth")
+    assert "private" not in str(raised.value)
 
 
 # Part of a backbone.
@@ -268,7 +350,7 @@ def test_a_truncated_file_in_the_cache_is_named(offline, source):
     _cut_short(place / "snapshots/abc/model.safetensors")
     message = check_weights(MODEL, "imagenet").message
     assert str(place / "snapshots/abc/model.safetensors") in message
-    assert f"delete the folder {place}" in message
+    assert f"delete the folder {place} and ask again: it comes from https://" in message
 
 
 def test_a_truncated_file_of_torchvision_is_named(offline, tmp_path):
@@ -280,6 +362,23 @@ def test_a_truncated_file_of_torchvision_is_named(offline, tmp_path):
     message = check_weights("torchvision:squeezenet1_1", "imagenet").message
     assert str(folder / "squeezenet1_1-b8a52dc0.pth") in message
     assert "damaged" in message
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_download_is_held_against_the_hash_in_its_name(tmp_path, source, damaged):
+    """torchvision's files are called after the beginning of their SHA-256; a page or a half file is not kept."""
+    torch.save(dict(source), tmp_path / "net.pth")
+    content = (tmp_path / "net.pth").read_bytes()
+    served = tmp_path / "server" / f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    served.parent.mkdir()
+    served.write_bytes(content[:-1] if damaged else content)
+    wanted = published.PublishedWeights("torchvision:net", "V1", served.as_uri(), None, None, tmp_path / "checkpoints")
+    if damaged:
+        with pytest.raises(WeightsError, match=r"could not be downloaded.*hash"):
+            published.fetch(wanted)
+        assert not list((tmp_path / "checkpoints").iterdir())
+    else:
+        assert published.fetch(wanted).read_bytes() == content
 
 
 def test_onnx_as_weights_says_to_use_it_as_a_model():

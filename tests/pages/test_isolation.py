@@ -16,7 +16,8 @@ ALLOWED = (
 RUN_ALL = """
 import sys
 from streamlit.testing.v1 import AppTest
-for name in ("home", "datasets", "launch", "runs", "compare", "tryout", "download"):
+from pages.shared.navigation import PAGES
+for name in ("home", *(page[0] for page in PAGES)):
     app = AppTest.from_file("app.py", default_timeout=120).switch_page(f"pages/{name}.py").run()
     assert not app.exception, (name, [e.message for e in app.exception])
 loaded = sorted({module.split(".")[0] for module in sys.modules} & {"torch", "torchvision", "timm"})

@@ -91,6 +91,12 @@ def test_the_end_shows_the_plot_the_suggestion_and_how_to_use_it(
     assert len(app.get("plotly_chart")) == 1
 
 
+def test_notes_are_shown(open_page: Open, search: Search, insects: DatasetInfo) -> None:
+    search.job = job("FINISHED")
+    search.found = FOUND.model_copy(update={"notes": ("memory ran out at optimiser step 1",)})
+    assert "memory ran out at optimiser step 1" in shown(open_page("lr_finder", search=JOB))
+
+
 def test_no_suggestion_is_said(open_page: Open, search: Search, insects: DatasetInfo) -> None:
     search.job = job("FINISHED")
     search.found = FOUND.model_copy(update={"suggestion": None, "valley": None, "steepest": None, "settings": {}})
@@ -106,3 +112,22 @@ def test_what_went_wrong_is_one_line(open_page: Open, search: Search, insects: D
     app = open_page("lr_finder", search=JOB)
     assert is_fine(app)
     assert errors(app) == [str(problem)]
+
+
+def test_numbers_out_of_range_reach_the_service_which_refuses_them(
+    open_page: Open, search: Search, insects: DatasetInfo
+) -> None:
+    """A limit in the browser would keep the wrong number back, and the search would start with the old one."""
+    app = open_page("lr_finder")
+    app.number_input(key="lr_steps").set_value(5)
+    app.number_input(key="lr_low").set_value(0.0).run()
+    app.button(key="lr_find").click().run()
+    assert (search.asked[0]["steps"], search.asked[0]["low"]) == (5, 0.0)
+    for name in ("lr_steps", "lr_low", "lr_high"):
+        assert app.number_input(key=name).min is None or app.number_input(key=name).min < -1e9
+
+
+def test_a_caution_is_shown_with_the_suggestion(open_page: Open, search: Search, insects: DatasetInfo) -> None:
+    search.job, search.found = job("FINISHED"), FOUND.model_copy(update={"caution": "it is noise"})
+    app = open_page("lr_finder", search=JOB)
+    assert any("it is noise" in warning.value for warning in app.warning)

@@ -5,7 +5,7 @@ import pytest
 from tests.pages import fakes
 from tests.pages.conftest import Open, is_fine, shown
 from tlcore.errors import DeviceError
-from tlcore.service import comparisons, models, sources
+from tlcore.service import models, sources
 from tlcore.service.catalogue import CatalogueEntry, PublishedTag, Speed
 from tlcore.service.datasets import DatasetInfo
 from tlcore.service.sources import SourceRun
@@ -45,7 +45,7 @@ def test_the_table_says_what_is_known_with_units(open_page: Open, known: dict[st
     assert rows.loc["resnet18", "Work (GMACs per image)"] == 1.814
     assert rows.loc["resnet18", "Images/s, batch 32"] == 45.0
     assert rows.loc["crossvit_9_240", "Remark"] == "cannot be used: it has two classifiers"
-    for line in ("Small: mobilenetv2_100", "Balanced: resnet50", "Accurate: convnext_tiny"):
+    for line in ("Small: mobilenetv2_100", "Balanced: torchvision:resnet50", "Accurate: convnext_tiny"):
         assert line in shown(app).replace("**", "").replace("`", "")
 
 
@@ -107,7 +107,7 @@ def test_a_backbone_is_launched(
     open_page: Open, known: dict[str, Speed], insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted = []
-    monkeypatch.setattr(comparisons, "submit", lambda plan: submitted.append(plan) or fakes.RUNNING)
+    monkeypatch.setattr(sources, "submit", lambda plan: submitted.append(plan) or fakes.RUNNING)
     app = open_page("sources")
     assert is_fine(app)
     assert "none yet" in shown(app)
@@ -115,6 +115,6 @@ def test_a_backbone_is_launched(
     app.number_input(key="source_epochs").set_value(7)
     app.button(key="source_launch").click().run()
     (plan,) = submitted
-    assert plan.spec.title.startswith(sources.TITLE)
+    assert plan.spec.title.startswith("Backbone from ")
     assert (plan.spec.models, plan.spec.strategies) == (("resnet18",), ("from_scratch",))
     assert plan.spec.budget.epochs == 7

@@ -99,6 +99,12 @@ PHASE = "name: mine\nphases:\n  - train: all\n    "
         ("name: mine\nphases: [{train: }]", "train None must be head, all"),
         ("name: mine\nphases: [{train: 'last:0'}]", "phase 1: train 'last:0' must be last:K with K of 1 or more"),
         ("name: mine\nphases: [{train: 'last:two'}]", "must be last:K"),
+        ("name: mine\nphases: [{train: Head}]", "train 'Head' is no part of the network: say head, or write \\^Head"),
+        ("name: mine\nphases: [{train: heads}]", "say head"),
+        ("name: mine\nphases: [{train: ALL}]", "say all"),
+        ("name: mine\nphases: [{train: last2}]", "say last:2"),
+        ("name: mine\nphases: [{train: Last:3}]", "say last:3"),
+        ("name: mine\nphases: [{train: lorra}]", "say lora"),
         ("name: mine\nphases: [{train: 'blocks.['}]", "is no regular expression"),
         (PHASE + "share: 0", "share 0 must be a number above 0"),
         (PHASE + "share: yes", "share True must be"),
@@ -108,12 +114,14 @@ PHASE = "name: mine\nphases:\n  - train: all\n    "
         (PHASE + "settings: {learning_rate: [1]}", r"setting learning_rate: \[1\] must be one number"),
         (PHASE + "settings: {learning_rate: }", "setting learning_rate: None must be one number"),
         (PHASE + "settings: {learning_rat: 1}", "phase 1: unknown setting learning_rat: use augmentation"),
-        (PHASE + "settings: {learning_rate: 500}", "phase 1: learning_rate: 500 cannot be used"),
-        (PHASE + "settings: {optimizer: rmsprop}", "phase 1: optimizer: 'rmsprop' cannot be used"),
+        (PHASE + "settings: {learning_rate: 500}", "phase 1: learning_rate=500 cannot be used"),
+        (PHASE + "settings: {optimizer: rmsprop}", "phase 1: optimizer='rmsprop' cannot be used"),
         (PHASE + "settings: {share: 1}", "unknown setting share"),
         (PHASE + "settings: {lora_rank: 4}", "lora_rank would do nothing, as no adapters train"),
         (PHASE + "settings: {optimizer: adamw, momentum: .5}", "momentum would do nothing"),
         (PHASE + "settings: {cut_at: 3}", "cut_at changes the network of all phases"),
+        ("name: mine\nphases: [{fit: linear_svm, settings: {c_low: 2}}]", "phase 1: c_low=2 is above c_high=1"),
+        ("name: mine\nphases: [{train: last, settings: {last_groups: 1, layer_decay: .5}}]", "only one layer group"),
         ("name: mine\nphases: [{fit: knn, settings: {c_low: 1}}]", "c_low would do nothing, as k-NN has no C"),
         ("name: mine\nphases: [{train: last, settings: {last_groups: 0}}]", "last_groups 0 must be a whole number"),
     ],
@@ -123,6 +131,12 @@ def test_what_is_wrong_is_told_in_one_line_with_its_place(text: str, told: str) 
         read(text)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("my.yaml")
+
+
+@pytest.mark.parametrize("pattern", ["^heads", "layer4", "last_linear", "classifier", "head.fc", "blocks.1[01]"])
+def test_what_is_near_no_keyword_or_written_as_a_pattern_is_one(pattern: str) -> None:
+    (phase,) = read(f"name: mine\nphases: [{{train: '{pattern}'}}]").phases
+    assert isinstance(phase, Train) and phase.trainable == pattern
 
 
 @given(st.text(alphabet="name:phtrilSdau[]{}-&*!#|>'\" \n\t0123,.", max_size=80))

@@ -29,7 +29,7 @@ def test_the_example_of_an_own_strategy_works() -> None:
 
 
 def test_the_table_of_settings_holds_every_setting_and_no_other() -> None:
-    table = README[README.index("| settings | for |") : README.index("**A strategy of your own**")]
+    table = README[README.index("| settings | for |") : README.index("### A strategy of your own")]
     first = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     told = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
     fields = {name for kind in (TrainRecipe, FitRecipe, NetworkRecipe) for name in kind.model_fields}

@@ -6,7 +6,7 @@ import pytest
 
 from tlcore.errors import SpecError
 from tlcore.recipes import DataFacts, ModelFacts, Preprocessing, Recipe, TrainRecipe, default_budget, resolve
-from tlcore.strategies import STRATEGIES
+from tlcore.strategies import STRATEGIES, Strategy, Unfreeze
 
 MODEL = ModelFacts(
     model="m",
@@ -116,6 +116,9 @@ def test_a_setting_that_does_not_apply_is_refused(strategy: str, overrides: dict
         ("feature_extraction", {"neighbors": 5}, "only the classifier knn"),
         ("feature_extraction", {"classifier": "knn", "c_low": 0}, "k-NN has no C"),
         ("staged_fine_tuning", {"1.backbone_learning_rate": 1e-3}, "only the head trains"),
+        ("fine_tuning", {"momentum": 0, "nesterov": True}, "nesterov would do nothing, as the momentum is 0"),
+        ("partial_fine_tuning", {"last_groups": 1, "layer_decay": 0.5}, "only one layer group trains"),
+        ("fine_tuning", {"cut_at": 1, "layer_decay": 0.5}, "only one layer group trains"),
     ],
 )
 def test_a_setting_that_would_do_nothing_is_refused_with_the_reason(
@@ -131,6 +134,12 @@ def test_a_setting_that_would_do_nothing_is_refused_with_the_reason(
         ("partial_fine_tuning", {"last_groups": 4}, "3 layer groups below its head, so it is 1 to 3"),
         ("partial_fine_tuning", {"last_groups": 0}, "1 to 3"),
         ("fine_tuning", {"last_groups": 1}, "no setting last_groups"),
+        ("partial_fine_tuning", {"7.last_groups": 2}, "no setting 7.last_groups"),
+        ("partial_fine_tuning", {"2.last_groups": "x"}, "no setting 2.last_groups"),
+        ("partial_fine_tuning", {"last_groups": "²"}, "last_groups=² cannot be used"),
+        ("fine_tuning", {"layers": "²"}, "layers='²' cannot be used"),
+        ("feature_extraction", {"c_low": 6}, "c_low=6 is above c_high=5"),
+        ("feature_extraction", {"classifier": "linear_svm", "c_low": 2}, "c_low=2 is above c_high=1"),
         ("fine_tuning", {"cut_at": 4}, "layer group 4 does not exist: m has 3"),
         ("fine_tuning", {"layers": "2+9"}, "layer group 9 does not exist"),
         ("fine_tuning", {"layers": "middle"}, "layers='middle' cannot be used"),
@@ -152,6 +161,33 @@ def test_gradual_unfreezing_opens_one_group_after_another_from_the_top() -> None
     assert sum(p.share for p in phases if isinstance(p, TrainRecipe)) == pytest.approx(1)
     deep = recipe("gradual_unfreezing", model=MODEL.model_copy(update={"num_groups": 60})).phases
     assert (len(deep), deep[-1].trainable) == (25, "all")  # type: ignore[union-attr]
+
+
+def test_a_deep_network_unfreezes_evenly_in_25_stages() -> None:
+    deep = recipe("gradual_unfreezing", model=MODEL.model_copy(update={"num_groups": 60})).phases
+    counts = [int(p.trainable.partition(":")[2]) for p in deep[1:-1] if isinstance(p, TrainRecipe)]
+    assert counts == [2, 5, 8, 10, 12, 15, 18, 20, 22, 25, 28, 30, 32, 35, 38, 40, 42, 45, 48, 50, 52, 55, 58]
+    odd = recipe("gradual_unfreezing", model=MODEL.model_copy(update={"num_groups": 25})).phases
+    assert [p.trainable for p in odd[11:16] if isinstance(p, TrainRecipe)] == [
+        "last:11", "last:12", "last:14", "last:15", "last:16",
+    ]  # fmt: skip
+
+
+def test_a_recipe_has_at_most_49_phases() -> None:
+    twice = Strategy("own", "Own", "Own", "", "pretrained", (Unfreeze(0.5, "gradual"),) * 2, "#000000")
+    deep = MODEL.model_copy(update={"num_groups": 24})
+    with pytest.raises(SpecError, match="own has 50 phases on m, 49 at most"):
+        resolve(twice, DataFacts(195, 300), deep)
+    assert len(resolve(twice, DataFacts(195, 300), MODEL).phases) == 8
+
+
+@pytest.mark.parametrize("family", ["cnn", "transformer"])
+def test_norms_and_biases_have_no_weight_decay_unless_asked(family: str) -> None:
+    model = MODEL.model_copy(update={"family": family, "linear_share": 0.9})
+    for strategy in STRATEGIES:
+        phases = recipe(strategy, model=model).phases
+        assert not any(p.decay_norms for p in phases if isinstance(p, TrainRecipe)), strategy
+    assert phase("fine_tuning", overrides={"decay_norms": True}).decay_norms
 
 
 def test_a_cut_network_has_fewer_groups_to_unfreeze() -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from tests.records import FACTS
 from tlcore.errors import SpecError
-from tlcore.recipes import DataFacts, resolve
+from tlcore.recipes import DataFacts, by_phase, resolve
 from tlcore.recipes.search import RateRange, trial_settings
 from tlcore.spec import checked
-from tlcore.strategies import STRATEGIES, Fit, Strategy, Train
+from tlcore.strategies import STRATEGIES, Fit, Strategy, Train, Unfreeze
 
 DATA = DataFacts(num_train=500, short_side=300)
 BERT_LIKE = FACTS.model_copy(update={"family": "transformer", "linear_share": 0.9})
@@ -55,6 +55,20 @@ def test_phases_of_a_strategy_keep_what_they_have_to_each_other():
     assert settings["1.learning_rate"] / settings["2.learning_rate"] == pytest.approx(10, rel=1e-3)
     assert "1.backbone_learning_rate" not in settings, "only the head trains"
     assert "2.weight_decay" not in settings, "it is 0 there"
+
+
+def test_of_unfreezing_the_last_stage_counts_in_which_everything_trains():
+    head_then_more = Strategy(
+        "own", "Own", "Own", "", "pretrained",
+        (Train("head", 0.2, "head"), Unfreeze(0.4, "gradual"), Train("all", 0.4, "second_stage")), "#000000",
+    )  # fmt: skip
+    recipe = resolve(head_then_more, DATA, FACTS)
+    parts = by_phase(head_then_more, recipe)
+    assert [len(found) for found in parts] == [1, FACTS.num_groups + 1, 1]
+    assert [found[-1].trainable for found in parts] == ["head", "all", "all"]
+    settings = drawn(head_then_more)
+    assert "2.backbone_learning_rate" in settings, "the first stage alone has none"
+    assert settings["2.learning_rate"] / settings["3.learning_rate"] == pytest.approx(10, rel=1e-3)
 
 
 def test_head_and_backbone_of_a_random_start_keep_one_rate():

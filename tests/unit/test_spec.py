@@ -42,6 +42,19 @@ def spec(**changes: Any) -> ComparisonSpec:
         ({"weights": {"m3": "imagenet"}}, "m3.*not among the models"),
         ({"weights": {"m1": "none"}}, "fine_tuning starts from pretrained weights"),
         ({"overrides": {"feature_extraction": {"c_low": 0}}}, "feature_extraction.*not among the strategies"),
+        ({"tune": 1}, "^tune: 1 trial is the recipe as it is: use 0, or 2"),
+        ({"strategies": ["from_scratch"], "scratch_model": "s"}, "nothing would run on m1, m2: .*leave scratch_model"),
+        ({"strategies": ["frozen:momentum=0.5"], "overrides": {"frozen": {"momentum": 0.1}}}, "sets momentum itself"),
+        ({"strategies": ["frozen:momentum=0.5"], "overrides": {"frozen": {"1.momentum": 0.1}}}, "sets momentum itself"),
+        (
+            {"strategies": ["frozen:momentum=0.5"], "overrides": {"frozen:momentum=.5": {"momentum": 0.5}}},
+            "transfer_learning:momentum=0.5 sets momentum itself",
+        ),
+        (
+            {"strategies": ["frozen"], "overrides": {"frozen": {"noise": 0.1}, "transfer_learning": {"noise": 0.2}}},
+            "^transfer_learning.noise is given twice, as 0.1 and 0.2: keep one of them$",
+        ),
+        ({"overrides": {"fine_tuning": 3}}, "^fine_tuning: 3 "),
         ({"no_such_field": 1}, "^no_such_field: 1 is no setting of a comparison$"),
         ({"seeds": list(range(1000))}, "4,000 runs are more than the limit"),
     ],
@@ -82,6 +95,32 @@ def test_only_strategies_that_start_pretrained_get_the_weights() -> None:
 def test_overrides_reach_only_their_strategy() -> None:
     made = spec(overrides={"fine-tuning": {"weight_decay": 0}}).runs()
     assert {r.strategy: r.overrides for r in made} == {"from_scratch": {}, "fine_tuning": {"weight_decay": 0}}
+
+
+def test_settings_under_two_names_of_a_strategy_come_together() -> None:
+    given = {"frozen": {"noise": 0.1, "momentum": 0}, "transfer_learning": {"momentum": 0, "warmup": 0.2}}
+    (run,) = spec(models=["m1"], strategies=["frozen"], overrides=given).runs()
+    assert run.overrides == {"noise": 0.1, "momentum": 0, "warmup": 0.2}
+
+
+def test_a_setting_of_another_phase_than_the_references_may_be_given() -> None:
+    (run,) = spec(
+        models=["m1"], strategies=["staged:2.momentum=0.5"], overrides={"staged": {"momentum": 0.1, "1.noise": 0.1}}
+    ).runs()
+    assert run.settings == {"momentum": 0.1, "1.noise": 0.1, "2.momentum": 0.5}
+
+
+def own(name: str, label: str) -> Strategy:
+    return Strategy(name, label, label.partition(":")[0], "", "pretrained", (Train("head", 1.0, "head"),), "#123456")
+
+
+def test_own_strategies_of_one_comparison_have_their_own_labels_and_colours() -> None:
+    ids = ["abc", "bca", "cab"]  # the same letters
+    made = spec(models=["m1"], strategies=ids, own_strategies=[own(name, name) for name in ids])
+    assert len({made.entry(name).color for name in ids}) == 3
+    for other in ("Mine: head", "Mine: all", "Mine"):
+        with pytest.raises(SpecError, match="a and b are both called 'Mine"):
+            spec(strategies=["a", "b"], own_strategies=[own("a", "Mine: head"), own("b", other)])
 
 
 def test_variants_of_a_strategy_are_cells_of_their_own_with_their_settings() -> None:

@@ -15,6 +15,8 @@ from tlcore.strategies import (
     canonical,
     entry_of,
     find_strategy,
+    luminance,
+    own_color,
     phase_blocks,
     split_reference,
 )
@@ -95,6 +97,38 @@ def test_values_in_references_are_read_by_their_kind(text: str, value: object) -
     assert (found, type(found)) == (value, type(value))
 
 
+@pytest.mark.parametrize(
+    ("said", "spelled"),
+    [
+        ("0.00123456789", "0.00123456789"),
+        ("0.1000001", "0.1000001"),
+        ("1e-1", "0.1"),
+        ("0.0", "0"),
+        ("-0.0", "0"),
+        ("2.0", "2"),
+        ("1e-5", "1e-05"),
+        ("1e300", "1e+300"),
+        ("TRUE", "true"),
+        ("3+4", "3+4"),
+    ],
+)
+def test_a_value_is_spelled_to_its_last_digit_and_equal_ones_the_same(said: str, spelled: str) -> None:
+    assert canonical(f"lora:x={said}") == f"lora:x={spelled}"
+    assert split_reference(canonical(f"lora:x={said}"))[1] == split_reference(f"lora:x={said}")[1]
+    assert canonical(canonical(f"lora:x={said}")) == canonical(f"lora:x={said}")
+
+
+def test_a_key_twice_in_a_reference_is_refused() -> None:
+    with pytest.raises(UnknownStrategyError, match="sets momentum twice"):
+        canonical("fine_tuning:momentum=0.5,momentum=0.9")
+
+
+def test_own_strategies_have_colours_of_their_own() -> None:
+    colors = [own_color(index) for index in range(60)]
+    assert len(set(colors)) == 60
+    assert all(len(color) == 7 and int(color[1:], 16) >= 0 for color in colors)
+
+
 @pytest.mark.parametrize("reference", ["partial_fine_tuning:", "partial_fine_tuning:last_groups", "fine_tuning:=3"])
 def test_a_malformed_reference_is_refused_with_the_form(reference: str) -> None:
     with pytest.raises(UnknownStrategyError, match="KEY=VALUE"):
@@ -108,3 +142,22 @@ def test_variants_say_their_setting_and_share_a_colour_in_different_shades() -> 
     assert "last groups 2" in entries[1].short_label
     assert entries[3] == STRATEGIES["fine_tuning"]
     assert entry_of(siblings[0], siblings=siblings[:1]).color == STRATEGIES["partial_fine_tuning"].color
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("number", [2, 3, 7])
+def test_every_shade_can_be_seen_on_white_and_on_dark(strategy: str, number: int) -> None:
+    siblings = [f"{strategy}:learning_rate=0.{k}" for k in range(1, number + 1)]
+    colors = [entry_of(reference, siblings=siblings).color for reference in siblings]
+    base = luminance(STRATEGIES[strategy].color)
+    bright = [luminance(color) for color in colors]
+    assert bright == sorted(bright)
+    assert len(set(colors)) == number
+    assert all((value + 0.05) / (luminance("#171614") + 0.05) >= 3 for value in bright)
+    assert all(1.05 / (value + 0.05) >= 3 or value <= base for value in bright)
+
+
+def test_luminance_of_known_colours() -> None:
+    assert luminance("#FFFFFF") == pytest.approx(1)
+    assert luminance("#000000") == 0
+    assert luminance("#FF0000") == pytest.approx(0.2126)

@@ -64,6 +64,32 @@ def phase_rows(subjects: Sequence[Subject]) -> list[dict[str, object]]:
     return [_phase_row(subject, phase) for subject in subjects for phase in subject.phases]
 
 
+def kept_lines(subjects: Sequence[Subject]) -> list[str]:
+    """One sentence for each run: which of its networks is kept, and so described; and which phases left nothing."""
+    return [f"{subject.entry.short_label}: {said}" for subject in subjects if (said := _kept(subject))]
+
+
+def kept_phase(subject: Subject) -> int | None:
+    """The phase, by its place, that the kept network comes from; None where phases are not recorded."""
+    outcome = subject.run.outcome
+    if outcome is None or not outcome.phases:
+        return None
+    return next((p.phase for p in outcome.phases if outcome.best_step <= p.last_step), outcome.phases[-1].phase)
+
+
+def _kept(subject: Subject) -> str | None:
+    """`the network that is kept is that of step 0 (best on validation), phase 1; phase 2 trained, but …`."""
+    outcome, kept = subject.run.outcome, kept_phase(subject)
+    if outcome is None or kept is None:
+        return None
+    said = f"the network that is kept is that of step {outcome.best_step:,} (best on validation), phase {kept + 1}"
+    later = [phase.phase + 1 for phase in outcome.phases if phase.phase > kept]
+    if not later:
+        return f"{said}."
+    phases, it = (f"phase {later[0]}", "it") if len(later) == 1 else (f"phases {later[0]} to {later[-1]}", "them")
+    return f"{said}; {phases} trained, but no later network was better on validation, so nothing of {it} is kept."
+
+
 def part_words(trainable: str) -> str:
     """What a phase trains, in words: `last:2` is the last 2 layer groups and the head."""
     kind, _, number = trainable.partition(":")
@@ -127,11 +153,19 @@ def _phase_row(subject: Subject, phase: PhaseReport) -> dict[str, object]:
         "Phase": phase.phase + 1,
         "Steps": "one pass" if last < first else f"{first:,} to {last:,}" if last > first else f"{last:,}",
         "What trains": part_words(phase.trainable),
+        "Kept network": _kept_here(subject, phase),
         "Parameters that train": phase.num_trainable,
         "Parameters frozen": phase.num_frozen,
         "Normalisation statistics": STATISTICS[phase.normalization],
         "Frozen part": _proof([f for f in _frozen(subject) if f.phase == phase.phase]),
     }
+
+
+def _kept_here(subject: Subject, phase: PhaseReport) -> str:
+    kept = kept_phase(subject)
+    if subject.run.outcome is None or kept is None or phase.phase < kept:
+        return "trained on"
+    return f"step {subject.run.outcome.best_step:,}" if phase.phase == kept else "nothing of this phase"
 
 
 def _frozen(subject: Subject) -> tuple[FrozenState, ...]:

@@ -2,6 +2,7 @@
 
 import shlex
 
+from tlcore.analysis.budgets import unequal_budgets
 from tlcore.analysis.differences import comparable
 from tlcore.analysis.groups import groups_of
 from tlcore.results import ComparisonRecord, DatasetSummary, WeightsMatch
@@ -37,13 +38,17 @@ def command_of(spec: ComparisonSpec, dataset: DatasetSummary) -> str:
 
 def loud(record: ComparisonRecord) -> list[str]:
     """What changes the meaning of the table, one line each: to be said beside it, not below."""
-    lines = []
+    others: dict[str, list[str]] = {}
     for group in groups_of(record):
         if group.other_network and group.fraction == max(record.spec.fractions):
-            lines.append(
-                f"{group.entry.short_label} ran on {group.model}, a different network: what it differs by from the "
-                f"other strategies is the network as well as the start."
-            )
+            others.setdefault(group.model, []).append(group.entry.short_label)
+    lines = [
+        f"{', '.join(names)} ran on {model}, a different network: what it differs by from the other strategies is the "
+        f"network as well as the start."
+        for model, names in others.items()
+    ]
+    unequal = unequal_budgets(record)
+    lines += [unequal] if unequal else []
     matches = {(run.spec.model, run.resolved.weights) for run in record.runs if run.resolved and run.resolved.weights}
     return lines + sorted(_partial(model, match) for model, match in matches if match.missing or match.other_shape)
 

@@ -22,6 +22,7 @@ from tlcore.results import (
 )
 from tlcore.spec import ComparisonSpec
 
+MAX_RANKED = 3  # places that the verdict names; the table has them all
 __all__ = [
     "comparable",
     "differences",
@@ -52,7 +53,7 @@ def result_of(record: ComparisonRecord, predictions: Predictions) -> ComparisonR
 
 
 def ranking(record: ComparisonRecord, groups: Sequence[Group], estimates: Sequence[Estimate | None]) -> Verdict:
-    """The order by mean test accuracy on the most training data, in one sentence; nothing is tested."""
+    """The first few by mean test accuracy on the most training data, in one sentence; nothing is tested."""
     largest = max((group.fraction for group in groups), default=1.0)
     ranked = [(g, e) for g, e in zip(groups, estimates, strict=True) if e is not None and g.fraction == largest]
     ranked.sort(key=lambda pair: -pair[1].mean)
@@ -61,7 +62,10 @@ def ranking(record: ComparisonRecord, groups: Sequence[Group], estimates: Sequen
     models = several_models(groups)
     names = [f"{g.model_name} / {in_words(g.entry)}" if models else in_words(g.entry) for g, _ in ranked]
     places = [1 + sum(other.mean > e.mean for _, other in ranked) for _, e in ranked]
-    order = "; ".join(f"{p}. {n} {percent(e.mean)}" for p, n, (_, e) in zip(places, names, ranked, strict=True))
+    listed = [f"{p}. {n} {percent(e.mean)}" for p, n, (_, e) in zip(places, names, ranked, strict=True)]
+    order = "; ".join(listed[:MAX_RANKED]) + (
+        f"; and {len(listed) - MAX_RANKED} more" if len(listed) > MAX_RANKED else ""
+    )
     seeds = sorted({len(g.finished) for g, _ in ranked})
     over = f"{' to '.join(str(s) for s in (seeds[0], seeds[-1])[: len(seeds)])} seed{'' if seeds[-1] == 1 else 's'}"
     top = [g for p, (g, _) in zip(places, ranked, strict=True) if p == 1]
@@ -97,7 +101,7 @@ def _run_result(run: RunRecord) -> RunResult:
         name: _finite(getattr(outcome, name, None))
         for name in (
             "best_epoch", "epochs", "images_seen", "train_seconds", "total_seconds", "peak_memory_bytes",
-            "num_parameters", "num_trainable_parameters", "frozen_state_unchanged", "did_not_learn",
+            "num_parameters", "num_trainable_parameters", "frozen_state_unchanged", "did_not_learn", "tuning_seconds",
         )
     }  # fmt: skip
     return RunResult(
@@ -112,6 +116,8 @@ def _run_result(run: RunRecord) -> RunResult:
         test=_score(outcome.test) if outcome else PartScore(),
         val=AccuracyOnly(accuracy=_finite(outcome.val.accuracy) if outcome else None),
         train=AccuracyOnly(accuracy=_finite(outcome.train.accuracy) if outcome else None),
+        num_trials=len(outcome.trials) if outcome else 0,
+        chosen=next((t.settings for t in outcome.trials if t.chosen), None) if outcome else None,
         **figures,
     )
 

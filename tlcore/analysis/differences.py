@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import groupby
 
 from tlcore.analysis.groups import fraction_words
+from tlcore.recipes import idle_anywhere
 from tlcore.recipes.words import GROUPS, NETWORK, VALUES
 from tlcore.results import ComparisonRecord, RunRecord
 from tlcore.spec import SharedSpec
@@ -23,8 +24,6 @@ RESOLVED = {
     "num_test": "Test images",
     "weights_fingerprint": "Pretrained weights (fingerprint)",
 }
-BACKBONE_VALUES = frozenset({"backbone_learning_rate", "layer_decay", "normalization"})
-WITHOUT_BACKBONE = frozenset({"head", "lora"})  # what trains where those mean nothing
 
 
 def differences(record: ComparisonRecord) -> list[str]:
@@ -82,16 +81,12 @@ def _resolved(name: str) -> Callable[[RunRecord], Hashable]:
 
 
 def _recipe(name: str) -> Callable[[RunRecord], Hashable]:
-    """The value in each phase that has it, such as `0.01, then 0.001`; None where no phase has it."""
+    """The value in each phase where it does something, such as `0.01, then 0.001`; None where it does nowhere."""
 
     def value(run: RunRecord) -> Hashable:
         phases = run.resolved.recipe.get("phases") if run.resolved else None
         rows = [p for p in phases if isinstance(p, Mapping)] if isinstance(phases, list | tuple) else []
-        if name in BACKBONE_VALUES:
-            rows = [row for row in rows if row.get("trainable") not in WITHOUT_BACKBONE]
-        if name.startswith("lora"):
-            rows = [row for row in rows if row.get("trainable") == "lora"]
-        shown = [_word(row[name]) for row in rows if row.get(name) is not None]
+        shown = [_word(row[name]) for row in rows if row.get(name) is not None and not idle_anywhere(name, row)]
         return None if not shown else ", then ".join(said for said, _ in groupby(shown))
 
     return value

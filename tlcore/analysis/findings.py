@@ -12,22 +12,62 @@ MIN_GAP = 0.10  # a train–validation gap below 10 points is not called overfit
 STANDARD_ERRORS = 2.0  # nor one that the size of the validation part could explain
 LOSS_RISE = 1.05  # the validation loss counts as rising from 5 % above its lowest value
 MIN_POINTS = 3
+MAX_NAMES = 8  # in one sentence
 
 
 def overfitting(record: ComparisonRecord) -> list[str]:
-    """One sentence for each strategy whose train–validation gap shows overfitting, or that learnt nothing.
+    """Sentences on strategies whose train–validation gap shows overfitting, or that learnt nothing; one for all alike.
 
     Overfitting: mean train minus validation accuracy above 10 points and above two binomial standard errors of the
     validation part.
     """
     groups = groups_of(record)
-    found = (sentence_of(group, name_of(group, groups, words=True)) for group in groups)
-    return [sentence for sentence in found if sentence]
+    stuck = [group for group in groups if _stuck(group)]
+    over = [group for group in groups if not _stuck(group) and _overfits(_outcomes(group))]
+    return [line for line in (_of_stuck(stuck, groups), _of_overfitting(over, groups)) if line]
+
+
+def _of_stuck(found: Sequence[Group], among: Sequence[Group]) -> str | None:
+    if len(found) < 2:
+        return sentence_of(found[0], name_of(found[0], among, words=True)) if found else None
+    return (
+        f"{_names(found, among)} learnt nothing, each in at least one seed: the training loss stayed at the level of "
+        "guessing. This is no verdict on these strategies; give them a larger budget or another learning rate."
+    )
+
+
+def _of_overfitting(found: Sequence[Group], among: Sequence[Group]) -> str | None:
+    if len(found) < 2:
+        return sentence_of(found[0], name_of(found[0], among, words=True)) if found else None
+    ordered = sorted(found, key=lambda group: -_gap(_outcomes(group)))
+    least, most = _gap(_outcomes(ordered[-1])), _gap(_outcomes(ordered[0]))
+    rising = sum(bool(_loss_clause(group)) for group in found)
+    loss = f"; in {rising} of them the validation loss rises while the training loss falls" if rising else ""
+    return (
+        f"{len(found)} rows overfit: their best checkpoints get {100 * least:.1f} to {100 * most:.1f} points more of "
+        "the training images right, without augmentation, than of the validation images. From the largest gap: "
+        f"{_names(ordered, among)}{loss}."
+    )
+
+
+def _names(found: Sequence[Group], among: Sequence[Group]) -> str:
+    names = [name_of(group, among) for group in found]
+    if len(names) > MAX_NAMES:
+        return f"{', '.join(names[:MAX_NAMES])} and {len(names) - MAX_NAMES} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _outcomes(group: Group) -> list[RunOutcome]:
+    return [run.outcome for run in group.finished if run.outcome is not None]
+
+
+def _stuck(group: Group) -> bool:
+    return any(outcome.did_not_learn for outcome in _outcomes(group))
 
 
 def sentence_of(group: Group, name: str) -> str | None:
     """What the group's runs show, in one sentence, or None where there is nothing to say."""
-    outcomes = [run.outcome for run in group.finished if run.outcome is not None]
+    outcomes = _outcomes(group)
     if not outcomes:
         return None
     stuck = sum(o.did_not_learn for o in outcomes)
@@ -49,8 +89,14 @@ def sentence_of(group: Group, name: str) -> str | None:
 
 
 def _overfits(outcomes: Sequence[RunOutcome]) -> bool:
-    gap = fmean(o.train.accuracy - o.val.accuracy for o in outcomes)
-    return gap > max(MIN_GAP, STANDARD_ERRORS * fmean(_standard_error(o.val) for o in outcomes))
+    return bool(outcomes) and _gap(outcomes) > max(
+        MIN_GAP, STANDARD_ERRORS * fmean(_standard_error(o.val) for o in outcomes)
+    )
+
+
+def _gap(outcomes: Sequence[RunOutcome]) -> float:
+    """Mean training minus validation accuracy."""
+    return fmean(o.train.accuracy - o.val.accuracy for o in outcomes)
 
 
 def _standard_error(part: PartMetrics) -> float:

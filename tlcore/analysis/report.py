@@ -8,6 +8,7 @@ from typing import Any
 from tlcore.analysis.anatomy import (
     GROUP_HELP,
     MOVED_HELP,
+    kept_lines,
     not_recorded,
     phase_rows,
     recorded,
@@ -157,7 +158,8 @@ def _anatomy(record: ComparisonRecord) -> list[Any]:
         parts += [f"<p>{prose(missing)}</p>"] if missing else []
         if known:
             colors = {subject.entry.short_label: subject.entry.color for subject in known}
-            words = ("Strategy", "What trains")
+            words = ("Strategy", "What trains", "Kept network")
+            parts.append(bullets(kept_lines(known), ""))
             parts += [table(phase_rows(known), words, colors)]
             parts += [charts.trained_chart(known), charts.movement_chart(known)]
         if any(point.learning_rates for subject in subjects for point in subject.run.history):

@@ -74,6 +74,7 @@ def report(
         html.write_text(comparisons.report_html(comparison), encoding="utf-8")
         note(f"wrote {html}")
     _show(comparisons.result(comparison), json_file)
+    _tell_notes(comparison)
 
 
 def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach: bool) -> None:
@@ -93,6 +94,7 @@ def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach
         raise typer.Exit(1) from None
     result = comparisons.result(comparison_id)
     _show(result, json_file)
+    _tell_notes(comparison_id)
     note(f"runs: python -m tlcore runs {comparison_id}")
     note(f"report: python -m tlcore report {comparison_id} --html report.html")
     note(f"MLflow: {comparisons.mlflow_command()}")
@@ -116,6 +118,11 @@ def _show(result: ComparisonResult, json_file: Path | None) -> None:
         write_json(json_file, result.model_dump(mode="json"))
     if str(json_file) != "-":
         show_result(result)
+
+
+def _tell_notes(comparison_id: str) -> None:
+    for line in comparisons.notes(comparison_id):
+        note(f"note: {line}")
 
 
 def _numbers(option: str, text: str, kind: type[int] | type[float]) -> tuple[int | float, ...]:

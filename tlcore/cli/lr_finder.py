@@ -27,11 +27,13 @@ def lr_find(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX")] = "auto",
     num_threads: Annotated[int | None, typer.Option(help="CPU threads")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="STRATEGY.KEY=VALUE; repeatable")] = [],  # noqa: B006
+    html: Annotated[Path | None, typer.Option(help="draw the loss in a self-contained HTML file")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the result as JSON; - for stdout")] = None,
 ) -> None:
     """Try growing learning rates on the training images, and suggest one."""
-    if json_file is not None:
-        check_writable(json_file)
+    for file in (html, json_file):
+        if file is not None:
+            check_writable(file)
     job_id = lr_finder.submit(
         add_with_progress(dataset),
         model,
@@ -51,6 +53,9 @@ def lr_find(
     found = lr_finder.finding(job_id)
     if found is None:
         raise typer.Exit(1)
+    if html is not None:
+        html.write_text(lr_finder.finding_html(found), encoding="utf-8")
+        note(f"wrote {html}")
     _tell(found, json_file)
 
 
@@ -79,6 +84,8 @@ def _show(found: RateFinding) -> None:
     shown = list(zip(found.rates, found.losses, found.smoothed, strict=True))[::every]
     rows = [[f"{rate:.2e}", f"{loss:.3f}", f"{mean:.3f}"] for rate, loss, mean in shown]
     table("", ["learning rate", "loss", "smoothed loss"], rows)
+    for said in found.notes:
+        note(said)
     if found.diverged:
         note("the loss diverged before the highest rate, so the search ended there")
     if found.suggestion is None:
@@ -86,4 +93,6 @@ def _show(found: RateFinding) -> None:
         return
     rules = ", ".join(f"{n} {v:.2g}" for n, v in (("valley", found.valley), ("steepest", found.steepest)) if v)
     say(f"\nsuggestion: {found.suggestion:.2g} ({rules}); the recipe's own rate is {found.recipe_rate:.2g}")
+    if found.caution:
+        note(f"caution: {found.caution}")
     say(f"use it: compare … {' '.join(lr_finder.how_to_use(found))}")

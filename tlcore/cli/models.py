@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from tlcore.cli.output import note, percent, say, table, write_json
-from tlcore.service import catalogue
+from tlcore.service import catalogue, model_words
 from tlcore.service import models as service
 from tlcore.service.catalogue import CatalogueEntry, Speed
 
-_COLUMNS = ["model ", "weights ", "M parameters", "GMACs", "input px", "file MB", "ImageNet top-1 %", "license ",
-            "images/s (batch 1, 32) "]  # fmt: skip
+_COLUMNS = ["model ", "weights ", "weight tags ", "plain recipe ", "M parameters", "GMACs", "input px", "file MB",
+            "ImageNet top-1 %", "license ", "images/s (batch 1, 32) "]  # fmt: skip
 
 
 def models(
@@ -39,6 +39,9 @@ def models(
         for advice in catalogue.BEGINNERS:
             say(f"{advice.word}: {advice.model} – {advice.why}")
         say("")
+    if not found:
+        note(model_words.why_none(filter_ or speed or "", usable))
+        return
     table("", _COLUMNS, [_row(entry, known.get(entry.model)) for entry in found[:limit]])
     for entry in found[:limit]:
         if entry.problem:
@@ -52,7 +55,8 @@ def _measure(model: str, device: str) -> None:
     found = service.measure_speed(model, device)
     for batch in catalogue.SPEED_BATCHES:
         say(f"batch {batch}: {found.forward[batch]:.1f} images/s forward, {found.step[batch]:.1f} images/s in training")
-    say(f"{model} at {found.image_size} px on {found.device} ({found.dtype}, {found.num_threads} threads)")
+    threads = "1 thread" if found.num_threads == 1 else f"{found.num_threads} threads"
+    say(f"{model} at {found.image_size} px on {found.device} ({found.dtype}, {threads})")
 
 
 def _row(entry: CatalogueEntry, speed: Speed | None) -> list[str]:
@@ -61,6 +65,8 @@ def _row(entry: CatalogueEntry, speed: Speed | None) -> list[str]:
     return [
         entry.model,
         "not usable" if entry.problem else state,
+        model_words.tags_in_words(entry),
+        model_words.plain_in_words(entry),
         _shown(row["parameters_millions"]),
         _shown(row["gmacs"]),
         _shown(row["input_px"]),

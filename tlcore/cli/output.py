@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tlcore.errors import StorageError
-from tlcore.results import ComparisonResult, StrategyResult
+from tlcore.results import ComparisonResult, RunResult, StrategyResult
 
 PIPED_WIDTH = 200  # columns where stdout is a file or a pipe, so that tables are not folded
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -83,7 +83,34 @@ def show_result(result: ComparisonResult) -> None:
     for run in result.runs:
         if run.error:
             note(f"{run.strategy} on {run.model}, seed {run.seed}: {run.status.lower()}: {run.error}")
+    show_tuning(result)
     say(f"\n{result.verdict.text}")
+
+
+def show_tuning(result: ComparisonResult) -> None:
+    """How many trials tuned runs had, what each chose, and what part of the time the others took."""
+    tuned = [run for run in result.runs if run.num_trials]
+    if not tuned:
+        return
+    whole = sum(run.train_seconds or 0 for run in tuned)
+    spent = sum(run.tuning_seconds or 0 for run in tuned)
+    numbers = sorted({run.num_trials for run in tuned})
+    trials = " to ".join(str(number) for number in (numbers[0], numbers[-1])[: len(numbers)])
+    share = f"; trials that were not chosen took {spent:.1f} of {whole:.1f} s ({spent / whole:.0%})" if whole else ""
+    say(f"\ntuned: {trials} trials per run{share}")
+    several = len(result.models) > 1, len({run.fraction for run in tuned}) > 1
+    for run in tuned:
+        name = f"{run.model} / {run.strategy}" if several[0] else run.strategy
+        part = f", {run.fraction:.0%} of the data" if several[1] else ""
+        say(f"  {name}, seed {run.seed}{part}: {_chosen(run)}")
+
+
+def _chosen(run: RunResult) -> str:
+    """`learning_rate=0.003, weight_decay=0.0005`, as `--set` takes them."""
+    if run.chosen is None:
+        return "no trial could be chosen"
+    said = (f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in run.chosen.items())
+    return ", ".join(said) or "the recipe's own settings"
 
 
 def _row(result: ComparisonResult, entry: StrategyResult) -> list[str]:

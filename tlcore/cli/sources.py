@@ -29,7 +29,7 @@ def train_source(
         add_with_progress(dataset), model, strategy, weights, seeds=(seed,), epochs=epochs, steps=steps,
         seconds=seconds, image_size=image_size, batch_size=batch_size, device=device, num_threads=num_threads,
     )  # fmt: skip
-    comparison_id = comparisons.submit(plan)
+    comparison_id = sources.submit(plan)
     note(f"comparison {comparison_id}: {plan.spec.budget} on {plan.device}: {plan.device_reason}")
     try:
         watch(comparison_id)

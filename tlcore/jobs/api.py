@@ -86,7 +86,7 @@ def get_job(settings: Settings, job_id: str) -> JobView:
     """One job. Raises: NotFoundError."""
     found = _select(settings, "id = ?", (job_id,))
     if not found:
-        raise NotFoundError(f"there is no job {job_id!r} in the queue of {settings.root}")
+        raise NotFoundError(f"there is no job {job_id!r} in the queue of {settings.root} (answers are kept for a week)")
     return found[0]
 
 

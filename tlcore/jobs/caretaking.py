@@ -3,16 +3,18 @@
 import logging
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tlcore.jobs import queue, roster
+from tlcore.jobs import queue, removing, roster
 from tlcore.jobs.database import now_ms
 from tlcore.jobs.processes import is_alive, kill_group, start_detached, tail
 from tlcore.jobs.queue import MAX_ATTEMPTS, Job
 from tlcore.settings import Settings
 
 MAX_START_FAILURES = 3
+FORGET_SECONDS = 3600.0  # between two looks for answers that are too old
 _log = logging.getLogger("tlcore.supervisor")
 
 
@@ -22,6 +24,7 @@ class Crew:
 
     starting: by slot, until it has registered itself. failures: starts in a row, by slot, that came to nothing.
     children: started processes, to be reaped. shaken: whether a worker died since the last sweep of MLflow.
+    last_forgot: when old answers were looked for, on the monotonic clock.
     """
 
     settings: Settings
@@ -29,6 +32,7 @@ class Crew:
     failures: dict[str, int] = field(default_factory=dict)
     children: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
     shaken: bool = True
+    last_forgot: float = float("-inf")
 
 
 def recover_dead(crew: Crew) -> None:
@@ -60,7 +64,8 @@ def _recover(settings: Settings, job: Job) -> None:
         times = "twice" if job.attempts > 1 else "once"
         error = (
             f"the worker died {times} while it did this, without a Python error (killed, out of memory, or a crash in "
-            "a library): the job's log has its last words; a smaller batch size or image size needs less memory"
+            f"a library): {_log_of(settings, job)} has its last words; a smaller batch size or image size needs less "
+            "memory"
         )
         ended = queue.end(settings, job, "FAILED", error=error, settled=job.kind != "run")
     else:
@@ -69,6 +74,13 @@ def _recover(settings: Settings, job: Job) -> None:
             _log.info("job %s goes back to the queue", job.id)
     if ended:  # else its worker ended it, or gave it back, after we looked
         clear_work(settings, job)
+
+
+def _log_of(settings: Settings, job: Job) -> str:
+    """Where a dead worker's last words on a job are: questions have no log of their own."""
+    if job.kind == "question":
+        return str(settings.jobs / "logs" / worker_log_name(job.slot or "*"))
+    return "the job's log"
 
 
 def clear_work(settings: Settings, job: Job) -> None:
@@ -102,6 +114,17 @@ def end_stubborn(crew: Crew) -> None:
         if worker is not None:
             _log.info("job %s does not stop: ending its worker (pid %d)", job.id, worker.pid)
             kill_group(worker.pid, worker.create_time)
+
+
+def forget_old(crew: Crew) -> None:
+    """Remove answers that nobody reads any more, once an hour."""
+    now = time.monotonic()
+    if now - crew.last_forgot < FORGET_SECONDS:
+        return
+    crew.last_forgot = now
+    removed = removing.forget_answers(crew.settings)
+    if removed:
+        _log.info("forgot %d old answers", removed)
 
 
 def staff(crew: Crew) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tlcore.settings import Settings, child_environment
+from tlcore.settings import Settings, child_environment, download_places
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CLOCK_SLACK = 2.0  # seconds by which a create time may shift when the system clock is set
@@ -60,8 +60,11 @@ def start_detached(settings: Settings, arguments: Sequence[str], log: Path) -> "
 
 
 def code_version() -> str:
-    """Content hash of the package's Python files as they are on disk now: tells a stale worker from a fresh one."""
-    digest = hashlib.sha256()
+    """Content hash of the package's Python files as they are on disk now: tells a stale worker from a fresh one.
+
+    With the environment's places of downloaded weights: a worker that looks elsewhere cannot say what is here.
+    """
+    digest = hashlib.sha256(repr(download_places()).encode())
     for file in sorted(PACKAGE.rglob("*.py")):
         digest.update(str(file.relative_to(PACKAGE)).encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

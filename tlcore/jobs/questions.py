@@ -9,7 +9,7 @@ from typing import Any
 
 from tlcore import errors
 from tlcore.errors import JobError, NotFoundError, TlcoreError
-from tlcore.jobs import queue
+from tlcore.jobs import queue, removing
 from tlcore.jobs.database import prepare, queue_path
 from tlcore.jobs.processes import PACKAGE, code_version
 from tlcore.jobs.queue import ANY_SLOT, NewJob
@@ -51,7 +51,8 @@ def answers(replies: list[dict[str, Any]]) -> list[Any]:
 def submit_question(settings: Settings, request: dict[str, Any], title: str, device: str = "cpu") -> str:
     """Queue a question that takes long, for the worker of a resolved device; returns the job's id at once.
 
-    `api.get_job` tells how far it is, `api.cancel` ends it, `answer_of` gives the answer. Raises: StorageError.
+    `api.get_job` tells how far it is, `api.cancel` ends it, `answer_of` gives the answer,
+    for a week after it came. It does not wait for the runs in the queue: see `queue`. Raises: StorageError.
     """
     prepare(settings)
     job_id = uuid.uuid4().hex
@@ -99,13 +100,13 @@ def _ask_worker(settings: Settings, request: dict[str, Any], deadline: float) ->
     while time.monotonic() < deadline:
         (row,) = queue.select(settings, "id = ?", (job.id,))
         if row.status not in queue.OPEN:
-            queue.forget(settings, job.id)
+            removing.forget(settings, job.id)
             return row.result if row.status == "FINISHED" else None
         late = row.status == "QUEUED" and time.monotonic() > take_back_at
-        if late and queue.take_back(settings, job.id):
+        if late and removing.take_back(settings, job.id):
             return None
         time.sleep(POLL_SECONDS)
-    queue.forget(settings, job.id)
+    removing.forget(settings, job.id)
     raise _no_answer(request)
 
 

@@ -15,6 +15,9 @@ State = Literal["QUEUED", "RUNNING", "FINISHED", "FAILED", "CANCELLED"]
 OPEN = ("QUEUED", "RUNNING")
 MAX_ATTEMPTS = 2  # a job whose worker died is taken up once more
 ANY_SLOT = ""  # of questions: any worker that trains can answer
+# Questions come before waiting runs, those that hold up a page first: somebody looks at the screen for an answer that
+# takes a minute or two, while runs are left alone for hours and lose no more than that. None interrupts a run.
+_NEXT = f"ORDER BY kind != 'question', slot != '{ANY_SLOT}', seq LIMIT 1"
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,11 @@ def waiting_slots(settings: Settings) -> set[str]:
 
 
 def claim(settings: Settings, worker: Worker, accepts: Sequence[Kind]) -> Job | None:
-    """Take the next job that this worker may do: a question first, else the oldest of its slot."""
+    """Take the next job that this worker may do: see `_NEXT`."""
     kinds = ", ".join("?" for _ in accepts)
     with writing(settings) as db:
         row = db.execute(
-            f"SELECT id FROM jobs WHERE status = 'QUEUED' AND slot IN (?, ?) AND kind IN ({kinds})"
-            " ORDER BY kind != 'question', seq LIMIT 1",
+            f"SELECT id FROM jobs WHERE status = 'QUEUED' AND slot IN (?, ?) AND kind IN ({kinds}) {_NEXT}",
             (worker.slot, ANY_SLOT, *accepts),
         ).fetchone()
         if row is None:
@@ -120,8 +122,7 @@ def waiting(settings: Settings, slot: str, accepts: Sequence[Kind]) -> str | Non
     kinds = ", ".join("?" for _ in accepts)
     with reading(settings) as db:
         row = db.execute(
-            f"SELECT code_version FROM jobs WHERE status = 'QUEUED' AND slot IN (?, ?) AND kind IN ({kinds})"
-            " ORDER BY kind != 'question', seq LIMIT 1",
+            f"SELECT code_version FROM jobs WHERE status = 'QUEUED' AND slot IN (?, ?) AND kind IN ({kinds}) {_NEXT}",
             (slot, ANY_SLOT, *accepts),
         ).fetchone()
     return None if row is None else str(row["code_version"])
@@ -198,18 +199,6 @@ def request_cancel(settings: Settings, ids: Sequence[str]) -> None:
                 " AND cancel_ms IS NULL",
                 (now_ms(), job_id),
             )
-
-
-def take_back(settings: Settings, job_id: str) -> bool:
-    """Remove a job that no worker has taken yet; False when one has."""
-    with writing(settings) as db:
-        return db.execute("DELETE FROM jobs WHERE id = ? AND status = 'QUEUED'", (job_id,)).rowcount == 1
-
-
-def forget(settings: Settings, job_id: str) -> None:
-    """Remove a job whatever its state: a question whose answer was read, or that nobody waits for any more."""
-    with writing(settings) as db:
-        db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
 
 def held(settings: Settings, job: Job) -> Job | None:

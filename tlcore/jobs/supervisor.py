@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from tlcore.errors import StorageError
 from tlcore.jobs import queue, roster
-from tlcore.jobs.caretaking import Crew, end_stubborn, recover_dead, staff
+from tlcore.jobs.caretaking import Crew, end_stubborn, forget_old, recover_dead, staff
 from tlcore.jobs.database import prepare, queue_path
 from tlcore.jobs.processes import code_version, start_detached
 from tlcore.jobs.supervision import ensure_supervisor
@@ -82,6 +82,7 @@ def _round(shift: Shift) -> tuple[Ending | None, float]:
     recover_dead(shift.crew)
     end_stubborn(shift.crew)
     staff(shift.crew)
+    forget_old(shift.crew)
     versions = queue.open_versions(settings)
     if versions - {shift.version} and code_version() != shift.version:
         return "outdated", 0

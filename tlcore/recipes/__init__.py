@@ -1,9 +1,11 @@
 """Every default of every strategy: what a recipe is made of, the table of rows, and how one is resolved."""
 
 from tlcore.recipes.applicable import require_fit, require_network, why_idle
-from tlcore.recipes.known import require_known
-from tlcore.recipes.resolve import default_budget, default_image_size, resolve, sized
+from tlcore.recipes.budgets import default_budget, require_steps, steps_of
+from tlcore.recipes.known import idle_anywhere, require_known
+from tlcore.recipes.resolve import MAX_RECIPE_PHASES, by_phase, default_image_size, groups_left, resolve, sized
 from tlcore.recipes.rows import RECIPES
+from tlcore.recipes.schedule import learning_rate_factor
 from tlcore.recipes.values import (
     Augmentation,
     ClassBalance,
@@ -18,6 +20,7 @@ from tlcore.recipes.values import (
 )
 
 __all__ = [
+    "MAX_RECIPE_PHASES",
     "RECIPES",
     "Augmentation",
     "ClassBalance",
@@ -29,12 +32,18 @@ __all__ = [
     "Preprocessing",
     "Recipe",
     "TrainRecipe",
+    "by_phase",
     "default_budget",
     "default_image_size",
+    "groups_left",
+    "idle_anywhere",
+    "learning_rate_factor",
     "require_fit",
     "require_known",
     "require_network",
+    "require_steps",
     "resolve",
     "sized",
+    "steps_of",
     "why_idle",
 ]

@@ -25,9 +25,11 @@ _FIT_RULES = (
 _TRAIN_RULES = (
     Rule(("backbone_learning_rate",), lambda p, _: p.trainable != "head", "only the head trains"),
     Rule(("layer_decay",), lambda p, _: p.trainable not in ("head", "lora"), "no layer group trains as a whole"),
+    Rule(("layer_decay",), lambda p, m: p.trainable != "last:1" and m.num_groups > 1, "only one layer group trains"),
     Rule(("normalization",), lambda p, m: m.has_batch_norm, "the model has no BatchNorm"),
     Rule(("normalization",), lambda p, _: p.trainable not in ("head", "lora"), "a frozen backbone keeps them"),
     Rule(("momentum", "nesterov"), lambda p, _: p.optimizer == "sgd", "only the optimizer sgd has momentum"),
+    Rule(("nesterov",), lambda p, _: p.momentum > 0, "the momentum is 0"),
     Rule(("decay_norms",), lambda p, _: p.weight_decay > 0, "the weight decay is 0"),
     Rule(("lora_rank", "lora_alpha"), lambda p, _: p.trainable == "lora", "no adapters train"),
 )
@@ -81,7 +83,7 @@ def require_network(strategy: Strategy, model: ModelFacts, values: dict[str, Any
     if values.get("grayscale") and not model.supports_grayscale:
         raise SpecError(f"{model.model} takes colour images only: the library cannot adapt it to grayscale")
     asked = [values["cut_at"]] if values.get("cut_at") is not None else []
-    asked += [int(part) for part in str(values.get("layers", "")).split("+") if part.isdigit()]
+    asked += [int(part) for part in str(values.get("layers", "")).split("+") if part.isdecimal()]
     if (asked or values.get("layers") == "last_conv") and model.frozen_only:
         raise SpecError(f"{model.model} gives one output only: leave cut_at and layers out")
     wrong = [number for number in asked if not 1 <= number <= model.num_groups]

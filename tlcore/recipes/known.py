@@ -1,5 +1,6 @@
 """What is wrong with a strategy's phases whatever the model: rows and settings that do not exist or do nothing."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -7,8 +8,8 @@ from pydantic import BaseModel, ValidationError
 from tlcore.errors import StrategyError
 from tlcore.recipes.applicable import why_idle
 from tlcore.recipes.rows import RECIPES, SWEEPS
-from tlcore.recipes.values import FitRecipe, ModelFacts, NetworkRecipe, Preprocessing, TrainRecipe
-from tlcore.strategies import Fit, Phase, Strategy, Train
+from tlcore.recipes.values import FitRecipe, ModelFacts, NetworkRecipe, Preprocessing, TrainRecipe, complaint
+from tlcore.strategies import LAST_GROUPS, Fit, Phase, Strategy, Train
 
 _RGB = (0.5, 0.5, 0.5)
 _ANY_MODEL = ModelFacts(  # for which every setting means something
@@ -34,6 +35,12 @@ def require_known(strategy: Strategy, source: str) -> None:
         _require_phase(phase, f"{source}, phase {number}")
 
 
+def idle_anywhere(name: str, phase: Mapping[str, Any]) -> bool:
+    """Whether a setting does nothing in a phase, whatever the model. phase: as a run resolved it."""
+    kind = FitRecipe if "classifier" in phase else TrainRecipe
+    return why_idle(name, kind.model_construct(**phase), _ANY_MODEL) is not None
+
+
 def _require_phase(phase: Phase, where: str) -> None:
     settings = dict(phase.settings)
     kind: type[BaseModel] = FitRecipe if isinstance(phase, Fit) else TrainRecipe
@@ -46,7 +53,7 @@ def _require_phase(phase: Phase, where: str) -> None:
         part = phase.trainable if isinstance(phase, Train) else "all"
         row = {"trainable": part, "share": phase.share, **RECIPES[phase.recipe]["cnn"]}
         if part == "last":
-            _require_count(settings.pop("last_groups", 1), where)
+            row["trainable"] = f"last:{_count(settings.pop('last_groups', LAST_GROUPS), where)}"
     usable = sorted(set(kind.model_fields) - {"trainable", "share"})
     for name in settings:
         if name in NetworkRecipe.model_fields:
@@ -57,8 +64,7 @@ def _require_phase(phase: Phase, where: str) -> None:
     try:
         recipe = kind.model_validate({**row, **settings})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise StrategyError(f"{where}: {first['loc'][0]}: {first['input']!r} cannot be used: {first['msg']}") from error
+        raise StrategyError(f"{where}: {complaint(error)}") from error
     _require_effect(recipe, settings, where)
 
 
@@ -69,6 +75,7 @@ def _require_effect(recipe: Any, settings: dict[str, Any], where: str) -> None:
             raise StrategyError(f"{where}: {name} would do nothing, as {reason}: leave it out")
 
 
-def _require_count(count: Any, where: str) -> None:
+def _count(count: Any, where: str) -> int:
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise StrategyError(f"{where}: last_groups {count!r} must be a whole number of 1 or more")
+    return count

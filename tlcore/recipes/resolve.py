@@ -1,9 +1,10 @@
 """Every default of every strategy, from dataset size and model facts: the same for the form and for the worker.
 
-Sources: RECIPES.md's table in `rows`; batch and budget from BiT HyperRule (Kolesnikov et al. 2020).
+Sources: RECIPES.md's table in `rows`; batch from BiT HyperRule (Kolesnikov et al. 2020).
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,8 +12,16 @@ from pydantic import BaseModel, ValidationError
 from tlcore.errors import SpecError
 from tlcore.recipes.applicable import require_fit, require_head, require_network, why_idle
 from tlcore.recipes.rows import RECIPES, SWEEPS, Row
-from tlcore.recipes.values import DataFacts, FitRecipe, ModelFacts, NetworkRecipe, Preprocessing, Recipe, TrainRecipe
-from tlcore.spec import Budget
+from tlcore.recipes.values import (
+    DataFacts,
+    FitRecipe,
+    ModelFacts,
+    NetworkRecipe,
+    Preprocessing,
+    Recipe,
+    TrainRecipe,
+    complaint,
+)
 from tlcore.strategies import LAST_GROUPS, Fit, Phase, SettingValue, Strategy, Train, Unfreeze
 
 R = TypeVar("R", bound=BaseModel)
@@ -24,6 +33,7 @@ SMALL_SIDE = 96  # BiT HyperRule: smaller images are trained at SMALL_IMAGE_SIZE
 SMALL_IMAGE_SIZE = 128
 REFERENCE_BATCH = 64  # learning rates are given per batch of 64, and not scaled down below it
 MAX_STAGES = 24  # of gradual unfreezing: a deeper network unfreezes several groups at a time
+MAX_RECIPE_PHASES = 49  # a run is evaluated 50 times at most, and at the end of each phase
 
 
 def resolve(
@@ -38,8 +48,8 @@ def resolve(
     """The recipe of a run: the rows of its phases, scaled to the batch, with the person's own values on top.
 
     overrides: by field name of the recipes; `N.NAME` sets it in the strategy's phase N alone, counted from 1.
-    Raises: SpecError for a strategy that does not suit the model, and for an override that no phase has, that would
-    do nothing, or that is out of range.
+    Raises: SpecError for a strategy that does not suit the model or has too many phases on it, and for an override
+    that no phase has, that would do nothing, or that is out of range.
     """
     require_fit(strategy, model)
     own = dict(overrides or {})
@@ -47,13 +57,14 @@ def resolve(
     usual = 32 if data.num_train < LARGE_SET else 64
     batch = batch_size if isinstance(batch_size, int) else usual
     few = strategy.start == "pretrained" and (data.num_train < FEW_IMAGES or batch < SMALL_BATCH)
-    groups = _num_groups(network, model)
+    left = model.model_copy(update={"num_groups": groups_left(network, model)})
     made: list[tuple[int, FitRecipe | TrainRecipe]] = []
     for number, phase in enumerate(strategy.phases, 1):
         mine = _of_phase(own, number)
-        made += [(number, _phase(part, model, batch, few, mine)) for part in _expanded(phase, groups, mine, model)]
+        made += [(number, _phase(part, left, batch, few, mine)) for part in _expanded(phase, mine, left)]
+    _require_few(strategy, model, len(made))
     asked = {f"{number}.{name}" for number, phase in enumerate(strategy.phases, 1) for name in phase.settings}
-    _require_used(strategy, model, made, asked | set(own) - set(NetworkRecipe.model_fields))
+    _require_used(strategy, left, made, asked | set(own) - set(NetworkRecipe.model_fields))
     require_head(strategy, tuple(recipe for _, recipe in made))
     size = image_size or default_image_size(data, model)
     return Recipe(
@@ -83,11 +94,20 @@ def sized(model: ModelFacts, size: int) -> Preprocessing:
     return own.model_copy(update={"size": size, "resize": resize})
 
 
-def default_budget(num_train: int, accelerated: bool) -> Budget:
-    """BiT HyperRule's 500 steps (10,000 from 20,000 images) on a GPU; on a CPU 5 epochs, a matter of minutes."""
-    if not accelerated:
-        return Budget(epochs=5)
-    return Budget(steps=500 if num_train < 20_000 else 10_000)
+def groups_left(network: NetworkRecipe, model: ModelFacts) -> int:
+    """Layer groups that are left of the backbone, as far as the settings tell."""
+    if network.cut_at is not None:
+        return network.cut_at
+    chosen = [int(part) for part in network.layers.split("+") if part.isdecimal()]
+    return max(chosen, default=model.num_groups)
+
+
+def by_phase(strategy: Strategy, recipe: Recipe) -> list[list[FitRecipe | TrainRecipe]]:
+    """A recipe's phases under the strategy's own ones: each `Unfreeze` stands for equally many, its stages."""
+    several = [isinstance(phase, Unfreeze) for phase in strategy.phases]
+    stages = (len(recipe.phases) - several.count(False)) // max(1, several.count(True))
+    rest = iter(recipe.phases)
+    return [list(islice(rest, stages if unfreezes else 1)) for unfreezes in several]
 
 
 def _network(strategy: Strategy, model: ModelFacts, own: Row) -> NetworkRecipe:
@@ -98,14 +118,6 @@ def _network(strategy: Strategy, model: ModelFacts, own: Row) -> NetworkRecipe:
     return _build(NetworkRecipe, {}, mine)
 
 
-def _num_groups(network: NetworkRecipe, model: ModelFacts) -> int:
-    """Layer groups that are left of the backbone, as far as the settings tell."""
-    if network.cut_at is not None:
-        return network.cut_at
-    chosen = [int(part) for part in network.layers.split("+") if part.isdigit()]
-    return max(chosen, default=model.num_groups)
-
-
 def _of_phase(own: Row, number: int) -> Row:
     """The overrides of all phases, then those of this one."""
     prefix = f"{number}."
@@ -113,8 +125,9 @@ def _of_phase(own: Row, number: int) -> Row:
     return {**{name: value for name, value in own.items() if "." not in name}, **particular}
 
 
-def _expanded(phase: Phase, groups: int, own: Row, model: ModelFacts) -> Iterator[Fit | Train]:
+def _expanded(phase: Phase, own: Row, model: ModelFacts) -> Iterator[Fit | Train]:
     """The phases that one entry stands for in this model: stages of unfreezing, and the number behind `last`."""
+    groups = model.num_groups
     if isinstance(phase, Unfreeze):
         stages = min(groups, MAX_STAGES)
         opened = [round(groups * stage / stages) for stage in range(stages)]  # 0 for the head alone
@@ -123,7 +136,7 @@ def _expanded(phase: Phase, groups: int, own: Row, model: ModelFacts) -> Iterato
     elif isinstance(phase, Train) and phase.trainable.partition(":")[0] == "last":
         _, given, count = phase.trainable.partition(":")
         wanted = count if given else own.get("last_groups", phase.settings.get("last_groups", LAST_GROUPS))
-        if not str(wanted).isdigit() or not 1 <= int(wanted) <= groups:
+        if not str(wanted).isdecimal() or not 1 <= int(wanted) <= groups:
             raise SpecError(
                 f"last_groups={wanted} cannot be used: {model.model} has {groups} layer groups below its head, so it "
                 f"is 1 to {groups}"
@@ -131,6 +144,14 @@ def _expanded(phase: Phase, groups: int, own: Row, model: ModelFacts) -> Iterato
         yield Train(f"last:{wanted}", phase.share, phase.recipe, phase.settings)
     else:
         yield phase
+
+
+def _require_few(strategy: Strategy, model: ModelFacts, count: int) -> None:
+    if count > MAX_RECIPE_PHASES:
+        raise SpecError(
+            f"{strategy.id} has {count} phases on {model.model}, {MAX_RECIPE_PHASES} at most: unfreeze once, or leave "
+            f"phases out"
+        )
 
 
 def _phase(phase: Fit | Train, model: ModelFacts, batch: int, few: bool, own: Row) -> FitRecipe | TrainRecipe:
@@ -154,9 +175,10 @@ def _require_used(
     strategy: Strategy, model: ModelFacts, made: list[tuple[int, FitRecipe | TrainRecipe]], asked: set[str]
 ) -> None:
     """Each override must do something in one phase at least, or in the phase that it names. Raises: SpecError."""
+    lasts = {str(n) for n, p in enumerate(strategy.phases, 1) if isinstance(p, Train) and p.trainable == "last"}
     for key in sorted(asked):
         place, dot, name = key.rpartition(".")
-        if name == "last_groups" and any(isinstance(p, Train) and p.trainable == "last" for p in strategy.phases):
+        if name == "last_groups" and (place in lasts if dot else lasts):
             continue
         phases = [recipe for number, recipe in made if not dot or place == str(number)]
         if not phases:
@@ -178,5 +200,4 @@ def _build(kind: type[R], row: Row, own: Row) -> R:
     try:
         return kind.model_validate({**row, **mine})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise SpecError(f"{first['loc'][0]}={first['input']!r} cannot be used: {first['msg']}") from error
+        raise SpecError(complaint(error)) from error

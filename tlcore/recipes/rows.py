@@ -17,7 +17,7 @@ _FINE_TUNING: dict[Family, Row] = {
     "cnn": {"nesterov": True, "learning_rate": 1e-2, "backbone_learning_rate": 1e-3, "warmup": 0.05,
             "normalization": "train"},
     "transformer": {"optimizer": "adamw", "learning_rate": 1e-3, "backbone_learning_rate": 1e-4,
-                    "weight_decay": 0.05, "decay_norms": False, "warmup": 0.1},
+                    "weight_decay": 0.05, "warmup": 0.1},
 }  # fmt: skip
 _LORA: Row = {"optimizer": "adamw", "learning_rate": 1e-3, "backbone_learning_rate": 1e-3, "weight_decay": 0.0,
               "warmup": 0.1, "augmentation": "none"}  # fmt: skip
@@ -34,9 +34,8 @@ RECIPES: dict[str, dict[Family, Row]] = {
     "lora": {"cnn": _LORA, "transformer": _LORA},
     "from_scratch": {
         "cnn": {"nesterov": True, "learning_rate": 1e-1, "backbone_learning_rate": 1e-1, "weight_decay": 5e-5,
-                "decay_norms": False, "warmup": 0.05, "label_smoothing": 0.1, "normalization": "train"},
+                "warmup": 0.05, "label_smoothing": 0.1, "normalization": "train"},
         "transformer": {"optimizer": "adamw", "learning_rate": 1e-3, "backbone_learning_rate": 1e-3,
-                        "weight_decay": 0.05, "decay_norms": False, "warmup": 0.1, "label_smoothing": 0.1,
-                        "normalization": "train"},
+                        "weight_decay": 0.05, "warmup": 0.1, "label_smoothing": 0.1, "normalization": "train"},
     },
 }  # fmt: skip

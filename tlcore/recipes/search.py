@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from pydantic import Field, model_validator
 
 from tlcore.recipes.applicable import why_idle
+from tlcore.recipes.resolve import by_phase
 from tlcore.recipes.values import FitRecipe, ModelFacts, Recipe, TrainRecipe
 from tlcore.spec import Frozen
-from tlcore.strategies import SettingValue, Strategy, Unfreeze
+from tlcore.strategies import SettingValue, Strategy
 
 
 class RateRange(Frozen):
@@ -90,23 +91,13 @@ def trial_settings(
         return {}
     numbered = len(strategy.phases) > 1 or any("." in name for name in asked)
     found: dict[str, SettingValue] = {}
-    for number, phase in _recipe_of_each(strategy, recipe):
+    for number, parts in enumerate(by_phase(strategy, recipe), 1):
+        phase = parts[-1]  # of unfreezing the last stage, in which everything trains
         for knob in SPACE:
             if isinstance(phase, knob.of) and why_idle(knob.name, phase, model) is None:
                 value = knob.draw(phase, _at(seed, trial, knob.drawn_with(phase)))
                 if value is not None:
                     found[f"{number}.{knob.name}" if numbered else knob.name] = _rounded(value)
-    return found
-
-
-def _recipe_of_each(strategy: Strategy, recipe: Recipe) -> list[tuple[int, FitRecipe | TrainRecipe]]:
-    """Each phase of the strategy with its recipe; of unfreezing the last stage, in which everything trains."""
-    several = sum(isinstance(phase, Unfreeze) for phase in strategy.phases)
-    stages = (len(recipe.phases) - len(strategy.phases) + several) // several if several else 1
-    found, end = [], 0
-    for number, phase in enumerate(strategy.phases, 1):
-        end += stages if isinstance(phase, Unfreeze) else 1
-        found.append((number, recipe.phases[end - 1]))
     return found
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
 from tlcore.spec import Frozen
 from tlcore.strategies import Classifier
@@ -79,6 +79,14 @@ class FitRecipe(Frozen):
     neighbors: int = Field(default=20, ge=1, le=10_000)
     views: int = Field(default=0, ge=0, le=50)
 
+    @model_validator(mode="after")
+    def _grows(self) -> "FitRecipe":
+        if self.c_low > self.c_high:
+            raise ValueError(
+                f"c_low={self.c_low:g} is above c_high={self.c_high:g}: C is looked for from 10**c_low to 10**c_high"
+            )
+        return self
+
 
 class TrainRecipe(Frozen):
     """Gradient steps. Learning rates are those really used (already scaled to the batch).
@@ -101,7 +109,7 @@ class TrainRecipe(Frozen):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=5e-4, ge=0, le=10)
-    decay_norms: bool = True
+    decay_norms: bool = False
     schedule: Literal["cosine", "linear", "step", "constant"] = "cosine"
     warmup: float = Field(default=0.0, ge=0, lt=1)
     augmentation: Augmentation = "crop_flip"
@@ -135,3 +143,11 @@ class DataFacts:
 
     num_train: int
     short_side: int
+
+
+def complaint(error: ValidationError) -> str:
+    """The first thing that is wrong with settings, in one line: `learning_rate=-1 cannot be used: …`."""
+    first = error.errors()[0]
+    if not first["loc"]:
+        return str(first["msg"]).removeprefix("Value error, ")
+    return f"{first['loc'][0]}={first['input']!r} cannot be used: {first['msg']}"

@@ -2,6 +2,7 @@
 
 from tlcore.results.records import DatasetSummary
 from tlcore.results.runs import Status, Value
+from tlcore.strategies import SettingValue
 
 
 class PartScore(Value):
@@ -16,7 +17,11 @@ class AccuracyOnly(Value):
 
 
 class RunResult(Value):
-    """A run in the JSON contract of the command line."""
+    """A run in the JSON contract of the command line.
+
+    num_trials: of a tuned run. chosen: the settings of its best trial. tuning_seconds: of train_seconds, what the
+    other trials took.
+    """
 
     run_id: str
     model: str
@@ -39,6 +44,9 @@ class RunResult(Value):
     num_trainable_parameters: int | None
     frozen_state_unchanged: bool | None
     did_not_learn: bool | None
+    num_trials: int = 0
+    chosen: dict[str, SettingValue] | None = None
+    tuning_seconds: float | None = None
 
 
 class StrategyResult(Value):

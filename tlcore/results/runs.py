@@ -128,7 +128,8 @@ class RateFinding(Value):
     rates: of the head; all others stand to it as in the recipe. losses: mean over each batch. smoothed: their running
     mean. steepest, valley: what the two rules suggest, None where the loss fell nowhere; suggestion: the valley's, else
     the steepest's. settings: what to set for it. recipe_rate: the strategy's own. diverged: it ended before the
-    highest rate. phase: index into the phases. seconds: of training.
+    highest rate. phase: index into the phases. seconds: of training. notes: for people, such as a batch done in parts.
+    caution: why the suggestion is not to be trusted, else "".
     """
 
     strategy: str
@@ -146,6 +147,8 @@ class RateFinding(Value):
     recipe_rate: float
     diverged: bool
     seconds: float
+    notes: tuple[str, ...] = ()
+    caution: str = ""
 
 
 class WeightsMatch(Value):

@@ -7,9 +7,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
+
 from tlcore.analysis.charts.models import ModelPoint
 from tlcore.errors import NotFoundError, SpecError
 from tlcore.results import Value
+from tlcore.service.whole_files import write_whole
 from tlcore.settings import Settings
 
 Sort = Literal["accuracy", "parameters", "gmacs", "name"]
@@ -19,10 +22,13 @@ BYTES_PER_PARAMETER = 4  # float32, as weights are published
 
 
 class PublishedTag(Value):
-    """One file of published weights. accuracy: ImageNet-1k top-1 (0…1). file_mb: 10⁶ bytes. None: nobody says it."""
+    """One file of published weights. accuracy: ImageNet-1k top-1 (0…1). file_mb: 10⁶ bytes. None: nobody says it.
+
+    plain: whether it was trained by a plain recipe, which suits fixed features best.
+    """
 
     tag: str
-    plain: bool = False
+    plain: bool | None = None
     license: str | None = None
     accuracy: float | None = None
     file_mb: float | None = None
@@ -74,8 +80,8 @@ class Advice(Value):
 BEGINNERS = (
     Advice(word="small", model="mobilenetv2_100",
            why="3.5 million parameters, a 14 MB file; trains on a laptop, and its frozen features are good"),
-    Advice(word="balanced", model="resnet50",
-           why="the network most papers compare with; weights of many recipes, and no surprises in fine-tuning"),
+    Advice(word="balanced", model="torchvision:resnet50",
+           why="the network most papers compare with; its weights come from a plain recipe, good when frozen"),
     Advice(word="accurate", model="convnext_tiny",
            why="about 6 points better than a plain ResNet-50 on ImageNet for nearly the same work; best on a GPU"),
 )  # fmt: skip
@@ -112,7 +118,7 @@ def select(
     usable: bool = False,
     sort: str | None = None,
 ) -> list[CatalogueEntry]:
-    """The entries that meet every condition. text: a part of the name, or a pattern with `*`.
+    """The entries that meet every condition. text: part of a name, with a tag or not, or a pattern with `*`.
 
     max_parameters: in millions. usable: weights on this machine. sort: one of SORTS; unknown values come last.
     Raises: SpecError.
@@ -125,7 +131,7 @@ def select(
     found = [
         entry
         for entry in entries
-        if fnmatch(entry.model.lower(), pattern)
+        if any(fnmatch(name.lower(), pattern) for name in _names_of(entry, "." in text))
         and library in (None, entry.library)
         and (max_parameters is None or (entry.num_parameters or float("inf")) <= max_parameters * 1e6)
         and (entry.usable_now or not usable)
@@ -134,8 +140,8 @@ def select(
 
 
 def find(entries: Iterable[CatalogueEntry], model: str) -> CatalogueEntry:
-    """One entry by its exact name. Raises: NotFoundError."""
-    found = next((entry for entry in entries if entry.model == model), None)
+    """One entry by its exact name, also with a tag. Raises: NotFoundError."""
+    found = next((entry for entry in entries if model in _names_of(entry, "." in model)), None)
     if found is None:
         raise NotFoundError(f"there is no model {model!r} in the catalogue: search with python -m tlcore models TEXT")
     return found
@@ -154,7 +160,7 @@ def as_row(entry: CatalogueEntry, speed: Speed | None = None) -> dict[str, Any]:
         "imagenet_top1": entry.accuracy,
         "weights": default.tag if default else None,
         "license": default.license if default else None,
-        "plain_recipe": bool(default and default.plain),
+        "plain_recipe": default.plain if default else None,
         "usable_now": entry.usable_now,
         "other_weights": list(entry.weight_tags[1:]),
         "forward_images_per_second": speed.forward if speed else None,
@@ -188,12 +194,11 @@ def keep_speed(settings: Settings, model: str, answers: list[dict[str, Any]]) ->
         step={int(a["batch_size"]): round(a["step"], 2) for a in answers},
         **{name: first[name] for name in ("device", "dtype", "image_size", "num_threads")},
     )
-    known = {**known_speeds(settings), model: speed}
     path = _speed_file(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps({name: s.model_dump(mode="json") for name, s in known.items()}), encoding="utf-8")
-    beside.replace(path)
+    with FileLock(path.with_suffix(".lock")):  # else of two that measure at once, one would be lost
+        known = {**known_speeds(settings), model: speed}
+        write_whole(path, json.dumps({name: s.model_dump(mode="json") for name, s in known.items()}))
     return speed
 
 
@@ -221,6 +226,11 @@ def _is_here(weights: Mapping[str, Any], caches: Mapping[str, str], present: Map
         place.partition("/")[0] in present[cache] and any(p.is_file() for p in Path(caches[cache]).glob(place))
         for place in weights["files"]
     )
+
+
+def _names_of(entry: CatalogueEntry, tagged: bool) -> list[str]:
+    """How a model may be called. tagged: also with one of its tags, as timm writes it."""
+    return [entry.model, *(f"{entry.model}.{tag}" for tag in entry.weight_tags if tagged)]
 
 
 def _names(folder: Path) -> set[str]:

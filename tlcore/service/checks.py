@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from tlcore.datasets import splits, store
 from tlcore.errors import TlcoreError
-from tlcore.recipes import DataFacts
+from tlcore.recipes import DataFacts, require_steps
 from tlcore.service import models
 from tlcore.service.plans import Plan, make_plan, recipe_of
 from tlcore.settings import get_settings
@@ -42,7 +42,9 @@ def _check_model(spec: ComparisonSpec, model: str, data: DataFacts | None, found
         for run in runs.values():
             with _noting(found):
                 if data is not None:
-                    models.require_recipe(model, recipe_of(run, data, facts))
+                    recipe = recipe_of(run, data, facts)
+                    require_steps(recipe, spec.budget, data.num_train)
+                    models.require_recipe(model, recipe)
         if any(run.entry.needs_weights for run in runs.values()):
             models.require_weights({model: spec.weights_of(model)}, spec.allow_partial_weights)
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tlcore import jobs, tracking
 from tlcore.analysis import report as reports
+from tlcore.analysis.caveats import notes_of
 from tlcore.analysis.comparison import result_of
 from tlcore.errors import SpecError
 from tlcore.results import ComparisonRecord, ComparisonResult, ComparisonSummary, JobView
@@ -20,17 +21,18 @@ from tlcore.spec import ComparisonSpec, RunSpec, SharedSpec, checked
 POLL_SECONDS = 0.3
 
 
-def submit(plan: Plan, owner: str | None = None, add_to: str | None = None) -> str:
+def submit(plan: Plan, owner: str | None = None, add_to: str | None = None, purpose: str = "") -> str:
     """Create the MLflow runs, queue them, see that the supervisor lives; returns the comparison's id at once.
 
-    add_to: a comparison of the same family; runs that it already has are not made again.
+    add_to: a comparison of the same family; runs that it already has are not made again. purpose: of a new one, as of
+    `tracking.create_comparison`.
     Raises: SpecError, StorageError, NotFoundError.
     """
     settings = get_settings()
     name = settings.owner if owner is None else owner
     if add_to is None:
         wanted = plan.runs
-        comparison_id = tracking.create_comparison(settings, plan.spec, plan.dataset, name)
+        comparison_id = tracking.create_comparison(settings, plan.spec, plan.dataset, name, purpose)
     else:
         existing = record(add_to)
         comparison_id, wanted = add_to, _missing(plan, existing)
@@ -67,6 +69,11 @@ def result(comparison_id: str) -> ComparisonResult:
     """The JSON contract's value."""
     whole = record(comparison_id)
     return result_of(whole, all_predictions(whole))
+
+
+def notes(comparison_id: str) -> list[str]:
+    """What runs noted while they ran, such as the batch size that was found, one line each. Raises: NotFoundError."""
+    return notes_of(record(comparison_id))
 
 
 def report_html(comparison_id: str) -> str:

@@ -2,11 +2,13 @@
 
 from statistics import fmean
 
-from tlcore.recipes import FitRecipe, ModelFacts, Recipe, TrainRecipe
+from tlcore.recipes import FitRecipe, Recipe, TrainRecipe, groups_left, steps_of
 from tlcore.results import Value
 from tlcore.service import models
 from tlcore.service.plans import Plan
 from tlcore.spec import Budget
+
+MAX_LOOKS = 50  # at the validation part during a run
 
 
 class Speed(Value):
@@ -57,25 +59,19 @@ def trained_share(trainable: str, num_groups: int) -> float:
 
 def _seconds(plan: Plan, cell: tuple[str, str], speed: Speed) -> float:
     """One run: its phases, again for each trial, then every image once through the best network."""
-    recipe, facts, budget = plan.recipes[cell], plan.facts[cell[0]], plan.spec.budget
-    speed = _cut(speed, recipe, facts)
-    parts = plan.dataset.splits
-    steps, evaluations = _steps(budget, parts["train"], recipe.batch_size)
+    recipe, facts, parts = plan.recipes[cell], plan.facts[cell[0]], plan.dataset.splits
+    groups = groups_left(recipe.network, facts)
+    speed = _cut(speed, facts.num_groups / groups)
     fits = sum(_fit_seconds(phase, parts, speed) for phase in recipe.phases if isinstance(phase, FitRecipe))
     trains = [phase for phase in recipe.phases if isinstance(phase, TrainRecipe)]
     if not trains:
         return fits
-    training = sum(_train_seconds(budget, phase, recipe.batch_size, steps, facts, speed) for phase in trains)
-    watching = parts["val"] * evaluations / speed.forward
-    return fits + (training + watching) * max(1, plan.spec.tune) + sum(parts.values()) / speed.forward
+    training = _training_seconds(plan.spec.budget, trains, recipe.batch_size, groups, parts, speed)
+    return fits + training * max(1, plan.spec.tune) + sum(parts.values()) / speed.forward
 
 
-def _cut(speed: Speed, recipe: Recipe, facts: ModelFacts) -> Speed:
-    """The speed of a network that ends after its first `cut_at` layer groups."""
-    kept = recipe.network.cut_at
-    if kept is None:
-        return speed
-    faster = facts.num_groups / kept
+def _cut(speed: Speed, faster: float) -> Speed:
+    """The speed of a network that ends early, with all layer groups taken as equally costly."""
     return Speed(forward=speed.forward * faster, step=speed.step * faster)
 
 
@@ -84,20 +80,16 @@ def _fit_seconds(phase: FitRecipe, parts: dict[str, int], speed: Speed) -> float
     return (sum(parts.values()) + phase.views * parts["train"]) / speed.forward
 
 
-def _train_seconds(
-    budget: Budget, phase: TrainRecipe, batch_size: int, steps: int, facts: ModelFacts, speed: Speed
+def _training_seconds(
+    budget: Budget, phases: list[TrainRecipe], batch_size: int, groups: int, parts: dict[str, int], speed: Speed
 ) -> float:
+    """All gradient steps, with the looks at the validation part, which a budget of seconds holds already."""
     if budget.seconds is not None:
-        return budget.seconds * phase.share
+        return budget.seconds
+    steps = steps_of(budget, batch_size, parts["train"])
+    assert steps is not None  # it is a budget of steps or epochs
     forward = 1 / speed.forward
     backward = max(0.0, 1 / speed.step - forward)
-    per_image = forward + backward * trained_share(phase.trainable, facts.num_groups)
-    return steps * phase.share * batch_size * per_image
-
-
-def _steps(budget: Budget, num_train: int, batch_size: int) -> tuple[int, int]:
-    per_epoch = max(1, round(num_train / batch_size))
-    if budget.steps is not None:
-        return budget.steps, min(50, max(1, budget.steps // per_epoch))
-    epochs = budget.epochs or 1
-    return epochs * per_epoch, min(50, epochs)
+    per_image = sum(phase.share * (forward + backward * trained_share(phase.trainable, groups)) for phase in phases)
+    looks = min(MAX_LOOKS, max(1, round(steps * batch_size / parts["train"])))
+    return steps * batch_size * per_image + looks * parts["val"] * forward

@@ -7,7 +7,7 @@ from typing import Any
 from tlcore import jobs
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.errors import SpecError
-from tlcore.recipes import TrainRecipe
+from tlcore.recipes import MAX_RECIPE_PHASES, TrainRecipe
 from tlcore.recipes.search import RateRange
 from tlcore.results import JobView, RateFinding
 from tlcore.service import models, plans
@@ -40,8 +40,9 @@ def submit(
     given = {"low": low, "high": high, "steps": steps}
     wanted = checked(RateRange, **{name: value for name, value in given.items() if value is not None})
     spec = plans.make_spec(
-        dataset, models=[model], strategies=[strategy], weights=[weights], steps=wanted.steps, seeds=(seed,),
-        overrides=overrides, **shared,
+        dataset, models=[model], strategies=[strategy], weights=[weights], seeds=(seed,), overrides=overrides,
+        steps=max(wanted.steps, MAX_RECIPE_PHASES),  # enough for any strategy, of which it trains the first phase alone
+        **shared,
     )  # fmt: skip
     plan = plans.make_plan(spec)
     (run,) = plan.runs
@@ -81,6 +82,13 @@ def finding(job_id: str) -> RateFinding | None:
 def cancel(job_id: str) -> None:
     """End a search at its next step."""
     jobs.cancel(get_settings(), [job_id])
+
+
+def finding_html(found: RateFinding) -> str:
+    """What a search found, drawn, as one HTML page that works offline."""
+    from tlcore.analysis.rate_report import rate_html
+
+    return rate_html(found)
 
 
 def how_to_use(found: RateFinding) -> list[str]:

@@ -12,13 +12,14 @@ from tlcore.errors import WeightsError
 from tlcore.recipes import ModelFacts, NetworkRecipe, Recipe, TrainRecipe
 from tlcore.results import Value, WeightsMatch
 from tlcore.service.catalogue import CatalogueEntry, Speed, complete, keep_speed, known_speeds, speed_requests
+from tlcore.service.whole_files import write_whole
 from tlcore.settings import get_settings
 from tlcore.spec import content_fingerprint
 
 if TYPE_CHECKING:
     from tlcore.service.sources import SourceRun
 
-_CATALOGUE_FORMAT = 2  # of the answer that is kept on disk
+_CATALOGUE_FORMAT = 3  # of the answer that is kept on disk
 _SPEED_TIMEOUT = 600.0  # seconds: the largest networks take minutes for a batch of 32 on a CPU
 _LIBRARIES = ("torch", "torchvision", "timm")
 
@@ -44,8 +45,7 @@ def ask_once(request: dict[str, Any], timeout: float = 120.0) -> Any:
     if path.exists():
         return json.loads(path.read_text())
     answer = ask(request, timeout)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(path, json.dumps(answer))
+    write_whole(path, json.dumps(answer))
     return answer
 
 
@@ -197,9 +197,3 @@ def _caches(home: str) -> dict[str, str]:
     """Where the libraries keep downloads; it cannot change while this process lives."""
     answer: dict[str, str] = ask({"question": "caches"})
     return answer
-
-
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    part.replace(path)

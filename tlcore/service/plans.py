@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tlcore import tracking
 from tlcore.datasets import splits, store
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.errors import SpecError
-from tlcore.recipes import DataFacts, ModelFacts, Recipe, default_budget, resolve
+from tlcore.recipes import DataFacts, ModelFacts, Recipe, default_budget, require_steps, resolve
 from tlcore.results import DatasetSummary
 from tlcore.service import leaks, models
 from tlcore.service import strategies as strategy_files
@@ -128,11 +129,27 @@ def make_plan(spec: ComparisonSpec) -> Plan:
     data = DataFacts(num_train=first.num_train_full, short_side=dataset.info.short_side)
     runs = {(run.model, run.strategy): run for run in spec.runs()}
     recipes = {cell: recipe_of(run, data, facts[run.model]) for cell, run in runs.items()}
+    for recipe in recipes.values():
+        require_steps(recipe, spec.budget, data.num_train)
+    for run in spec.runs():
+        tracking.require_storable(run)
     sources = {run.model: run.weights for run in runs.values() if run.entry.needs_weights}
+    _require_used(spec, sources)
     device, reason = models.preflight(spec.device, sources, spec.allow_partial_weights, recipes)
     leaks.require_no_leaks(dataset, drawn, sources)
     parts = {"train": first.num_train_full, "val": len(first.val), "test": len(first.test)}
     return Plan(spec, summarise(dataset.info, parts), device, reason, facts, recipes)
+
+
+def _require_used(spec: ComparisonSpec, sources: Mapping[str, str]) -> None:
+    """Weights that a person named are for some run. `imagenet` is what stands where nobody did. Raises: SpecError."""
+    idle = [item for item in spec.weights.items() if item[0] not in sources and item[1] not in {"imagenet", "none"}]
+    for model, source in idle:
+        strategies = ", ".join(dict.fromkeys(spec.entry(reference).short_label for reference in spec.strategies))
+        raise SpecError(
+            f"nothing in this comparison uses the weights {source!r} of {model}: {strategies} start at random; add a "
+            f"strategy that starts from pretrained weights, such as fine_tuning, or leave --weights out"
+        )
 
 
 def recipe_of(run: RunSpec, data: DataFacts, facts: ModelFacts) -> Recipe:

@@ -5,12 +5,12 @@ from typing import Any
 from tlcore import tracking
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.results import ComparisonRecord, Value
-from tlcore.service import plans
+from tlcore.service import comparisons, plans
 from tlcore.service.plans import Plan
 from tlcore.settings import get_settings
 from tlcore.spec import checked
 
-TITLE = "Backbone from "  # the title of such a comparison begins so
+PURPOSE = "backbone"  # the tag by which such a comparison is found; its title may be anything
 DEFAULT_STRATEGY = "from_scratch"
 _RECENT = 200  # as many source runs are offered
 
@@ -35,14 +35,19 @@ def plan_source(
 ) -> Plan:
     """A checked plan of one run that makes a backbone. more: as of `plans.make_spec`. Raises: TlcoreError."""
     spec = plans.make_spec(dataset, models=[model], strategies=[strategy], weights=[weights] if weights else [], **more)
-    title = f"{TITLE}{dataset.name} · {model} · {strategy}"
+    title = f"Backbone from {dataset.name} · {model} · {strategy}"
     return plans.make_plan(checked(type(spec), **{**spec.model_dump(), "title": title}))
+
+
+def submit(plan: Plan) -> str:
+    """Queue the plan of a backbone; returns the comparison's id at once. Raises: as `comparisons.submit`."""
+    return comparisons.submit(plan, purpose=PURPOSE)
 
 
 def source_runs() -> list[SourceRun]:
     """Finished source runs, newest first. Raises: StorageError."""
     settings = get_settings()
-    found = tracking.list_comparisons(settings, limit=_RECENT, title_begins=TITLE)
+    found = tracking.list_comparisons(settings, limit=_RECENT, purpose=PURPOSE)
     ended = [summary for summary in found if summary.counts.get("FINISHED")]
     records = [tracking.load_comparison(settings, summary.comparison_id, with_history=False) for summary in ended]
     return [run for record in records for run in of_record(record)]

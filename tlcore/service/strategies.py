@@ -2,21 +2,21 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from pathlib import Path
 
 from tlcore.errors import NotFoundError, SpecError, StorageError, StrategyError
-from tlcore.recipes import FitRecipe, ModelFacts, Recipe, TrainRecipe, require_fit, require_known, require_network
+from tlcore.recipes import ModelFacts, require_fit, require_known, require_network
 from tlcore.results import Value
+from tlcore.service.whole_files import write_whole
 from tlcore.settings import get_settings
 from tlcore.strategies import (
     STRATEGIES,
     SettingValue,
     Strategy,
-    Unfreeze,
     canonical,
     export_strategy,
     find_strategy,
+    merged,
     parse_strategy,
     split_reference,
 )
@@ -89,10 +89,7 @@ def save(text: str, source: str, replace: bool = False) -> Strategy:
             f"another strategy named {strategy.id} is saved already: replace it, or choose another name"
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}; free space or mend its permissions") from error
     return strategy
@@ -138,14 +135,6 @@ def network_fields(strategy: Strategy, model: ModelFacts) -> list[str]:
     return [name for name, value in tried.items() if _takes(strategy, model, {name: value})]
 
 
-def recipes_by_phase(strategy: Strategy, recipe: Recipe) -> list[list[FitRecipe | TrainRecipe]]:
-    """A resolved recipe's phases under the strategy's own ones: each `Unfreeze` stands for equally many."""
-    several = [isinstance(phase, Unfreeze) for phase in strategy.phases]
-    stages = (len(recipe.phases) - several.count(False)) // max(1, several.count(True))
-    left = iter(recipe.phases)
-    return [list(islice(left, stages if unfreezes else 1)) for unfreezes in several]
-
-
 def _takes(strategy: Strategy, model: ModelFacts, values: dict[str, SettingValue]) -> bool:
     try:
         require_network(strategy, model, values)
@@ -173,10 +162,12 @@ def resolve_names(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[Strategy
 def resolve_keys(
     overrides: Mapping[str, Mapping[str, SettingValue]], own: Iterable[Strategy]
 ) -> dict[str, dict[str, SettingValue]]:
-    """Overrides by canonical reference, also where one is named by its file. Raises: UnknownStrategyError."""
-    known = tuple(own)
-    named = {k: _reference(*_from_file(k)) if k.startswith("file:") else k for k in overrides}
-    return {canonical(named[key], known): dict(values) for key, values in overrides.items()}
+    """Overrides by canonical reference, also where one is named by its file.
+
+    Raises: UnknownStrategyError; SpecError where one setting has two values under two names of a strategy.
+    """
+    named = ((_reference(*_from_file(k)) if k.startswith("file:") else k, values) for k, values in overrides.items())
+    return merged(named, own)
 
 
 def _own_of(names: Iterable[str]) -> list[Strategy]:

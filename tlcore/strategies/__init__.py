@@ -2,8 +2,9 @@
 
 from tlcore.strategies.blocks import LAST_GROUPS, Block, PhaseBlocks, phase_blocks
 from tlcore.strategies.entries import CORE, STRATEGIES
-from tlcore.strategies.own import export_strategy, parse_strategy
-from tlcore.strategies.references import canonical, entry_of, find_strategy, literal, split_reference
+from tlcore.strategies.own import export_strategy, own_color, parse_strategy
+from tlcore.strategies.references import canonical, entry_of, find_strategy, literal, merged, split_reference
+from tlcore.strategies.shades import luminance
 from tlcore.strategies.values import (
     CLASSIFIERS,
     Classifier,
@@ -36,6 +37,9 @@ __all__ = [
     "export_strategy",
     "find_strategy",
     "literal",
+    "luminance",
+    "merged",
+    "own_color",
     "parse_strategy",
     "phase_blocks",
     "split_reference",

@@ -13,9 +13,11 @@ phases:
     share: 0.75
 """
 
+import colorsys
 import re
 from collections.abc import Hashable
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 import yaml
@@ -25,10 +27,13 @@ from tlcore.strategies.entries import AMBIGUOUS, STRATEGIES
 from tlcore.strategies.references import literal
 from tlcore.strategies.values import CLASSIFIERS, Fit, Phase, SettingValue, Strategy, Train, Unfreeze
 
-COLORS = ("#4E9A8F", "#C0504D", "#7A6FAC", "#B8860B", "#5B7FA6", "#A65B85")  # of own strategies, by their name
+COLORS = ("#4E9A8F", "#C0504D", "#7A6FAC", "#B8860B", "#5B7FA6", "#A65B85")  # of own strategies; further ones get a hue
+_GOLDEN = 0.618034  # steps of this part of the circle keep many hues apart
 MAX_PHASES = 20
 _ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LAST = re.compile(r"last(:[1-9]\d{0,2})?")
+_PARTS = ("head", "all", "last", "lora")  # what `train` may name; anything else is a regular expression
+_WORD = re.compile(r"[\w :-]+")  # no dot, and nothing that means something in a regular expression
 _KEYS = {"name", "label", "description", "start", "phases"}
 _GRADIENTS = {"share", "recipe", "settings"}
 _PHASE_KEYS = {"fit": {"settings"}, "train": _GRADIENTS, "unfreeze": _GRADIENTS}
@@ -61,8 +66,16 @@ def parse_strategy(text: str, source: str) -> Strategy:
         description=_line(found, "description", "A strategy of your own.", source),
         start=start,
         phases=_phases(found.get("phases"), start, source),
-        color=COLORS[sum(name.encode()) % len(COLORS)],
+        color=own_color(sum(name.encode()) % len(COLORS)),
     )
+
+
+def own_color(index: int) -> str:
+    """The colour of the own strategy at this place among those of a comparison, counted from 0: each has another."""
+    if index < len(COLORS):
+        return COLORS[index]
+    channels = colorsys.hls_to_rgb(index * _GOLDEN % 1, 0.5, 0.45)
+    return "#" + "".join(f"{round(255 * channel):02X}" for channel in channels)
 
 
 def export_strategy(entry: Strategy) -> str:
@@ -175,11 +188,26 @@ def _trainable(found: Any, start: str, where: str) -> str:
         raise StrategyError(f"{where}: adapters need pretrained weights beside them: leave start: random out")
     if found.partition(":")[0] == "last" and not _LAST.fullmatch(found):
         raise StrategyError(f"{where}: train {found!r} must be last:K with K of 1 or more, such as last:2")
+    _require_no_slip(found, where)
     try:
         re.compile(found)
     except re.error as error:
         raise StrategyError(f"{where}: train {found!r} is no regular expression: {error}") from error
     return found
+
+
+def _require_no_slip(found: str, where: str) -> None:
+    """Refuse a slip such as Head or last2, which would be searched for in parameter names. Raises: StrategyError."""
+    said = found.partition(":")[0]
+    near = get_close_matches(said.lower(), _PARTS, n=1, cutoff=0.75)
+    if said in _PARTS or not near or not _WORD.fullmatch(found):
+        return
+    number = re.search(r"\d+", found)
+    meant = f"last:{number[0]}" if near[0] == "last" and number else near[0]
+    raise StrategyError(
+        f"{where}: train {found!r} is no part of the network: say {meant}, or write ^{found} to mean parameters whose "
+        f"names begin so"
+    )
 
 
 def _settings(found: Any, where: str) -> dict[str, SettingValue]:

@@ -4,15 +4,16 @@ A reference is `ID` or `ID:KEY=VALUE,…`, such as `partial_fine_tuning:last_gro
 told apart from its siblings in the same comparison.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 
-from tlcore.errors import AmbiguousStrategyError, UnknownStrategyError
+from tlcore.errors import AmbiguousStrategyError, SpecError, UnknownStrategyError
 from tlcore.strategies.entries import AMBIGUOUS, STRATEGIES
+from tlcore.strategies.shades import luminance, shades
 from tlcore.strategies.values import SettingValue, Strategy
 
-_SHADES = (0.5, 1.4)  # darkest and lightest of a strategy's colour among its variants
+_PLAIN_BELOW = 1e15  # whole numbers that are written without an exponent
 
 
 def find_strategy(name: str, own: Iterable[Strategy] = ()) -> Strategy:
@@ -36,7 +37,7 @@ def find_strategy(name: str, own: Iterable[Strategy] = ()) -> Strategy:
 
 
 def split_reference(reference: str) -> tuple[str, dict[str, SettingValue]]:
-    """The name in a reference, and its settings. Raises: UnknownStrategyError for a malformed one."""
+    """The name in a reference, and its settings. Raises: UnknownStrategyError for a malformed one, or a key twice."""
     name, colon, rest = reference.partition(":")
     settings: dict[str, SettingValue] = {}
     for item in rest.split(",") if colon else ():
@@ -46,6 +47,8 @@ def split_reference(reference: str) -> tuple[str, dict[str, SettingValue]]:
                 f"strategy {reference!r}: {item!r} is not of the form KEY=VALUE, as in "
                 f"partial_fine_tuning:last_groups=2"
             )
+        if key.strip() in settings:
+            raise UnknownStrategyError(f"strategy {reference!r} sets {key.strip()} twice: keep one of them")
         settings[key.strip()] = literal(value.strip())
     return name, settings
 
@@ -56,6 +59,24 @@ def canonical(reference: str, own: Iterable[Strategy] = ()) -> str:
     entry = find_strategy(name, own)
     said = ",".join(f"{key}={_spelled(value)}" for key, value in sorted(settings.items()))
     return f"{entry.id}:{said}" if said else entry.id
+
+
+def merged(
+    overrides: Iterable[tuple[str, Mapping[str, SettingValue]]], own: Iterable[Strategy] = ()
+) -> dict[str, dict[str, SettingValue]]:
+    """Settings by canonical reference; those under several names of one strategy come together.
+
+    Raises: UnknownStrategyError, AmbiguousStrategyError; SpecError where one setting is given two values.
+    """
+    known = tuple(own)
+    found: dict[str, dict[str, SettingValue]] = {}
+    for name, values in overrides:
+        reference = canonical(name, known)
+        mine = found.setdefault(reference, {})
+        for key, value in values.items():
+            if mine.setdefault(key, value) != value:
+                raise SpecError(f"{reference}.{key} is given twice, as {mine[key]!r} and {value!r}: keep one of them")
+    return found
 
 
 def entry_of(reference: str, own: Iterable[Strategy] = (), siblings: Iterable[str] = ()) -> Strategy:
@@ -92,9 +113,12 @@ def literal(text: str) -> SettingValue:
 
 
 def _spelled(value: SettingValue) -> str:
+    """A value as `literal` reads it, to its last digit: equal values, such as 0.0 and 0, are spelled the same."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < _PLAIN_BELOW:
+        return str(int(value))
+    return str(value)
 
 
 def _shade(color: str, index: int, family: list[str], kin: list[str]) -> str:
@@ -104,11 +128,7 @@ def _shade(color: str, index: int, family: list[str], kin: list[str]) -> str:
     """
     if len(kin) < 2:
         return color
-    low, high = _SHADES
-    factors = [low + (high - low) * place / (len(kin) - 1) for place in range(len(kin))]
-    if len(kin) > len(family):
-        factors.remove(min(factors, key=lambda factor: abs(factor - 1)))
-    factor = factors[index]
-    channels = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-    shaded = [c * factor if factor <= 1 else c + (255 - c) * (factor - 1) for c in channels]
-    return "#" + "".join(f"{round(min(255, c)):02X}" for c in shaded)
+    found = shades(color, len(kin))
+    if len(kin) > len(family):  # the plain strategy stands in the place of the shade that is most like it
+        found.remove(min(found, key=lambda shade: abs(luminance(shade) - luminance(color))))
+    return found[index]

@@ -1,21 +1,18 @@
 """MLflow: where params, curves, artifacts and states of runs are kept. The only importer of mlflow.
 
 Every function takes the settings first. creating: new comparisons and runs. writing: the life of a run.
-trials: of a tuned run. reading: records back. relocate: after a moved home.
+trials: of a tuned run. listing: what there is, and its states. reading: records back. relocate: after a moved home.
 """
 
-from tlcore.tracking.creating import create_comparison, create_run, extend_comparison
+from tlcore.tracking.creating import create_comparison, create_run, extend_comparison, require_storable
+from tlcore.tracking.listing import list_comparisons, open_comparisons, run_status, run_statuses
 from tlcore.tracking.provenance import load_trained_on, write_trained_on
 from tlcore.tracking.reading import (
     download_model,
-    list_comparisons,
     load_comparison,
     load_predictions,
     load_run,
-    open_comparisons,
     page_of,
-    run_status,
-    run_statuses,
 )
 from tlcore.tracking.relocate import relocate
 from tlcore.tracking.store import connect, disk_full
@@ -53,6 +50,7 @@ __all__ = [
     "open_comparisons",
     "page_of",
     "relocate",
+    "require_storable",
     "reschedule_run",
     "run_status",
     "run_statuses",

@@ -13,11 +13,19 @@ from tlcore.tracking import tags
 from tlcore.tracking.store import Store, connect, translated
 
 
-def create_comparison(settings: Settings, spec: ComparisonSpec, dataset: DatasetSummary, owner: str) -> str:
-    """Make the parent run of a comparison; returns its id. Raises: StorageError."""
+def create_comparison(
+    settings: Settings, spec: ComparisonSpec, dataset: DatasetSummary, owner: str, purpose: str = ""
+) -> str:
+    """Make the parent run of a comparison; returns its id.
+
+    purpose: what it was made for, by which `list_comparisons` finds it; empty for none but to compare.
+    Raises: StorageError.
+    """
     store = connect(settings)
     title = spec.title or default_title(spec, dataset)
     own = {tags.KIND: "comparison", tags.OWNER: owner, tags.HOME: store.home_id, tags.USER: owner}
+    if purpose:
+        own[tags.PURPOSE] = purpose
     with translated(settings):
         run = store.client.create_run(store.experiment_id, tags=own, run_name=title)
         comparison_id = str(run.info.run_id)
@@ -40,11 +48,7 @@ def create_run(settings: Settings, comparison_id: str, spec: RunSpec, dataset: D
 
     Raises: SpecError when the spec is too long to be kept, StorageError.
     """
-    text = spec.model_dump_json(exclude_defaults=True)
-    if len(text) > tags.MAX_TAG:
-        raise SpecError(
-            f"the settings of {spec.name} take {len(text)} characters, {tags.MAX_TAG} at most: shorten them"
-        )
+    text = require_storable(spec)
     store = connect(settings)
     own = {
         tags.KIND: "run",
@@ -61,6 +65,20 @@ def create_run(settings: Settings, comparison_id: str, spec: RunSpec, dataset: D
         _log_dataset(store, run_id, dataset)
         store.client.update_run(run_id, status="SCHEDULED")  # create_run starts as RUNNING
     return run_id
+
+
+def require_storable(spec: RunSpec) -> str:
+    """The spec as it is kept in MLflow. Raises: SpecError when it is too long for that."""
+    text = spec.model_dump_json(exclude_defaults=True)
+    params = run_params(spec)
+    longest = max(params, key=lambda key: len(params[key]))
+    for what, length, limit in (
+        ("settings", len(text), tags.MAX_TAG),
+        (longest.replace("_", " "), len(params[longest]), tags.MAX_PARAM),
+    ):
+        if length > limit:
+            raise SpecError(f"the {what} of {spec.name} take {length:,} characters, {limit:,} at most: shorten them")
+    return text
 
 
 def default_title(spec: ComparisonSpec, dataset: DatasetSummary) -> str:

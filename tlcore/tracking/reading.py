@@ -3,7 +3,6 @@
 import json
 import logging
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,12 @@ from tlcore.results import (
     ENDED,
     ClassMetrics,
     ComparisonRecord,
-    ComparisonSummary,
     ConfusionMatrix,
     DatasetSummary,
     EvaluationPoint,
     Resolved,
     RunOutcome,
     RunRecord,
-    Status,
 )
 from tlcore.settings import Settings
 from tlcore.spec import ComparisonSpec, RunSpec
@@ -37,21 +34,6 @@ _log = logging.getLogger("tlcore.tracking")
 _HISTORY = TypeAdapter(tuple[EvaluationPoint, ...])
 _CONFUSION = TypeAdapter(dict[str, ConfusionMatrix])
 _PER_CLASS = TypeAdapter(dict[str, tuple[ClassMetrics, ...]])
-
-
-def list_comparisons(
-    settings: Settings, limit: int = 20, offset: int = 0, title_begins: str = ""
-) -> list[ComparisonSummary]:
-    """Comparisons, newest first. title_begins: only those whose title does so. Raises: StorageError."""
-    store = connect(settings)
-    query = f"tags.`{tags.KIND}` = 'comparison'"
-    if title_begins:
-        query += f" and tags.`{tags.TITLE}` LIKE '{title_begins}%'"
-    with translated(settings):
-        found = store.client.search_runs(
-            [store.experiment_id], query, max_results=limit + offset, order_by=["attributes.start_time DESC"]
-        )
-        return [_summary(store, run) for run in found[offset:]]
 
 
 def load_comparison(settings: Settings, comparison_id: str, with_history: bool = True) -> ComparisonRecord:
@@ -115,58 +97,6 @@ def page_of(settings: Settings, run_id: str) -> str:
     store = connect(settings)
     base = settings.tracking_uri.rstrip("/") if settings.tracking_uri.startswith("http") else LOCAL_UI
     return f"{base}/#/experiments/{store.experiment_id}/runs/{run_id}?workflowType=machine_learning"
-
-
-def run_status(settings: Settings, run_id: str) -> Status | None:
-    """What MLflow says of a run, None where it is gone. Raises: StorageError."""
-    client = connect(settings).client
-    try:
-        with translated(settings):
-            status: Status = client.get_run(run_id).info.status
-            return status
-    except NotFoundError:
-        return None
-
-
-def run_statuses(settings: Settings, statuses: tuple[str, ...]) -> dict[str, tuple[str, int]]:
-    """Runs of this home in one of these statuses: id -> (id of its comparison, time it was made in Unix ms)."""
-    store = connect(settings)
-    found: dict[str, tuple[str, int]] = {}
-    with translated(settings):
-        for status in statuses:
-            query = f"tags.`{tags.HOME}` = '{store.home_id}' and tags.`{tags.KIND}` = 'run' and status = '{status}'"
-            for run in store.client.search_runs([store.experiment_id], query, max_results=5_000):
-                found[run.info.run_id] = (run.data.tags.get(tags.PARENT, ""), run.info.start_time)
-    return found
-
-
-def open_comparisons(settings: Settings) -> dict[str, int]:
-    """Comparisons of this home that are not closed: id -> time it was made in Unix ms."""
-    store = connect(settings)
-    query = f"tags.`{tags.HOME}` = '{store.home_id}' and tags.`{tags.KIND}` = 'comparison' and status = 'RUNNING'"
-    with translated(settings):
-        found = store.client.search_runs([store.experiment_id], query, max_results=5_000)
-        return {run.info.run_id: run.info.start_time for run in found}
-
-
-def _summary(store: Store, run: Any) -> ComparisonSummary:
-    own = run.data.tags
-    if run.info.status in ENDED and tags.COUNTS in own:
-        counts = json.loads(own[tags.COUNTS])
-    else:
-        counts = Counter(child.info.status for child in children_of(store.client, store.experiment_id, run.info.run_id))
-    return ComparisonSummary(
-        comparison_id=run.info.run_id,
-        title=own.get(tags.TITLE, ""),
-        dataset_id=own.get(tags.DATASET_ID, ""),
-        dataset_name=own.get(tags.DATASET_NAME, ""),
-        models=tuple(json.loads(own.get(tags.MODELS, "[]"))),
-        strategies=tuple(json.loads(own.get(tags.STRATEGIES, "[]"))),
-        counts=counts,
-        status=run.info.status,
-        owner=own.get(tags.OWNER, ""),
-        created_ms=run.info.start_time,
-    )
 
 
 def _record_or_failure(store: Store, run: Any, with_files: bool) -> RunRecord:

@@ -5,6 +5,7 @@ OWNER = "tlcore.owner"
 HOME = "tlcore.home"
 SPEC = "tlcore.spec"
 TITLE = "tlcore.title"
+PURPOSE = "tlcore.purpose"
 DATASET_ID = "tlcore.dataset_id"
 DATASET_NAME = "tlcore.dataset_name"
 MODELS = "tlcore.models"
@@ -26,4 +27,5 @@ RESOLVED_FILE = "resolved.json"
 TRAINED_ON_FILE = "trained_on.json"
 
 MAX_TAG = 8_000  # characters; MLflow cuts longer ones
+MAX_PARAM = 6_000  # characters; MLflow cuts or refuses longer ones
 MAX_ERROR = 4_000  # characters of an error message that are kept

@@ -20,11 +20,11 @@ def log_trials(settings: Settings, run_id: str, trials: tuple[Trial, ...]) -> No
         run = store.client.get_run(run_id)
         known = _trials_of(store, run_id)
         for trial in trials:
-            found = known.get(trial.number)
-            if found is None:
-                _create(store, run, trial)
-            elif found.data.tags.get(tags.CHOSEN) != _said(trial):
+            found = known.get(trial.number) or _create(store, run, trial)
+            if found.data.tags.get(tags.CHOSEN) != _said(trial):
                 store.client.set_tag(found.info.run_id, tags.CHOSEN, _said(trial))
+            if found.info.status == "RUNNING":  # new, or refused half way the last time
+                _fill(store, found, trial)
 
 
 def _trials_of(store: Store, run_id: str) -> dict[int, Any]:
@@ -34,10 +34,7 @@ def _trials_of(store: Store, run_id: str) -> dict[int, Any]:
     return {int(trial.data.tags[tags.TRIAL]): trial for trial in found}
 
 
-def _create(store: Store, run: Any, trial: Trial) -> None:
-    """All at once and ended at once, so that a trial is never left open."""
-    from mlflow.entities import Metric, Param
-
+def _create(store: Store, run: Any, trial: Trial) -> Any:
     owner = run.data.tags.get(tags.OWNER, "")
     own = {
         tags.KIND: "trial",
@@ -49,16 +46,23 @@ def _create(store: Store, run: Any, trial: Trial) -> None:
         tags.PARENT: run.info.run_id,
         **({tags.ERROR: trial.error[: tags.MAX_ERROR]} if trial.error else {}),
     }
-    made = store.client.create_run(store.experiment_id, tags=own, run_name=f"trial {trial.number}")
+    return store.client.create_run(store.experiment_id, tags=own, run_name=f"trial {trial.number}")
+
+
+def _fill(store: Store, found: Any, trial: Trial) -> None:
+    """What a trial gave, and its end. Metrics bear the time of its start, so that sending them again adds nothing."""
+    from mlflow.entities import Metric, Param
+
+    run_id, begun = found.info.run_id, found.info.start_time
     values = {
         "val/accuracy": trial.val_accuracy,
         "val/loss": trial.val_loss,
         "cost/train_seconds": trial.train_seconds,
     }
-    metrics = [Metric(name, value, now_ms(), 0) for name, value in values.items() if value is not None]
+    metrics = [Metric(name, value, begun, 0) for name, value in values.items() if value is not None]
     params = [Param(name, str(value)) for name, value in trial.settings.items()]
-    store.client.log_batch(made.info.run_id, metrics=metrics, params=params)
-    store.client.set_terminated(made.info.run_id, status="FAILED" if trial.error else "FINISHED", end_time=now_ms())
+    store.client.log_batch(run_id, metrics=metrics, params=params)
+    store.client.set_terminated(run_id, status="FAILED" if trial.error else "FINISHED", end_time=now_ms())
 
 
 def _said(trial: Trial) -> str:

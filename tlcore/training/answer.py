@@ -117,9 +117,16 @@ def _pick_device(request: Request) -> Any:
     return {"id": picked.id, "reason": picked.reason}
 
 
-def _several(request: Request) -> Any:
+def _several(request: Request, listener: Listener) -> Any:
     """Replies to a list of requests, in order: one process, and one import of torch, for all of them."""
-    return [answer(dict(part)) for part in request.get("requests") or []]
+    replies: list[dict[str, Any]] = []
+    parts = request.get("requests") or []
+    for number, part in enumerate(parts):
+        if listener.should_stop():
+            raise RunCancelledError("the questions were cancelled")
+        listener.progress(number / len(parts), f"question {number + 1} of {len(parts)}")
+        replies.append(answer(dict(part)))
+    return replies
 
 
 def _speed(request: Request) -> Any:
@@ -158,12 +165,11 @@ _QUESTIONS: dict[str, Callable[[Request], Any]] = {
     "caches": _caches,
     "devices": _devices,
     "pick_device": _pick_device,
-    "several": _several,
     "speed": _speed,
     "predict": _predict,
 }
-# Those that take minutes: they tell a listener how far they are.
-_LONG_QUESTIONS: dict[str, Callable[[Request, Listener], Any]] = {"lr_find": _lr_find}
+# Those that may take minutes: they tell a listener how far they are, and end when it asks for that.
+_LONG_QUESTIONS: dict[str, Callable[[Request, Listener], Any]] = {"lr_find": _lr_find, "several": _several}
 
 
 def _text(request: Request, key: str) -> str:

@@ -26,9 +26,15 @@ from tlcore.training.answer import Listener
 from tlcore.training.device import pick_device, set_threads
 from tlcore.training.features.fitting import Features, fit_phase
 from tlcore.training.loop.checkpoints import State, fresh_state
+from tlcore.training.loop.memory import memory_told
 from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.loop.task import Task, check_stop
 from tlcore.training.prepare import Ground, prepare, recipe_of
+
+_NOISE = (
+    "the loss falls by no more than it scatters from batch to batch, so this suggestion is little more than a guess: "
+    "try more steps or a larger batch, or keep the recipe's rate"
+)
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,13 @@ def answer_question(request: dict[str, Any], listener: Listener) -> dict[str, An
 def find_learning_rate(ground: Ground, wanted: RateRange) -> RateFinding:
     """Train the strategy's first gradient phase at growing rates. ground.work_dir: for what is made on the way.
 
-    Raises: SpecError for a strategy without gradient steps; RunCancelledError.
+    Raises: SpecError for a strategy without gradient steps; RunCancelledError; TrainingError where memory runs out.
     """
+    with memory_told():
+        return _find(ground, wanted)
+
+
+def _find(ground: Ground, wanted: RateRange) -> RateFinding:
     check_stop(ground.reporter)
     recipe = recipe_of(ground)
     found = next(((i, p) for i, p in enumerate(recipe.phases) if isinstance(p, TrainRecipe)), None)
@@ -89,7 +100,7 @@ def find_learning_rate(ground: Ground, wanted: RateRange) -> RateFinding:
     begun = time.perf_counter()
     rates = lr_curve.growing_rates(wanted.low, wanted.high, wanted.steps)
     losses = _losses(prepared.task, state, phase, rates)
-    return _finding(prepared.task, ground.spec, number, rates, losses, time.perf_counter() - begun)
+    return _finding(prepared.task, ground.spec, number, rates, losses, time.perf_counter() - begun, state.notes)
 
 
 def _fit_before(task: Task, state: State, stored: Features, number: int) -> None:
@@ -146,7 +157,13 @@ def _settings(spec: RunSpec, phase: TrainRecipe, number: int, rate: float | None
 
 
 def _finding(
-    task: Task, spec: RunSpec, number: int, rates: list[float], losses: list[float], seconds: float
+    task: Task,
+    spec: RunSpec,
+    number: int,
+    rates: list[float],
+    losses: list[float],
+    seconds: float,
+    notes: tuple[str, ...],
 ) -> RateFinding:
     phase = task.recipe.phases[number]
     assert isinstance(phase, TrainRecipe)
@@ -168,4 +185,6 @@ def _finding(
         settings=_settings(spec, phase, number, middle or steep),
         diverged=len(losses) < len(rates),
         seconds=seconds,
+        notes=notes,
+        caution=_NOISE if (middle or steep) and lr_curve.is_noise(losses, len(rates)) else "",
     )

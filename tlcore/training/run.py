@@ -2,6 +2,7 @@
 
 import platform
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS, Features,
 from tlcore.training.images.batches import Rows
 from tlcore.training.loop import checkpoints
 from tlcore.training.loop.auto_batch import batch_note
-from tlcore.training.loop.checkpoints import State
+from tlcore.training.loop.checkpoints import Best, State
+from tlcore.training.loop.memory import memory_told
 from tlcore.training.loop.phase import predicted
 from tlcore.training.loop.phases import train
 from tlcore.training.loop.task import Task, check_stop
@@ -55,7 +57,7 @@ def train_run(
     Raises: RunCancelledError with a checkpoint written, NonFiniteLossError, and other TlcoreErrors.
     """
     started = time.perf_counter()
-    try:
+    with memory_told():
         check_stop(reporter)
         reporter.progressed(0.0, "preparing")
         set_threads(spec.num_threads)
@@ -63,10 +65,6 @@ def train_run(
         reset_peak_memory(device.device)
         ground = Ground(spec, dataset, split, work_dir, cache_dir, reporter, weights_path, device, started)
         return _train_run(ground)
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"the device ran out of memory: {error}; ask for a smaller batch (--batch-size) or image (--image-size)"
-        ) from error
 
 
 def _train_run(ground: Ground) -> RunOutcome:
@@ -86,34 +84,37 @@ def _train_run(ground: Ground) -> RunOutcome:
     train(task, state, prepared.stored)  # of a tuned run, nothing but the end is left
 
     recipe, classes = task.recipe, ground.dataset.info.classes
-    tensors = _load_best(task, state)
-    score = partial(_score, task, state, prepared.stored, tensors)
+    best, tensors = _load_best(task, state)
+    score = partial(_score, task, state, prepared.stored, tensors, best)
     groups = layer_groups(task.network, start, tensors, state.trained)
     outcome, answers = conclude(task, state, score, split, groups)
     if tuned is not None:
         outcome = tuned.charged(outcome)
     write_artifacts(ground.work_dir / "artifacts", ground.dataset, split, state, resolved, outcome, answers)
-    write_model(ground.work_dir / "model", task.network, tensors, spec, recipe, classes)
+    write_model(ground.work_dir / "model", task.network, tensors, spec, recipe, classes, best.has_probabilities)
     reporter.progressed(1.0, "finished")
     return outcome
 
 
-def _load_best(task: Task, state: State) -> dict[str, Tensor]:
-    """The tensors of the best network, which are put into the network, and those of a k-NN beside them."""
+def _load_best(task: Task, state: State) -> tuple[Best, dict[str, Tensor]]:
+    """The best evaluation, and its tensors, which are put into the network, with those of a k-NN beside them."""
     if state.best is None:
         raise TrainingError("the run ended without an evaluation: its budget has no whole step")
     tensors = checkpoints.load_best(task.folder, state.best)
     own = {name: tensor for name, tensor in tensors.items() if name not in (KNN_FEATURES, KNN_LABELS)}
     task.network.module.load_state_dict(own)
-    return tensors
+    return state.best, tensors
 
 
-def _score(task: Task, state: State, stored: Features, tensors: dict[str, Tensor], rows: Rows) -> Predictions:
+def _score(
+    task: Task, state: State, stored: Features, tensors: dict[str, Tensor], best: Best, rows: Rows
+) -> Predictions:
     """What the best network says of some rows: from stored features where the last phase fitted on them."""
     last = task.recipe.phases[-1]
     if isinstance(last, FitRecipe):
         return feature_predictions(task, last, stored, tensors, rows)
-    return evaluation.join(predicted(task, state, rows))
+    found = evaluation.join(predicted(task, state, rows))
+    return found if best.has_probabilities else replace(found, probabilities=None, losses=None)
 
 
 def _resolved(ground: Ground, prepared: Prepared) -> Resolved:

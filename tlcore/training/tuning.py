@@ -19,7 +19,7 @@ from tlcore.results import EvaluationPoint, PartMetrics, Resolved, RunOutcome, T
 from tlcore.strategies import SettingValue
 from tlcore.training.features.fitting import feature_seconds
 from tlcore.training.loop.checkpoints import LAST, State, write_text
-from tlcore.training.loop.phase import rank
+from tlcore.training.loop.phase import rank_of
 from tlcore.training.loop.phases import train
 from tlcore.training.loop.task import Task
 from tlcore.training.networks.models import model_facts
@@ -161,7 +161,7 @@ def _ended(
 
 def _best(ended: tuple[Ended, ...]) -> int | None:
     """The number of the best trial; the earlier of two equal ones."""
-    ranked = [(rank(e.val), -number) for number, e in enumerate(ended) if e.val is not None]
+    ranked = [(rank_of(e.val), -number) for number, e in enumerate(ended) if e.val is not None]
     return -max(ranked)[1] if ranked else None
 
 

@@ -190,3 +190,34 @@ def test_many_phases_share_one_label_on_the_learning_curves():
 def test_champions_of_one_seed():
     record = example(strategies=("fine_tuning", "lora"), seeds=(0, 1)).record
     assert [r.spec.seed for r in champions(record, seed=1)] == [1, 1]
+
+
+def test_it_is_said_which_network_is_described_and_which_phases_left_nothing():
+    (subject,) = looked_into("lp_ft")
+    first = subject.run.outcome.model_copy(update={"best_step": 0})
+    early = anatomy.Subject(subject.run.model_copy(update={"outcome": first}), subject.entry)
+    assert anatomy.kept_lines([early]) == [
+        "LP-FT: the network that is kept is that of step 0 (best on validation), phase 1; phase 2 trained, but no "
+        "later network was better on validation, so nothing of it is kept."
+    ]
+    assert [row["Kept network"] for row in anatomy.phase_rows([early])] == ["step 0", "nothing of this phase"]
+    assert anatomy.kept_lines([subject]) == [
+        "LP-FT: the network that is kept is that of step 42 (best on validation), phase 2."
+    ]
+    assert [row["Kept network"] for row in anatomy.phase_rows([subject])] == ["trained on", "step 42"]
+    (gradual,) = looked_into("gradual_unfreezing")
+    halfway = gradual.run.outcome.model_copy(update={"best_step": gradual.phases[16].last_step})
+    (line,) = anatomy.kept_lines([anatomy.Subject(gradual.run.model_copy(update={"outcome": halfway}), gradual.entry)])
+    assert line.endswith(
+        "phase 17; phases 18 to 19 trained, but no later network was better on validation, so nothing of them is kept."
+    )
+
+
+def test_the_schedule_is_a_line_at_every_step_with_dots_on_it():
+    figure = charts.learning_rates(looked_into("staged_fine_tuning"))
+    line = next(t for t in figure.data if t.mode == "lines" and t.name == "the head")
+    dots = next(t for t in figure.data if t.mode == "markers" and t.name == "the head")
+    at = dict(zip(line.x, line.y, strict=True))
+    assert set(range(1, 43)) <= set(at)
+    assert [at[x] for x in dots.x] == pytest.approx(list(dots.y))
+    assert line.x[14] is None, "the line breaks where phase 2 begins"

@@ -1,6 +1,7 @@
 """What the figures show, read from their traces; how they look was judged by eye in light and dark."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -190,3 +191,16 @@ def test_class_counts_say_how_uneven_the_classes_are():
     figure = charts.class_counts({"a": 30, "b": 10})
     assert tuple(figure.data[0].x) == (30, 10)
     assert "3.0 : 1" in figure.layout.title.subtitle.text
+
+
+def test_names_beside_the_dots_leave_most_of_a_phone_to_the_dots():
+    names = [f"partial_fine_tuning:last_groups={k}" for k in (2, 4)] + ["fine_tuning", "from_scratch"]
+    for models in (("mobilenetv2_100",), ("mobilenetv2_100", "resnet18")):
+        built = example(strategies=names, seeds=(0,), models=models)
+        figure = charts.accuracy_intervals(leaderboard(built.record, built.predictions))
+        for text in figure.layout.yaxis.ticktext:
+            lines = re.sub(r"<(?!br)[^>]*>", "", text).split("<br>")
+            assert max(map(len, lines)) <= 28
+            assert len(lines) <= 4
+        hovers = " ".join(trace.hovertemplate for trace in figure.data)
+        assert "mobilenetv2_100 / Partial fine-tuning: " in hovers, "the whole name is in the hover"

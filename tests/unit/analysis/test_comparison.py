@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.records import example
+from tlcore.analysis.caveats import loud
 from tlcore.analysis.comparison import (
     comparable,
     differences,
@@ -17,6 +18,7 @@ from tlcore.analysis.comparison import (
 )
 from tlcore.analysis.findings import rising_from
 from tlcore.results import ComparisonResult, EvaluationPoint
+from tlcore.spec import Budget
 from tlcore.strategies import CORE, STRATEGIES
 
 RUN_KEYS = {
@@ -77,7 +79,7 @@ def test_best_has_the_highest_mean(whole):
     result = result_of(whole.record, whole.predictions)
     top = max(result.strategies, key=lambda s: s.test_accuracy_mean)
     assert result.verdict.best == (top.strategy,)
-    assert result.verdict.text.index(STRATEGIES[top.strategy].short_label) < result.verdict.text.index("From scratch")
+    assert f": 1. {STRATEGIES[top.strategy].short_label} (" in result.verdict.text
 
 
 def test_several_models_are_named_in_best_and_weights():
@@ -236,3 +238,41 @@ def test_equal_means_share_their_place():
     verdict = result_of(built.record, same).verdict
     assert set(verdict.best) == {"fine_tuning", "transfer_learning"}
     assert verdict.text.count("1. ") == 2
+
+
+def test_the_verdict_names_three_and_counts_the_rest(whole):
+    text = result_of(whole.record, whole.predictions).verdict.text
+    assert [f"{place}. " in text for place in (1, 2, 3, 4)] == [True, True, True, False]
+    assert text.endswith("; and 2 more")
+
+
+def test_strategies_that_overfit_share_one_sentence():
+    built = example(strategies=["fine_tuning", "staged_fine_tuning"], seeds=[0])
+    record = built.record
+    for index in range(2):
+        worse = record.runs[index].outcome.val.model_copy(update={"accuracy": 0.5 + 0.1 * index})
+        record = with_outcome(record, index, val=worse)
+    (line,) = overfitting(record)
+    gaps = [100 * (run.outcome.train.accuracy - run.outcome.val.accuracy) for run in record.runs]
+    assert line.startswith(f"2 rows overfit: their best checkpoints get {min(gaps):.1f} to {max(gaps):.1f} points more")
+    assert "Fine-tuning and Staged fine-tuning" in line
+    record = with_outcome(with_outcome(record, 0, did_not_learn=True), 1, did_not_learn=True)
+    (line,) = overfitting(record)
+    assert line.startswith("Fine-tuning and Staged fine-tuning learnt nothing")
+
+
+def test_unequal_budgets_are_said_aloud(whole):
+    assert not [line for line in loud(whole.record) if "budgets" in line]
+    built = example(strategies=["fine_tuning", "transfer_learning", "feature_extraction"], seeds=[0])
+    place = next(i for i, run in enumerate(built.record.runs) if run.spec.strategy == "transfer_learning")
+    less = with_outcome(built.record, place, images_seen=640)
+    assert loud(less) == ["Transfer learning met 640 images, Fine-tuning met 1,164 images: budgets were not equal."]
+    almost = with_outcome(built.record, place, images_seen=1_164 - 31)
+    assert loud(almost) == [], "less than a batch is rounding"
+    runs = list(built.record.runs)
+    runs[place] = runs[place].model_copy(update={"history": runs[place].history[:3]})
+    assert loud(built.record.model_copy(update={"runs": tuple(runs)})) == [
+        "Transfer learning took 21 steps, Fine-tuning took 42 steps: budgets were not equal."
+    ]
+    timed = less.model_copy(update={"spec": less.spec.model_copy(update={"budget": Budget(seconds=9)})})
+    assert loud(timed) == [], "a budget of seconds is equal in seconds"

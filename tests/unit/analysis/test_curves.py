@@ -1,8 +1,11 @@
 """Mean curves on hand-made histories."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.records import example, history
+from tlcore.analysis import charts
 from tlcore.analysis.curves import band, phase_borders
 from tlcore.results import EvaluationPoint
 
@@ -76,3 +79,21 @@ def test_the_records_builder_stops_a_history_early():
 
     spec = example(strategies=["fine_tuning"]).record.runs[0].spec
     assert len(history(spec, np.random.default_rng(0), upto=0.5)) == 3
+
+
+def test_strategies_evaluated_once_at_the_same_moment_stand_side_by_side():
+    names = ["transfer_learning", "fine_tuning", "lora"]
+    figure = charts.learning_curves(example(strategies=names, seeds=(0,), epochs=1).record)
+    dots = [t for t in figure.data if t.marker.symbol == "circle"]
+    at = sorted(t.x[0] for t in dots)
+    assert len(at) == 3
+    assert min(b - a for a, b in pairwise(at)) >= 0.02
+    assert {t.customdata[0] for t in dots} == {1.0}, "the hover says when it really was"
+    assert all("%{customdata" in t.hovertemplate for t in dots)
+
+
+def test_the_legend_stands_right_below_the_axis():
+    figure = charts.learning_curves(example(seeds=(0,)).record)
+    plot = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    assert figure.layout.legend.yanchor == "top"
+    assert 40 <= -figure.layout.legend.y * plot <= 60, "pixels between plot and legend: the axis has its room"

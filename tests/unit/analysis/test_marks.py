@@ -47,7 +47,7 @@ def test_another_network_is_marked_wherever_it_is_named(other):
     assert table["Fine-tuning: pretrained start, train all"] == "mobilenetv2_100"
     assert loud(other.record)[0].startswith("From scratch ran on resnet18, a different network")
     drawn = charts.accuracy_intervals(rows).layout.yaxis.ticktext
-    assert sum("a different network" in text for text in drawn) == 1
+    assert sum("a different network" in text.replace("<br>", " ") for text in drawn) == 1
     panels = [a.text for a in charts.learning_curves(other.record).layout.annotations]
     assert "resnet18 (a different network)" in panels
     assert loud(example(strategies=("from_scratch", "fine_tuning"), seeds=(0,)).record) == []

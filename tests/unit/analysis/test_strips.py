@@ -64,3 +64,8 @@ def test_blocks_stay_inside_the_picture():
 def test_legend_explains_every_letter():
     assert letters(strip_legend()) == "RFATH"
     assert strip_legend(dark=True) != strip_legend(dark=False)
+
+
+def test_words_are_as_large_on_every_card():
+    widths = {ET.fromstring(strategy_strip(strategy)).get("width") for strategy in STRATEGIES.values()}
+    assert len(widths) == 1, "a card shrinks its strip to its width: wider ones would have smaller words"

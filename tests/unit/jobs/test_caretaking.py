@@ -11,12 +11,13 @@ import pytest
 
 from tlcore import errors, jobs
 from tlcore.errors import JobError, SpecError, StorageError
-from tlcore.jobs import api, questions, queue, roster, serving, settling
-from tlcore.jobs.caretaking import Crew, recover_dead
+from tlcore.jobs import api, questions, queue, removing, roster, serving, settling
+from tlcore.jobs.caretaking import Crew, recover_dead, worker_log_name
 from tlcore.jobs.database import prepare
 from tlcore.jobs.processes import code_version, create_time, is_alive, kill_group
 from tlcore.jobs.queue import NewJob
 from tlcore.jobs.roster import Worker
+from tlcore.jobs.supervisor import Shift, _round
 from tlcore.settings import Settings, child_environment
 
 
@@ -66,6 +67,20 @@ def test_a_question_of_a_dead_worker_has_no_second_try(ready: Settings) -> None:
     recover_dead(Crew(ready))
     (row,) = queue.select(ready)
     assert (row.status, row.settled) == ("FAILED", True)
+    log = ready.jobs / "logs" / worker_log_name(row.slot)
+    assert str(log) in (row.error or ""), "a question has no log of its own"
+
+
+def test_the_supervisor_forgets_old_answers_once_an_hour(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Settings] = []
+    monkeypatch.setattr(removing, "forget_answers", lambda settings: looks.append(settings) or 0)
+    shift = Shift(Crew(ready), "v", 0.0, last_reconciled=time.monotonic())
+    _round(shift)
+    _round(shift)
+    assert looks == [ready]
+    shift.crew.last_forgot -= 3700
+    _round(shift)
+    assert looks == [ready, ready]
 
 
 def test_the_job_of_a_living_worker_is_left_alone(ready: Settings) -> None:
@@ -215,3 +230,15 @@ def test_an_upload_whose_waiting_import_is_cancelled_is_removed(
     assert not any((ready.jobs / "uploads").iterdir()), "a folder of its own goes too"
     assert elsewhere.exists(), "what was not uploaded is somebody's own"
     assert [row.status for row in queue.select(ready)] == ["CANCELLED"] * 3
+
+
+@pytest.mark.parametrize("place", ["TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"])
+def test_a_worker_that_looks_for_weights_elsewhere_is_not_asked(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """It would tell what is in the old place."""
+    me = os.getpid()
+    roster.register(ready, Worker("w", "cpu:0", me, create_time(me), code_version(), stop=False))
+    assert questions._idle_worker(ready) is not None
+    monkeypatch.setenv(place, "/elsewhere")
+    assert questions._idle_worker(ready) is None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tlcore.errors import StorageError
-from tlcore.jobs import api, queue, roster
+from tlcore.jobs import api, database, queue, removing, roster
 from tlcore.jobs.database import prepare, queue_path
 from tlcore.jobs.queue import ANY_SLOT, Job, NewJob
 from tlcore.jobs.roster import Worker
@@ -50,6 +50,28 @@ def test_a_question_comes_first_and_not_to_an_import_worker(ready: Settings) -> 
     put(ready, "q", kind="question", slot=ANY_SLOT)
     assert queue.claim(ready, worker(slot="import:0"), ("import",)) is None
     assert take(ready).id == "q"
+
+
+def test_a_queued_question_comes_before_waiting_runs_and_after_one_that_holds_up_a_page(ready: Settings) -> None:
+    put(ready, "a")
+    put(ready, "long", kind="question", slot="cpu:0")
+    put(ready, "short", kind="question", slot=ANY_SLOT)
+    assert [take(ready).id for _ in range(3)] == ["short", "long", "a"]
+
+
+def test_answers_are_forgotten_after_a_week_and_nothing_else(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(ready, "old", "open", kind="question")
+    put(ready, "run")
+    for name in ("old", "run"):
+        (job,) = queue.select(ready, "id = ?", (name,))
+        assert queue.end(ready, job, "FINISHED")
+    now = database.now_ms()
+    week = 7 * 24 * 3_600_000
+    monkeypatch.setattr(removing, "now_ms", lambda: now + week - 60_000)
+    assert removing.forget_answers(ready) == 0
+    monkeypatch.setattr(removing, "now_ms", lambda: now + week + 60_000)
+    assert removing.forget_answers(ready) == 1
+    assert [job.id for job in queue.select(ready)] == ["open", "run"]
 
 
 def test_two_workers_that_claim_at_once_never_get_the_same_job(ready: Settings) -> None:
@@ -112,8 +134,8 @@ def test_cancel_ends_waiting_jobs_marks_running_ones_and_leaves_ended_ones(ready
 def test_a_question_that_nobody_took_can_be_taken_back(ready: Settings) -> None:
     put(ready, "q", "r", kind="question", slot=ANY_SLOT)
     assert take(ready).id == "q"
-    assert not queue.take_back(ready, "q")
-    assert queue.take_back(ready, "r")
+    assert not removing.take_back(ready, "q")
+    assert removing.take_back(ready, "r")
     assert queue.claim(ready, worker(), RUNS) is None
 
 

@@ -62,7 +62,8 @@ def test_an_own_strategy_of_the_same_name_with_other_content_is_refused() -> Non
 
 
 def test_another_network_for_the_random_start_is_refused() -> None:
-    old, new = spec(strategies=("from_scratch",)), spec(strategies=("from_scratch",), seeds=(1,), scratch_model="small")
+    both = ("from_scratch", "fine_tuning")
+    old, new = spec(strategies=both), spec(strategies=both, seeds=(1,), scratch_model="small")
     for pair in ((old, new), (new, old)):
         with pytest.raises(SpecError, match="from_scratch would run on m in one part and on small in the other"):
             _union(*pair)

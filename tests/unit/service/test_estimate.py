@@ -65,14 +65,23 @@ def test_trials_multiply_the_training_and_not_the_last_look() -> None:
     assert seconds("fine_tuning", tune=5) == pytest.approx(5 * training + EVERY_IMAGE)
 
 
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 10), (3, 30)])
+def test_epochs_cost_what_their_steps_cost(epochs: int, steps: int) -> None:
+    assert seconds("fine_tuning", budget={"epochs": epochs}) == seconds("fine_tuning", budget={"steps": steps})
+
+
 def test_a_budget_in_seconds_is_what_it_says() -> None:
     found = seconds("fine_tuning", budget={"seconds": 60}, tune=2)
-    assert 120 < found < 120 + 5 * (WATCHING + EVERY_IMAGE)
+    assert found == pytest.approx(120 + EVERY_IMAGE), "looks at the validation part are in it"
 
 
 def test_a_network_of_its_own_for_the_random_start_is_measured() -> None:
-    assert seconds("from_scratch", scratch_model="small") == pytest.approx(seconds("from_scratch"))
+    both = {"models": ("small",), "scratch_model": "small"}
+    assert seconds("from_scratch", **both) == pytest.approx(seconds("from_scratch"))
 
 
 def test_a_shorter_network_is_faster() -> None:
     assert seconds("fine_tuning:cut_at=2") == pytest.approx(seconds("fine_tuning") / 2)
+    assert seconds("fine_tuning:layers=2") == seconds("fine_tuning:layers=1+2") == seconds("fine_tuning:cut_at=2")
+    half = (320 * (0.01 + 0.03 / 2) + WATCHING + EVERY_IMAGE) / 2
+    assert seconds("partial_fine_tuning:cut_at=2,last_groups=1") == pytest.approx(half), "one of two groups trains"

@@ -7,12 +7,14 @@ import typer
 from typer.testing import CliRunner
 
 from tests.helpers import make_image_folder
+from tests.records import FACTS, example
 from tlcore.analysis.caveats import command_of
 from tlcore.cli import app as cli
-from tlcore.errors import SpecError
-from tlcore.service import datasets, plans
+from tlcore.errors import DeviceError, SpecError
+from tlcore.service import checks, comparisons, datasets, models, plans
+from tlcore.service.datasets import DatasetInfo
 from tlcore.spec import ComparisonSpec
-from tlcore.strategies import export_strategy
+from tlcore.strategies import Strategy, Train, export_strategy
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,85 @@ def test_the_command_of_a_comparison_makes_the_same_comparison(tmp_path, home, m
     done = CliRunner().invoke(cli.app, words[3:])
     assert done.exit_code == 0, done.output
     assert made == [spec]
+
+
+@pytest.fixture
+def info(tmp_path, home, monkeypatch: pytest.MonkeyPatch) -> DatasetInfo:
+    """Twenty images, on a machine where every model and weight is at hand."""
+    monkeypatch.setattr(models, "model_facts", lambda model: FACTS)
+    monkeypatch.setattr(models, "preflight", lambda *given: ("cpu", "made up"))
+    monkeypatch.setattr(models, "require_recipe", lambda *given: None)
+    monkeypatch.setattr(models, "require_weights", lambda *given: None)
+    return datasets.add_dataset(make_image_folder(tmp_path, per_class=10), "insects")
+
+
+def test_a_budget_with_fewer_steps_than_a_strategy_has_phases_is_refused_before_the_launch(
+    info: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phases = FACTS.num_groups + 1
+    asked = {"models": ["m"], "strategies": ["gradual_unfreezing", "fine_tuning"], "device": "cpu"}
+    told = f"gradual_unfreezing trains in {phases} phases .* {phases - 1} steps is too little: raise .* {phases} steps"
+    few = plans.make_spec(info, steps=phases - 1, **asked)
+    with pytest.raises(SpecError, match=told):
+        plans.make_plan(few)
+    plan, problems = checks.check(few)
+    assert plan is None and len(problems) == 1 and "leave the strategy out" in problems[0]
+    assert plans.make_plan(plans.make_spec(info, steps=phases, **asked)).runs
+    with pytest.raises(SpecError, match="a budget of 1 epoch comes to 1 in batches of 32"):
+        plans.make_plan(plans.make_spec(info, epochs=1, **asked))
+
+    def no_device(*given: object) -> None:
+        raise DeviceError("there is none")
+
+    monkeypatch.setattr(models, "check_device", no_device)
+    monkeypatch.setattr(models, "preflight", no_device)
+    assert [problem.split()[0] for problem in checks.check(few)[1]] == ["there", "gradual_unfreezing"]
+
+
+@pytest.mark.parametrize(("letters", "told"), [(3_100, "own strategy .* 6,000 at most"), (8_000, "8,000 at most")])
+def test_an_own_strategy_that_mlflow_cannot_hold_is_refused_before_anything_is_made(
+    info: DatasetInfo, letters: int, told: str
+) -> None:
+    phases = (Train("x" * letters, 0.5, "head"), Train("y" * letters, 0.5, "head"))
+    own = Strategy("mine", "Mine", "Mine", "", "pretrained", phases, "#123456")
+    spec = plans.make_spec(info, models=["m"], strategies=["fine_tuning"], steps=10)
+    spec = ComparisonSpec(**{**spec.model_dump(), "own_strategies": (own,), "strategies": ("mine",)})
+    with pytest.raises(SpecError, match=told):
+        plans.make_plan(spec)
+
+
+def test_settings_under_an_alias_and_the_name_come_together(info: DatasetInfo) -> None:
+    given = {"frozen": {"noise": 0.1}, "transfer_learning": {"warmup": 0.2}}
+    spec = plans.make_spec(info, models=["m"], strategies=["frozen"], steps=10, overrides=given)
+    assert spec.overrides == {"transfer_learning": {"noise": 0.1, "warmup": 0.2}}
+    given["transfer_learning"]["noise"] = 0.3
+    with pytest.raises(SpecError, match=r"noise is given twice, as 0\.1 and 0\.3"):
+        plans.make_spec(info, models=["m"], strategies=["frozen"], steps=10, overrides=given)
+
+
+@pytest.mark.parametrize("source", ["file:/x/w.pth", "a1_in1k", "run:abc"])
+def test_weights_that_no_run_starts_from_are_refused(info: DatasetInfo, source: str) -> None:
+    asked = {"models": ["m", "n"], "steps": 10, "device": "cpu", "weights": [f"m={source}"]}
+    with pytest.raises(
+        SpecError, match=r"nothing in this comparison uses the weights '.*' of m: .*leave --weights out"
+    ):
+        plans.make_plan(plans.make_spec(info, strategies=["from_scratch"], **asked))
+
+
+@pytest.mark.parametrize("weights", [[], ["imagenet"], ["none"]])
+def test_the_usual_weights_beside_a_random_start_are_no_mistake(info: DatasetInfo, weights: list[str]) -> None:
+    asked = {"models": ["m"], "strategies": ["from_scratch"], "steps": 10, "device": "cpu", "weights": weights}
+    assert plans.make_plan(plans.make_spec(info, **asked)).runs
+
+
+def test_the_command_line_tells_what_runs_noted_once(home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that `auto` measured nothing on a CPU."""
+    said = "batch size auto: 32, as only a GPU is measured"
+    found = example(strategies=("fine_tuning", "transfer_learning"))
+    noted = [run.resolved.model_copy(update={"notes": (said,)}) for run in found.record.runs if run.resolved]
+    runs = [run.model_copy(update={"resolved": r}) for run, r in zip(found.record.runs, noted, strict=True)]
+    monkeypatch.setattr(comparisons, "record", lambda given: found.record.model_copy(update={"runs": tuple(runs)}))
+    monkeypatch.setattr(comparisons, "all_predictions", lambda record: found.predictions)
+    done = CliRunner().invoke(cli.app, ["report", "c"])
+    assert done.exit_code == 0, done.output
+    assert done.output.count(said) == 1

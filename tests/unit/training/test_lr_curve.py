@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tlcore.training.lr_curve import diverged, growing_rates, smoothed, steepest, valley
+from tlcore.training.lr_curve import diverged, growing_rates, is_noise, smoothed, steepest, valley
 
 PLANNED = 100
 
@@ -98,3 +98,13 @@ def test_a_loss_that_never_falls_gives_no_suggestion(rule):
 )
 def test_it_ends_above_four_times_the_smallest_loss(curve, ends):
     assert diverged(curve) is ends
+
+
+def test_a_curve_that_falls_is_told_from_noise():
+    """Of curves of nothing but noise, few are taken for a fall; of clear falls, all."""
+    noise = [np.random.default_rng(seed).normal(0.7, 0.15, PLANNED).tolist() for seed in range(60)]
+    assert sum(is_noise(losses, PLANNED) for losses in noise) >= 52
+    assert not any(is_noise(typical(seed)[1], PLANNED) for seed in range(30))
+    assert not is_noise(np.linspace(2, 1, PLANNED).tolist(), PLANNED)
+    assert is_noise([0.7] * PLANNED, PLANNED)
+    assert is_noise([0.7, 0.2], PLANNED)

@@ -1,13 +1,23 @@
 """Budgets as steps, borders, evaluations and learning rates."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tlcore.recipes import DataFacts, ModelFacts, Preprocessing, Recipe, TrainRecipe, resolve
+from tlcore.errors import SpecError
+from tlcore.recipes import (
+    DataFacts,
+    ModelFacts,
+    Preprocessing,
+    Recipe,
+    TrainRecipe,
+    learning_rate_factor,
+    resolve,
+    steps_of,
+)
 from tlcore.spec import Budget
 from tlcore.strategies import STRATEGIES
-from tlcore.training.loop.plan import MAX_EVALUATIONS, Plan, learning_rate_factor, make_plan, shortened
+from tlcore.training.loop.plan import MAX_EVALUATIONS, Plan, make_plan, shortened
 
 MODEL = ModelFacts(
     model="test_resnet",
@@ -35,7 +45,28 @@ def test_epochs_become_steps_on_the_full_training_part():
 
 def test_phase_borders_are_whole_steps_with_at_least_one_each():
     assert make_plan(Budget(steps=18), recipe("staged_fine_tuning"), 195).ends == (6, 18)
-    assert make_plan(Budget(steps=1), recipe("staged_fine_tuning"), 195).ends == (1, 2)
+    assert make_plan(Budget(steps=2), recipe("staged_fine_tuning"), 195).ends == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        (Budget(steps=3), "gradual_unfreezing trains in 4 phases.*a budget of 3 steps is too little.*to 4 steps"),
+        (Budget(epochs=1), "1 epoch comes to 3 in batches of 64.*leave the strategy out"),
+    ],
+)
+def test_no_strategy_gets_more_steps_than_the_budget_has(budget, told):
+    made = recipe("gradual_unfreezing", 64)
+    with pytest.raises(SpecError, match=told):
+        make_plan(budget, made, 195)
+    for strategy in ("fine_tuning", "transfer_learning", "from_scratch"):
+        assert make_plan(budget, recipe(strategy, 64), 195).total_steps == steps_of(budget, 64, 195) == 3
+    assert make_plan(Budget(steps=4), made, 195).ends == (1, 2, 3, 4)
+    assert make_plan(Budget(seconds=1), made, 195).ends[-1] == pytest.approx(1)
+
+
+def test_the_least_budget_is_a_step():
+    assert make_plan(Budget(epochs=1), recipe("fine_tuning", 256), 5).total_steps == 1
 
 
 def test_a_budget_of_seconds_has_borders_in_seconds():
@@ -56,6 +87,7 @@ def test_a_fit_takes_no_steps():
     batch=st.integers(1, 256),
 )
 def test_evaluations_are_few_and_include_every_phase_end(strategy, epochs, images, batch):
+    assume(steps_of(Budget(epochs=epochs), batch, images) >= len(recipe(strategy, batch).phases))
     plan = make_plan(Budget(epochs=epochs), recipe(strategy, batch), images)
     assert len(plan.evaluations) <= MAX_EVALUATIONS
     ends = [end for end in plan.ends if end > 0]  # a fit ends where it begins
@@ -64,6 +96,19 @@ def test_evaluations_are_few_and_include_every_phase_end(strategy, epochs, image
     assert ends == sorted(set(ends))
     if epochs <= 40 and images >= batch:
         assert len(plan.evaluations) >= epochs
+
+
+@given(number=st.integers(1, 70), more=st.integers(0, 5_000), images=st.integers(2, 3_000), fit=st.booleans())
+def test_any_number_of_phases_has_evaluations(number, more, images, fit):
+    whole = recipe("fine_tuning")
+    phase = whole.phases[0].model_copy(update={"share": 1 / number})
+    first = recipe("lp_ft").phases[:1] if fit else ()
+    made = whole.model_copy(update={"phases": (*first, *[phase] * number)})
+    plan = make_plan(Budget(steps=number + more), made, images)
+    ends = {end for end in plan.ends if end > 0}
+    assert ends <= plan.evaluations
+    assert len(plan.evaluations) + fit <= max(MAX_EVALUATIONS, number + fit)
+    assert make_plan(Budget(seconds=60), made, images).interval > 0
 
 
 def test_cosine_with_warm_up_rises_to_one_and_falls_to_nothing():

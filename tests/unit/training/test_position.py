@@ -14,7 +14,9 @@ from tlcore.training.loop.position import (
     evaluation_due,
     phase_over,
     phase_progress,
+    rank,
     save_due,
+    spent,
     stale_evaluations,
 )
 
@@ -55,6 +57,25 @@ def test_evaluations_since_the_best_are_counted_in_the_phase_under_way():
     assert stale_evaluations(state(history=ranked(0, (0.5, 1.0), (0.5, 1.0), (0.4, 0.1)))) == 2  # the earlier stays
     both = ranked(0, (0.9, 0.1)) + ranked(1, (0.5, 1.0), (0.4, 1.0))
     assert stale_evaluations(state(phase=1, history=both)) == 1
+
+
+def test_no_loss_is_worse_than_any():
+    assert rank(0.5, None) < rank(0.5, 1e9) < rank(0.5, 0.0) < rank(0.6, None)
+    assert stale_evaluations(state(history=(
+        EvaluationPoint(**{**point(0).model_dump(), "val_accuracy": 0.5, "val_loss": None}),
+        EvaluationPoint(**{**point(1).model_dump(), "val_accuracy": 0.5, "val_loss": 2.0}),
+    ))) == 0  # fmt: skip
+
+
+def test_a_fit_uses_nothing_of_a_budget_of_seconds():
+    plan = Plan("seconds", (0.0, 10.0), 2.0, interval=0.2)
+    fitted = state(phase=1, begun=0.0, step=4, train_seconds=1005.0, fit_seconds=1000.0)
+    assert spent(plan, fitted) == 5.0
+    assert phase_progress(plan, fitted) == 0.5
+    assert not phase_over(plan, fitted)
+    early = (point(0, seconds=1000.0, loss=0.01), point(5, seconds=1005.0, loss=math.log(2)))
+    assert did_not_learn(early, plan, 2, best_train_loss=None, fit_seconds=1000.0)
+    assert not did_not_learn(early, plan, 2, best_train_loss=None), "without a Fit, all of it is late"
 
 
 def test_a_checkpoint_is_due_at_the_first_end_of_an_epoch_after_a_while():

@@ -45,6 +45,16 @@ def test_balanced_batches_draw_classes_equally_and_each_image_in_turn(seed, batc
             assert sorted(drawn[begin : begin + len(mine)]) == mine.tolist()
 
 
+def test_the_order_within_a_class_follows_from_the_seed():
+    """With a single class nothing else is drawn."""
+    alone = (np.arange(30),)
+    first, other, later = (
+        balanced_positions(seed, step, 30, alone).tolist() for seed, step in ((1, 0), (2, 0), (1, 1))
+    )
+    assert sorted(first) == sorted(other) == sorted(later) == list(range(30))
+    assert first not in (other, later)
+
+
 def test_balanced_batches_follow_from_seed_and_step_alone():
     members = (np.arange(3), np.arange(3, 20))
     first = balanced_positions(1, 7, 8, members).tolist()

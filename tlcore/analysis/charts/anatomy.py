@@ -29,6 +29,7 @@ ROW, NARROW_ROW, LOWEST_PLOT = 24, 15, 200  # pixels
 MANY_GROUPS = 30  # from here on rows are narrow and their cells without text
 STAGE = 0.24  # width of one of many phases, in columns of a strategy with one phase
 COLUMN_PIXELS = 70
+BAR_PIXELS = 120  # for the bar of shades beside the columns, with its figures
 NAME_WIDTH = 11  # letters of a strategy's name in one line above its column
 LOWEST, HIGHEST = 1e-6, 1.0  # movement below and above these shares has the palest and the strongest colour
 
@@ -84,7 +85,7 @@ def chart_width(subjects: Sequence[Subject], by_phase: bool) -> int:
     """How many pixels a figure needs, so that names and cells can be read. by_phase: with a column for each phase."""
     shown = recorded(subjects)
     columns = _edges(shown)[-1][1] if by_phase and shown else len(shown)
-    return 190 + round(COLUMN_PIXELS * max(1, columns))
+    return 190 + round(COLUMN_PIXELS * max(1, columns)) + (0 if by_phase else BAR_PIXELS)
 
 
 def _edges(subjects: Sequence[Subject]) -> list[tuple[float, float]]:

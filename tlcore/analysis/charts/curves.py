@@ -1,5 +1,6 @@
 """Learning curves: one colour per strategy, training dashed, validation solid."""
 
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -14,8 +15,8 @@ from tlcore.analysis.charts.style import (
     X_TITLES,
     axis,
     faded,
+    flowing_room,
     layout,
-    legend_room,
     panels_of,
     place,
 )
@@ -30,6 +31,9 @@ X_FORMATS: dict[XAxis, str] = {
     "images_seen": "%{x:,.0f} images",
     "train_seconds": "%{x:.1f} s",
 }
+SIDE_STEP = 0.025  # of the axis, between lone points of one moment
+TITLE_GAP = 8  # pixels between a panel's title and the labels of its phases
+PLOT, AXIS_ROOM = 280, 52  # pixels: a row of panels, and what the axis needs below it
 PART_NAMES: dict[Part, str] = {"train": "training", "val": "validation"}
 
 
@@ -52,24 +56,41 @@ def learning_curves(
     )  # fmt: skip
     marked = border_levels(groups, x)
     labels = LABEL_HEIGHT * max((len(found) for found in marked.values()), default=0)
-    figure.update_annotations(font={"size": 14}, yshift=labels)  # room for the phases' labels below
+    figure.update_annotations(font={"size": 14}, yshift=labels + TITLE_GAP)  # room for the phases' labels below
     end = end_of([run for group in groups for run in group.runs], x)
     shown: set[str] = set()
+    beside = _beside(groups, metric, x, end)
     for group in groups:
         row, column = place(list(panels).index((group.model, group.fraction)), columns)
-        for trace in _traces(group, metric, x, end, first=group.strategy not in shown):
+        aside = beside.get((group.model, group.fraction, group.strategy), 0.0)
+        for trace in _traces(group, metric, x, end, aside, first=group.strategy not in shown):
             figure.add_trace(trace, row, column)
         shown.add(group.strategy)
     for panel, members in marked.items():
         for level, group in enumerate(members):
             mark_borders(figure, group, x, end, place(list(panels).index(panel), columns), level, dark)
     _frame(figure, record, groups, metric, x, dark)
-    room = legend_room([record.spec.entry(strategy).label for strategy in shown])
-    top = (100 if titles else 76) + labels
-    figure.update_layout(margin={"t": top, "b": room}, height=320 * rows + top + room - 64)
+    room = flowing_room([record.spec.entry(strategy).short_label for strategy in shown])
+    top = (100 + TITLE_GAP if titles else 76) + labels
+    figure.update_layout(margin={"t": top, "b": room}, height=PLOT * rows + top + room)
+    # Right below the axis: where the page is wide, what the legend does not need stays empty at the bottom.
+    figure.update_layout(legend={"y": -AXIS_ROOM / (PLOT * rows), "yref": "paper", "yanchor": "top"})
     figure.update_xaxes(title={"text": X_TITLES[x]}, row=rows)
     figure.update_yaxes(title={"text": METRIC_TITLES[metric]}, col=1)
     return figure
+
+
+def _beside(groups: Sequence[Group], metric: Metric, x: XAxis, end: float) -> dict[tuple[str, float, str], float]:
+    """How far lone points are moved to the left, so that those of one moment stand side by side in their panel."""
+    found: dict[tuple[str, float, str], float] = {}
+    piles: Counter[tuple[str, float, int]] = Counter()
+    for group in groups:
+        curve = band(group.runs, "val", metric, x)
+        if curve is not None and curve.is_point and not _is_fitted(group):
+            pile = (group.model, group.fraction, round(curve.x[0] / (SIDE_STEP * end)) if end > 0 else 0)
+            found[group.model, group.fraction, group.strategy] = SIDE_STEP * end * piles[pile]
+            piles[pile] += 1
+    return found
 
 
 def _frame(
@@ -77,7 +98,9 @@ def _frame(
 ) -> None:
     """Title, note and axes."""
     runs = [run for group in groups for run in group.runs]
+    beside = any(_beside(groups, metric, x, end_of(runs, x)).values())
     note = f"Solid: validation. Dashed: training.{_band_note(groups)}{_border_note(groups)}{_training_note(groups)}"
+    note += " Strategies that were evaluated once, at the same moment, stand side by side." if beside else ""
     title = f"{'Accuracy' if metric == 'accuracy' else 'Loss'} while training"
     revision = f"curves-{record.comparison_id}-{metric}-{x}"
     figure.update_layout(**layout(dark, revision, title, note))
@@ -85,8 +108,8 @@ def _frame(
     figure.update_yaxes(**value_axis(runs, metric))
 
 
-def _traces(group: Group, metric: Metric, x: XAxis, end: float, first: bool) -> list[Any]:
-    """first: whether this group brings its strategy's entry in the legend."""
+def _traces(group: Group, metric: Metric, x: XAxis, end: float, aside: float, first: bool) -> list[Any]:
+    """aside: how far left of its place a lone point stands. first: whether the legend names the strategy by this."""
     traces: list[Any] = []
     parts: tuple[Part, ...] = ("val", "train")
     for part in parts:
@@ -95,7 +118,7 @@ def _traces(group: Group, metric: Metric, x: XAxis, end: float, first: bool) -> 
             continue
         named = first and part == "val"
         if curve.is_point:
-            traces += _point(group, part, curve, metric, x, end, named)
+            traces += _point(group, part, curve, metric, x, end, aside, named)
             continue
         if part == "val" and curve.num_seeds > 1:
             traces.append(_shade(group, curve))
@@ -129,18 +152,21 @@ def _shade(group: Group, curve: Band) -> Any:
     )
 
 
-def _point(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis, end: float, named: bool) -> list[Any]:
+def _point(
+    group: Group, part: Part, curve: Band, metric: Metric, x: XAxis, end: float, aside: float, named: bool
+) -> list[Any]:
     color = group.entry.color
     one_pass = _is_fitted(group)
     symbol = ("diamond" if one_pass else "circle") + ("" if part == "val" else "-open")
     marker = go.Scatter(
-        x=curve.x,
+        x=[curve.x[0] - aside],
+        customdata=curve.x,
         y=curve.mean,
         mode="markers",
         marker={"color": color, "size": 11, "symbol": symbol, "line": {"color": color, "width": 1.6}},
         error_y=_range_over_seeds(curve, color),
         cliponaxis=False,
-        hovertemplate=_hover(group, part, curve, metric, x),
+        hovertemplate=_hover(group, part, curve, metric, x).replace("%{x", "%{customdata"),
         **_legend(group, named),
     )
     if part == "train" or not one_pass:
@@ -164,7 +190,7 @@ def _range_over_seeds(curve: Band, color: str) -> dict[str, Any] | None:
 
 
 def _legend(group: Group, named: bool) -> dict[str, Any]:
-    return {"name": escape(group.entry.label, quote=False), "legendgroup": group.strategy, "showlegend": named}
+    return {"name": escape(group.entry.short_label, quote=False), "legendgroup": group.strategy, "showlegend": named}
 
 
 def _hover(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis) -> str:

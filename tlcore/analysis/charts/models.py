@@ -35,9 +35,9 @@ def accuracy_against_work(points: Sequence[ModelPoint], *, dark: bool = False) -
                 hoverinfo="text",
             )
         )
-    note = "only where the library carries the accuracy; up and to the left is better"
+    note = "Only where the library carries the accuracy; up and to the left is better."
     figure.update_layout(**layout(dark, "models", "Accuracy on ImageNet against work", note))
-    figure.update_xaxes(**axis("GMACs for one image (logarithmic)", type="log"))
+    figure.update_xaxes(**axis("GMACs for one image (logarithmic)", type="log", dtick=1))
     figure.update_yaxes(**share_axis("ImageNet-1k top-1", [p.accuracy for p in points]))
     return figure
 

@@ -1,4 +1,4 @@
-"""Learning rates over time, one line per group of parameters, with a line where each phase begins."""
+"""Learning rates over time: the schedule as a line per group of parameters and phase, dots where it was recorded."""
 
 import math
 import re
@@ -11,9 +11,9 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from tlcore.analysis.anatomy import HEAD, Subject
-from tlcore.analysis.charts.style import MAX_COLUMNS, axis, ink, layout, legend_room, place
+from tlcore.analysis.charts.style import MAX_COLUMNS, axis, flowing_room, ink, layout, place
+from tlcore.analysis.schedule import BACKBONE, Stretch, schedule_of
 
-BACKBONE = "backbone"
 LOG_FROM = 10.0  # the axis is logarithmic from this ratio of the highest to the lowest rate
 RateAxis = Literal["step", "epoch"]
 TITLES: dict[RateAxis, str] = {"step": "Optimiser steps", "epoch": "Epochs"}
@@ -25,11 +25,14 @@ def learning_rates(
 ) -> go.Figure:
     """A panel for each run that trained by steps: the rate of the head, and of the backbone or each layer group.
 
-    A group has no line while it is frozen; a rate of exactly 0 is drawn on an even axis only.
+    A group has no line while it is frozen; a rate of exactly 0 is drawn on an even axis only. A run that did not record
+    its phases has lines from dot to dot.
     """
     shown = [s for s in subjects if any(p.learning_rates for p in s.run.history)]
     names = sorted({name for s in shown for p in s.run.history for name in p.learning_rates}, key=_order)
+    schedules = [schedule_of(subject.run) for subject in shown]
     rates = [r for s in shown for p in s.run.history for r in p.learning_rates.values() if r > 0]
+    rates += [r for found in schedules for stretch in found for r in stretch.rates if r > 0]
     log = bool(rates) and max(rates) / min(rates) >= LOG_FROM
     columns = min(MAX_COLUMNS, max(1, len(shown)))
     rows = max(1, -(-len(shown) // columns))
@@ -41,19 +44,22 @@ def learning_rates(
     named: set[str] = set()
     for index, subject in enumerate(shown):
         for name in names:
-            trace = _line(subject, name, names, x, log, dark)
-            if trace is None:
-                continue
-            figure.add_trace(
-                trace.update(showlegend=name in _told(names) and name not in named), *place(index, columns)
-            )
-            named.add(name)
+            own = [stretch for stretch in schedules[index] if stretch.group == name]
+            color = _color(name, names, dark)
+            for trace in (_line(subject, own, name, x, log), _dots(subject, name, x, log, joined=not own)):
+                if trace is None:
+                    continue
+                trace.update(line_color=color, marker_color=color)
+                trace.update(showlegend=name in _told(names) and name not in named)
+                figure.add_trace(trace, *place(index, columns))
+                named.add(name)
         _mark_phases(figure, subject, x, place(index, columns), dark)
     groups = [name for name in names if _NUMBERED.match(name)]
-    note = "As they were at each evaluation. Dotted upright line: a phase begins. No line: frozen."
+    note = "Line: the schedule, phase by phase. Dots: recorded at evaluations. "
+    note += "Dotted upright line: a phase begins. No line: frozen."
     note += " Layer groups: yellow near the input to violet near the head." if len(groups) > 2 else ""
     figure.update_layout(**layout(dark, f"{revision}-{x}", "Learning rate of each group", note, 150 + 220 * rows))
-    figure.update_layout(margin={"t": 96, "b": legend_room([_label(n) for n in _told(names)])})
+    figure.update_layout(margin={"t": 96, "b": flowing_room([_label(n) for n in _told(names)])})
     figure.update_xaxes(**axis(""))
     figure.update_xaxes(title={"text": TITLES[x]}, row=rows)
     figure.update_yaxes(
@@ -94,24 +100,53 @@ def _title(subject: Subject) -> str:
     return f"{disc} {escape(subject.entry.short_label, quote=False)}"
 
 
-def _line(subject: Subject, name: str, names: Sequence[str], x: RateAxis, log: bool, dark: bool) -> Any | None:
+def _line(subject: Subject, stretches: Sequence[Stretch], name: str, x: RateAxis, log: bool) -> Any | None:
+    """The schedule of a group, with a gap where it is frozen and where a phase begins."""
+    if not stretches:
+        return None
+    scale = _scale(subject, x)
+    steps = [step for own in stretches for step in (*own.steps, None)]
+    rates = [rate for own in stretches for rate in (*own.rates, None)]
+    return go.Scatter(
+        x=[None if step is None else step * scale for step in steps],
+        y=_drawable(rates, log),
+        mode="lines",
+        line={"width": 2.4 if name == HEAD else 1.8},
+        hoverinfo="skip",
+        **_named(name),
+    )
+
+
+def _dots(subject: Subject, name: str, x: RateAxis, log: bool, *, joined: bool) -> Any | None:
+    """What evaluations recorded. joined: by a line, where the schedule is not known."""
     history = subject.run.history
     values = [p.learning_rates.get(name) for p in history]
     if all(value is None for value in values):
         return None
-    label = escape(_label(name), quote=False)
     unit = "step %{x:,.0f}" if x == "step" else "epoch %{x:.1~f}"
-    color = _color(name, names, dark)
     return go.Scatter(
         x=[getattr(p, x) for p in history],
-        y=[None if value is None or (log and value <= 0) else value for value in values],
-        mode="lines+markers",
-        name=label,
-        legendgroup=name,
-        line={"color": color, "width": 2.4 if name == HEAD else 1.8},
-        marker={"size": 4, "color": color},
-        hovertemplate=f"<b>%{{y:.2~e}}</b> {label}<br>{unit}<extra></extra>",
+        y=_drawable(values, log),
+        mode="lines+markers" if joined else "markers",
+        line={"width": 2.4 if name == HEAD else 1.8},
+        marker={"size": 5},
+        hovertemplate=f"<b>%{{y:.2~e}}</b> {escape(_label(name), quote=False)}<br>{unit}<extra></extra>",
+        **_named(name),
     )
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"name": escape(_label(name), quote=False), "legendgroup": name}
+
+
+def _drawable(values: Sequence[float | None], log: bool) -> list[float | None]:
+    return [None if value is None or (log and value <= 0) else value for value in values]
+
+
+def _scale(subject: Subject, x: RateAxis) -> float:
+    """What a step is worth on the axis."""
+    last = subject.run.history[-1]
+    return 1.0 if x == "step" else last.epoch / max(1, last.step)
 
 
 def _color(name: str, names: Sequence[str], dark: bool) -> str:
@@ -128,8 +163,7 @@ def _color(name: str, names: Sequence[str], dark: bool) -> str:
 
 def _mark_phases(figure: go.Figure, subject: Subject, x: RateAxis, cell: tuple[int, int], dark: bool) -> None:
     """A dotted line at the step that each later phase begins at."""
-    last = subject.run.history[-1]
-    scale = 1.0 if x == "step" else last.epoch / max(1, last.step)
+    scale = _scale(subject, x)
     for phase in subject.phases:
         if phase.first_step > 0:
             figure.add_vline(

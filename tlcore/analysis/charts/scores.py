@@ -11,7 +11,7 @@ from tlcore.analysis.charts.style import NBSP, SYMBOLS, axis, faded, ink, layout
 from tlcore.analysis.groups import fraction_words
 from tlcore.analysis.leaderboard import LeaderboardRow
 
-NAME_WIDTH = 52  # letters in a line below a strategy's name
+NAME_WIDTH = 24  # letters in a line of a row's name: a phone has room for them beside the dots
 LOG_FROM = 8.0  # the cost axis is logarithmic from this ratio of the longest to the shortest time
 
 
@@ -33,7 +33,7 @@ def accuracy_intervals(rows: Sequence[LeaderboardRow], revision: str = "accuracy
         )
     )
     figure.update_layout(showlegend=False, margin={"r": 40})
-    figure.update_xaxes(**share_axis("Test accuracy (%)", _reach(shown)))
+    figure.update_xaxes(**share_axis("Test accuracy (%)", _reach(shown)), nticks=5)  # on a phone, more would meet
     names = [_row_name(row, shown) for row in shown]
     ticks = {"tickvals": list(range(len(shown))), "ticktext": names}
     figure.update_yaxes(**axis("", range=[len(shown) - 0.4, -0.6], showgrid=False, ticklabelstandoff=8, **ticks))
@@ -162,14 +162,15 @@ def _covered(rows: Sequence[LeaderboardRow]) -> str:
 
 
 def _row_name(row: LeaderboardRow, among: Sequence[LeaderboardRow]) -> str:
-    """Strategy in the first line, what it does below; model and data where they vary."""
+    """Strategy first; below it model and data where they vary, else what it does. The hover has the whole names."""
     start, _, action = row.label.partition(": ")
     more = [row.model_name] if len({r.model for r in among}) > 1 else []
     more += [fraction_words(row.fraction)] if len({r.fraction for r in among}) > 1 else []
     if row.short_label != start:  # a variant says its settings in its name, not behind the action
         start, action = row.short_label, action.removesuffix(row.short_label.removeprefix(start))
-    below = lines_of(" · ".join([*more, *([action] if action else [])]), NAME_WIDTH)
-    return f'{escape(start, quote=False)}<br><span style="font-size:11px">{_joined(below)}</span>'
+    below = [line for part in more or [action] for line in lines_of(part, NAME_WIDTH + 4)]
+    name = _joined(lines_of(start, NAME_WIDTH))
+    return f'{name}<br><span style="font-size:11px">{_joined(below)}</span>' if any(below) else name
 
 
 def _joined(lines: Sequence[str]) -> str:
@@ -177,4 +178,4 @@ def _joined(lines: Sequence[str]) -> str:
 
 
 def _label(row: LeaderboardRow) -> str:
-    return escape(row.label, quote=False)
+    return escape(f"{row.model} / {row.label}", quote=False)

@@ -6,10 +6,12 @@ State is told three times, by fill, pattern and letter, so that nothing hangs on
 from html import escape
 
 from tlcore.analysis.charts.style import FONT, NEUTRAL, faded, ink
-from tlcore.strategies import PhaseBlocks, Strategy, phase_blocks
+from tlcore.strategies import PhaseBlocks, Strategy, luminance, phase_blocks
 
 BLOCK_WIDTH, BLOCK_HEIGHT, GAP = 26, 34, 4
 HEAD_WIDTH, ARROW, TOP, BOTTOM = 34, 34, 6, 22
+LINE = 15  # pixels of the caption's second line
+CARD_WIDTH = 384  # every strip is at least so wide: a narrow card shrinks them all alike, and their words with them
 PER_ROW = 2  # phases beside each other, so that many of them can be read on a card
 LETTERS = {"frozen": "F", "adapted": "A", "training": "T", "random": "R", "head": "H"}
 MEANINGS = {
@@ -28,12 +30,12 @@ def strategy_strip(strategy: Strategy, dark: bool = False, num_blocks: int = 4) 
     """
     phases = phase_blocks(strategy, num_blocks)
     rows = [phases[start : start + PER_ROW] for start in range(0, len(phases), PER_ROW)]
-    drawn, widest, high = [], 0, TOP + BLOCK_HEIGHT + BOTTOM
+    drawn, widest, high = [], 0, TOP + BLOCK_HEIGHT + BOTTOM + (LINE if len(phases) > 1 else 0)
     for index, row in enumerate(rows):
         content, width = _row(row, strategy.color, dark, leads_on=index > 0, alone=len(phases) == 1)
         drawn.append(f'<g transform="translate(0 {index * high})">{content}</g>' if index else content)
         widest = max(widest, width)
-    return _svg("".join(drawn), widest + 2, high * len(rows), describe(strategy, phases))
+    return _svg("".join(drawn), max(widest + 2, CARD_WIDTH), high * len(rows), describe(strategy, phases))
 
 
 def _row(phases: list[PhaseBlocks], color: str, dark: bool, *, leads_on: bool, alone: bool) -> tuple[str, int]:
@@ -79,7 +81,7 @@ def _backbone_words(phase: PhaseBlocks) -> str:
 
 def _phase_width(phase: PhaseBlocks) -> int:
     blocks = len(phase.backbone) * (BLOCK_WIDTH + GAP) + HEAD_WIDTH
-    return max(blocks, 7 * len(_caption(phase, alone=False)))
+    return max(blocks, *(7 * len(line) for line in _caption(phase, alone=False)))
 
 
 def _phase(phase: PhaseBlocks, x: int, color: str, dark: bool, alone: bool) -> str:
@@ -89,11 +91,17 @@ def _phase(phase: PhaseBlocks, x: int, color: str, dark: bool, alone: bool) -> s
         drawn.append(_block(kind, at, BLOCK_WIDTH, color, dark))
         at += BLOCK_WIDTH + GAP
     drawn.append(_block("head", at, HEAD_WIDTH, color, dark))
-    return "".join(drawn) + _text(_caption(phase, alone), x, TOP + BLOCK_HEIGHT + 16, ink(dark).muted, 12)
+    lines = (
+        _text(line, x, TOP + BLOCK_HEIGHT + 16 + LINE * number, ink(dark).muted, 12)
+        for number, line in enumerate(_caption(phase, alone))
+    )
+    return "".join((*drawn, *lines))
 
 
-def _caption(phase: PhaseBlocks, alone: bool) -> str:
-    return phase.title if alone or phase.head == "fitted" else f"{phase.title}, {phase.share:.0%} of the budget"
+def _caption(phase: PhaseBlocks, alone: bool) -> list[str]:
+    if alone or phase.head == "fitted":
+        return [phase.title]
+    return [phase.title, f"{100 * phase.share:.0f} % of the budget"]
 
 
 def _block(kind: str, x: int, width: int, color: str, dark: bool, height: int = BLOCK_HEIGHT) -> str:
@@ -150,10 +158,8 @@ def _text(text: str, x: float, y: float, color: str, size: int, *, anchor: str =
 
 
 def _is_dark(color: str) -> bool:
-    """Whether white text is easier to read on it: relative luminance below 0.2 (WCAG 2.1)."""
-    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True)) < 0.2
+    """Whether white text is easier to read on it."""
+    return luminance(color) < 0.2
 
 
 def _svg(content: str, width: int, height: int, description: str) -> str:

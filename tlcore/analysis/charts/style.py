@@ -123,9 +123,18 @@ def lines_of(name: str, width: int) -> list[str]:
 
 
 def legend_room(names: Sequence[str], width: int = 560) -> int:
-    """Pixels below a plot for its axis and a legend of these names, where the figure is so many pixels wide."""
+    """Pixels below a plot for its axis and a legend of these names in columns; the figure is so many pixels wide."""
     columns = max(1, width // (45 + 7 * max((len(name) for name in names), default=1)))
     return 76 + 22 * max(1, -(-len(names) // columns))
+
+
+def flowing_room(names: Sequence[str], width: int = 560) -> int:
+    """The same for a legend of grouped traces, whose names follow one another like words."""
+    rows, used = 1, 0
+    for name in names:
+        wide = 45 + 7 * len(name)
+        rows, used = (rows, used + wide) if used + wide <= width or not used else (rows + 1, wide)
+    return 76 + 22 * rows
 
 
 PanelKey = tuple[str, float]

@@ -1,7 +1,7 @@
 """Every model that can be asked for, with its published weights: read from tables, none is built.
 
-Parameters and multiply-adds come from `catalogue_table`, licences of timm's weights from timm, and sizes of files and
-ImageNet accuracies from torchvision, which alone carry them.
+Parameters and multiply-adds come from the table that `tlcore.training.catalogue.table` makes, licences of timm's
+weights from timm, and sizes of files and ImageNet accuracies from torchvision, which alone carry them.
 """
 
 from collections.abc import Iterator
@@ -33,8 +33,9 @@ SHORT_LIST: dict[str, str] = {
     "torchvision:squeezenet1_1": "tiny, without BatchNorm",
     "torchvision:efficientnet_b0": "accurate for its size",
 }
-# Trained without label smoothing and MixUp, which make weights worse as fixed features (Kornblith et al. 2021).
-_PLAIN_TIMM = frozenset({"tv_in1k", "gluon_in1k"})
+# Trained without label smoothing and MixUp, which make weights worse as fixed features (Kornblith et al. 2021): by
+# torchvision's first recipe. With them: "ResNet strikes back" (Wightman et al. 2021). Of other tags timm says nothing.
+_PLAIN_TIMM = {"tv_in1k": True, "a1_in1k": False, "a1h_in1k": False, "a2_in1k": False, "a3_in1k": False}
 _PLAIN_TORCHVISION = ("alexnet", "densenet", "googlenet", "inception", "mobilenet_v2", "resnet", "squeezenet", "vgg")
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -44,8 +45,8 @@ def catalogue() -> list[dict[str, Any]]:
 
     num_parameters, gmacs (10⁹ multiply-adds) and input_size (px) are null where unknown; problem: why a model cannot be
     used, else "". Of weights: license, accuracy (ImageNet-1k top-1, 0…1) and file_mb (10⁶ bytes) where the libraries
-    carry them; plain: trained by a plain recipe, which suits fixed features best; cache and files: where the file lies
-    once it was downloaded, see `caches`.
+    carry them; plain: trained by a plain recipe, which suits fixed features best, null where unknown; cache and files:
+    where the file lies once it was downloaded, see `caches`.
     """
     table = read_table()
     entries = {entry["model"]: entry for entry in (*_timm_entries(table), *_torchvision_entries(table))}
@@ -94,7 +95,14 @@ def _timm_weights(architecture: str, tag: str) -> dict[str, Any]:
         place = {"cache": "hub", "files": [f"{folder}/snapshots/*/{name}" for name in names]}
     else:
         place = {"cache": "torch", "files": [(own.url or "").rpartition("/")[2]]}
-    return {"tag": tag, "plain": tag in _PLAIN_TIMM, "license": own.license, "accuracy": None, "file_mb": None, **place}
+    return {
+        "tag": tag,
+        "plain": _PLAIN_TIMM.get(tag),
+        "license": own.license,
+        "accuracy": None,
+        "file_mb": None,
+        **place,
+    }
 
 
 def _torchvision_entries(table: dict[str, Row]) -> Iterator[dict[str, Any]]:

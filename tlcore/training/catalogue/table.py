@@ -4,6 +4,7 @@
 built once without memory, and the operations of one forward pass on one image are counted. Ten minutes on two cores.
 """
 
+import argparse
 import csv
 import os
 import sys
@@ -99,8 +100,11 @@ def _parsed(row: dict[str, str]) -> Row:
     )
 
 
-def main(path: Path) -> None:
+def main() -> None:
     """Measure every model on all cores and write the table."""
+    parser = argparse.ArgumentParser(prog="python -m tlcore.training.catalogue.table", description=main.__doc__)
+    parser.add_argument("file", nargs="?", type=Path, default=TABLE, help="where to write it; default: %(default)s")
+    path: Path = parser.parse_args().file
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         rows = list(pool.map(measure, known_models(), chunksize=_PARALLEL))
     write_table(path, rows)
@@ -110,4 +114,4 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else TABLE)
+    main()

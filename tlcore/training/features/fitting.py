@@ -20,6 +20,7 @@ from tlcore.training.networks.freezing import apply_trainable
 from tlcore.training.outcome import evaluation
 from tlcore.training.outcome.evaluation import Predictions
 
+WITHOUT_PROBABILITIES = ("linear_svm",)
 KNN_FEATURES, KNN_LABELS = "knn.features", "knn.labels"  # beside the network's tensors in a best file
 
 
@@ -61,7 +62,8 @@ def fit_phase(task: Task, state: State, recipe: FitRecipe, stored: Features) -> 
     train, val = labelled(task, stored.plain(), task.train), labelled(task, stored.plain(), task.val)
     seen = _with_views(task, recipe, stored, train)
     fitted = classifiers.fit(recipe, seen, val, task.num_classes, task.seed, lambda: check_stop(task.reporter))
-    state.train_seconds += time.perf_counter() - begun + cost
+    state.fit_seconds = time.perf_counter() - begun + cost
+    state.train_seconds += state.fit_seconds
     state.notes = (*state.notes, *fitted.notes)
     training = evaluation.summarise([classifiers.predict(fitted.classifier, train)], task.num_classes)
     record(
@@ -72,6 +74,7 @@ def fit_phase(task: Task, state: State, recipe: FitRecipe, stored: Features) -> 
         train_accuracy=training.accuracy,
         rates={},
         images_seen=len(seen.labels),
+        has_probabilities=recipe.classifier not in WITHOUT_PROBABILITIES,
         extra=_install(task, fitted.classifier),
     )
     end_phase(task, state)
@@ -128,5 +131,5 @@ def _installed(task: Task, recipe: FitRecipe, tensors: dict[str, Tensor]) -> Lin
         labels = tensors[KNN_LABELS]
         return Neighbors(tensors[KNN_FEATURES], labels, min(recipe.neighbors, len(labels)), task.num_classes)
     name = task.network.head_name
-    has_probabilities = recipe.classifier == "logistic_regression"
+    has_probabilities = recipe.classifier not in WITHOUT_PROBABILITIES
     return Linear(tensors[f"{name}.weight"].cpu(), tensors[f"{name}.bias"].cpu(), has_probabilities)

@@ -5,6 +5,7 @@ measured seconds per image, so that a run pays for its features also when they w
 all images of the dataset; those of an augmented view are of a run's training images alone, and of its seed.
 """
 
+import importlib
 import json
 import shutil
 import time
@@ -93,11 +94,18 @@ def ingredients(job: Extraction) -> dict[str, object]:
         "architecture": f"{network.facts.library}:{network.architecture}",
         "arguments": {name: str(value) for name, value in network.build_arguments.items()},
         "changes": job.changes.model_dump(mode="json"),
+        "rewiring": dict(network.rewiring),  # of ONNX what the sidecar says: output, layout, order of the channels
         "preprocessing": job.source.preprocessing.model_dump(mode="json"),
         "dtype": f"{device.device.type} {device.dtype}",
-        "libraries": {library.__name__: library.__version__ for library in LIBRARIES},
+        "libraries": _libraries(network),
         "version": EXTRACTION_VERSION,
     }
+
+
+def _libraries(network: Network) -> dict[str, str]:
+    """The versions of what computes the features."""
+    own = [importlib.import_module("onnxruntime")] if network.facts.library == "onnx" else []
+    return {library.__name__: str(library.__version__) for library in (*LIBRARIES, *own)}
 
 
 def _kept(job: Extraction, rows: Rows, key_of: dict[str, object], images: Images, what: str) -> StoredFeatures:

@@ -23,12 +23,16 @@ LAST = "last.pt"
 
 
 class Best(Value):
-    """The evaluation that is best so far. `weights` is a file beside the checkpoint."""
+    """The evaluation that is best so far. `weights` is a file beside the checkpoint.
+
+    has_probabilities: whether softmax of the network's scores means anything: not where its head is a linear SVM's.
+    """
 
     step: int
     epoch: float
     val: PartMetrics
     weights: str
+    has_probabilities: bool = True
 
 
 @dataclass
@@ -37,6 +41,7 @@ class State:
 
     phase: the phase under way. begun, begun_step: what of the budget was spent when it began, None before that, and
     how many steps. train_seconds, step_seconds, total_seconds: of steps and validation, of steps alone, of the wall.
+    fit_seconds: the part of train_seconds that a `Fit` took, which a budget does not count.
     loss_sum, hits: float64 and int64 scalars on the device, over the `seen` images since the last evaluation.
     frozen_before: hash of the frozen tensors when the phase began. optimizer: state of this phase's optimiser.
     stopped: phases that ended early, each with what was spent by then. phases: of those that are over; trained: how
@@ -53,6 +58,7 @@ class State:
     begun_step: int = 0
     train_seconds: float = 0.0
     step_seconds: float = 0.0
+    fit_seconds: float = 0.0
     total_seconds: float = 0.0
     history: tuple[EvaluationPoint, ...] = ()
     best: Best | None = None
@@ -70,7 +76,8 @@ class State:
 
 _PLAIN = (
     *("step", "seen", "phase", "begun", "begun_step", "frozen_before", "notes"),
-    *("train_seconds", "step_seconds", "total_seconds", "stopped", "trained", "micro_batch", "evaluation_batch"),
+    *("train_seconds", "step_seconds", "fit_seconds", "total_seconds"),
+    *("stopped", "trained", "micro_batch", "evaluation_batch"),
 )
 _HISTORY = TypeAdapter(tuple[EvaluationPoint, ...])
 _FROZEN = TypeAdapter(tuple[FrozenState, ...])

@@ -1,11 +1,14 @@
 """When a device runs out of memory: the same work in smaller parts."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from tlcore.errors import TrainingError
 
 T = TypeVar("T")
 _log = logging.getLogger("tlcore.memory")
@@ -35,6 +38,17 @@ def in_parts(
         smaller = max(least, (size + 1) // 2)
         _log.warning("%s: out of memory with %d images at once, trying %d", what, size, smaller)
         size = smaller
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """What a person can do where no smaller part is left to try. Raises: TrainingError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the device ran out of memory: {error}; ask for a smaller batch (--batch-size) or image (--image-size)"
+        ) from error
 
 
 def remembered(tensors: Sequence[Tensor]) -> Callable[[], None]:

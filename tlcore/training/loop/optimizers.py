@@ -6,8 +6,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from tlcore.recipes import TrainRecipe
-from tlcore.training.loop.plan import learning_rate_factor
+from tlcore.recipes import TrainRecipe, learning_rate_factor
 from tlcore.training.networks.adapters import plain_name
 from tlcore.training.networks.models import Network
 

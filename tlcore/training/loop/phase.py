@@ -18,7 +18,7 @@ from tlcore.training.images.batches import Rows
 from tlcore.training.loop.checkpoints import Best, State, save_best, save_last
 from tlcore.training.loop.memory import in_parts
 from tlcore.training.loop.optimizers import learning_rates, synchronize
-from tlcore.training.loop.position import evaluation_due, phase_over, plan_now, save_due, spent, stale_evaluations
+from tlcore.training.loop.position import evaluation_due, phase_over, plan_now, rank, save_due, spent, stale_evaluations
 from tlcore.training.loop.steps import make_ready, require_finite, train_step
 from tlcore.training.loop.task import PREPARED, TRAINED, Task, check_stop
 from tlcore.training.networks.adapters import merge_adapters, network_tensors
@@ -114,9 +114,10 @@ def record(
     train_accuracy: float,
     rates: dict[str, float],
     images_seen: int,
+    has_probabilities: bool = True,
     extra: dict[str, torch.Tensor] | None = None,
 ) -> None:
-    """Append a point, and save the best. extra: tensors to keep beside the network's."""
+    """Append a point, and save the best. has_probabilities: as of `Best`. extra: tensors beside the network's."""
     epoch = state.step * task.recipe.batch_size / task.num_train_full
     point = EvaluationPoint(
         step=state.step,
@@ -131,9 +132,9 @@ def record(
         val_accuracy=val.accuracy,
         learning_rates=rates,
     )
-    if state.best is None or rank(val) > rank(state.best.val):
+    if state.best is None or rank_of(val) > rank_of(state.best.val):
         weights = save_best(task.folder, state.step, {**network_tensors(task.network), **(extra or {})})
-        state.best = Best(step=state.step, epoch=epoch, val=val, weights=weights)
+        state.best = Best(step=state.step, epoch=epoch, val=val, weights=weights, has_probabilities=has_probabilities)
     state.history = (*state.history, point)
     state.last_val = val
     state.loss_sum.zero_()
@@ -182,9 +183,9 @@ def charged(state: State, device: torch.device, steps: bool = False) -> Iterator
     state.step_seconds += seconds if steps else 0.0
 
 
-def rank(val: PartMetrics) -> tuple[float, float]:
-    """Higher is better; the earlier of two equal ones stays."""
-    return val.accuracy, -(val.loss or 0.0)
+def rank_of(val: PartMetrics) -> tuple[float, float]:
+    """By which the best is chosen, of evaluations and of trials."""
+    return rank(val.accuracy, val.loss)
 
 
 def _fingerprint(task: Task, state: State) -> tuple[int, str]:
@@ -200,7 +201,7 @@ def _report_progress(task: Task, state: State) -> None:
     amount = (
         f"step {state.step} of {plan.total_steps}"
         if plan.total_steps
-        else f"{state.train_seconds:.0f} of {plan.total:g} s"
+        else f"{spent(plan, state):.0f} of {plan.total:g} s"
     )
     phase = f"phase {state.phase + 1} of {len(plan.ends)}, " if len(plan.ends) > 1 else ""
     task.reporter.progressed(PREPARED + done * (TRAINED - PREPARED), f"training: {phase}{amount}")

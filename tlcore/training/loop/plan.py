@@ -1,21 +1,14 @@
-"""A budget as a plan: where phases end, when to evaluate, and how the learning rate moves."""
+"""A budget as a plan: where phases end and when to evaluate."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
-from tlcore.recipes import Recipe, TrainRecipe
+from tlcore.recipes import Recipe, TrainRecipe, require_steps, steps_of
 from tlcore.spec import Budget
 
 MAX_EVALUATIONS = 50
-# What becomes of the learning rate after the warm-up, by the part of that time which is done.
-_SCHEDULES: dict[str, Callable[[float], float]] = {
-    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),  # Loshchilov & Hutter 2017
-    "linear": lambda done: 1 - done,
-    "step": lambda done: 0.1 ** min(math.floor(3 * done), 2),  # a tenth at each third
-    "constant": lambda done: 1.0,
-}
 
 
 @dataclass(frozen=True)
@@ -45,26 +38,21 @@ class Plan:
 
 
 def make_plan(budget: Budget, recipe: Recipe, num_train_full: int) -> Plan:
-    """The plan of a run. num_train_full: images of the whole training part, whatever the fraction."""
+    """The plan of a run. num_train_full: images of the whole training part, whatever the fraction.
+
+    Raises: SpecError for fewer steps than phases that train.
+    """
+    require_steps(recipe, budget, num_train_full)
     per_epoch = num_train_full / recipe.batch_size
     shares = [phase.share if isinstance(phase, TrainRecipe) else 0.0 for phase in recipe.phases]
-    training = sum(share > 0 for share in shares)
     if budget.seconds is not None:
+        training = sum(share > 0 for share in shares)
         ends = tuple(budget.seconds * sum(shares[: i + 1]) for i in range(len(shares)))
         return Plan("seconds", ends, per_epoch, interval=budget.seconds / max(1, MAX_EVALUATIONS - training))
-    asked = budget.steps if budget.epochs is None else round(budget.epochs * per_epoch)
-    borders = _borders(max(asked or 0, training), shares)
+    steps = steps_of(budget, recipe.batch_size, num_train_full)
+    assert steps is not None  # it is a budget of steps or epochs
+    borders = _borders(steps, shares)
     return Plan("steps", borders, per_epoch, evaluations=_evaluations(borders, per_epoch))
-
-
-def learning_rate_factor(recipe: TrainRecipe, progress: float) -> float:
-    """What the learning rate is multiplied with. progress: part of the phase that is done, 0…1.
-
-    A linear warm-up, then the recipe's schedule over what is left of the phase.
-    """
-    if progress < recipe.warmup:
-        return progress / recipe.warmup
-    return _SCHEDULES[recipe.schedule]((progress - recipe.warmup) / (1 - recipe.warmup))
 
 
 def shortened(plan: Plan, stopped: Iterable[tuple[int, float]]) -> Plan:
@@ -100,9 +88,9 @@ def _borders(total: int, shares: list[float]) -> tuple[int, ...]:
 
 
 def _evaluations(borders: tuple[int, ...], per_epoch: float) -> frozenset[int]:
-    """One per epoch, or fewer at even distances, and one at each phase end: 50 at most in all."""
-    total = borders[-1]
-    number = min(math.floor(total / per_epoch), MAX_EVALUATIONS - len(borders))
-    distance = total / number if number == MAX_EVALUATIONS - len(borders) else per_epoch
+    """One at each phase end, and one per epoch, or fewer at even distances: 50 at most where there are fewer phases."""
+    total, room = borders[-1], max(0, MAX_EVALUATIONS - len(borders))
+    number = min(math.floor(total / per_epoch), room)
+    distance = total / number if 0 < number == room else per_epoch
     regular = {round(k * distance) for k in range(1, number + 1)}
     return frozenset(step for step in regular | set(borders) if 0 < step <= total)

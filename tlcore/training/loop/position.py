@@ -16,8 +16,8 @@ def plan_now(plan: Plan, state: State) -> Plan:
 
 
 def spent(plan: Plan, state: State) -> float:
-    """What the run has used of its budget, in the plan's unit."""
-    return state.step if plan.unit == "steps" else state.train_seconds
+    """What the run has used of its budget, in the plan's unit; a `Fit` uses nothing of it."""
+    return state.step if plan.unit == "steps" else state.train_seconds - state.fit_seconds
 
 
 def phase_progress(plan: Plan, state: State) -> float:
@@ -35,10 +35,13 @@ def phase_over(plan: Plan, state: State) -> bool:
 
 def stale_evaluations(state: State) -> int:
     """How many evaluations of this phase came after its best one, by the rule that chooses the run's best."""
-    ranks = [
-        (point.val_accuracy or 0.0, -(point.val_loss or 0.0)) for point in state.history if point.phase == state.phase
-    ]
+    ranks = [rank(point.val_accuracy or 0.0, point.val_loss) for point in state.history if point.phase == state.phase]
     return len(ranks) - 1 - ranks.index(max(ranks)) if ranks else 0
+
+
+def rank(accuracy: float, loss: float | None) -> tuple[float, float]:
+    """Higher is better; the earlier of two equal ones stays. loss: None where there is none, which is the worst."""
+    return accuracy, -math.inf if loss is None else -loss
 
 
 def evaluation_due(plan: Plan, state: State) -> bool:
@@ -65,13 +68,19 @@ def _ends_epoch(plan: Plan, state: State) -> bool:
 
 
 def did_not_learn(
-    history: tuple[EvaluationPoint, ...], plan: Plan, num_classes: int, best_train_loss: float | None
+    history: tuple[EvaluationPoint, ...],
+    plan: Plan,
+    num_classes: int,
+    best_train_loss: float | None,
+    fit_seconds: float = 0.0,
 ) -> bool:
     """Whether no training loss fell to 0.98·ln K: neither the running ones after a tenth of the budget nor the best's.
 
     best_train_loss: of the best network on the training part, which a running mean over the first steps hides.
+    fit_seconds: as of `State`.
     """
     floor = LEARNED * math.log(num_classes)
-    late = [p for p in history if (p.step if plan.unit == "steps" else p.train_seconds) >= 0.1 * plan.total]
+    used = [p.step if plan.unit == "steps" else p.train_seconds - fit_seconds for p in history]
+    late = [p for p, amount in zip(history, used, strict=True) if amount >= 0.1 * plan.total]
     losses = [loss for loss in (best_train_loss, *(point.train_loss for point in late)) if loss is not None]
     return bool(losses) and min(losses) > floor

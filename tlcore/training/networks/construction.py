@@ -75,6 +75,8 @@ def without_memory(name: str) -> Iterator[None]:
 def _classifier_name(name: str, module: nn.Module) -> str:
     """Path of the classifier module: timm says it, in torchvision it is the last linear or 1×1 convolution layer."""
     if library_of(name) == "timm":
+        if not hasattr(module, "get_classifier"):
+            raise ModelError("it is an encoder without a classifier: choose another model")
         classifier = cast(Any, module).get_classifier()
         path: str | None = next((path for path, child in module.named_modules() if child is classifier), None)
         if path is None:

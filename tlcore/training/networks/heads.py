@@ -28,7 +28,7 @@ def linear_head(module: nn.Module, name: str) -> tuple[nn.Linear, str]:
     classifier = module.get_submodule(name)
     linear = [(path, layer) for path, layer in classifier.named_modules() if isinstance(layer, nn.Linear)]
     if isinstance(classifier, nn.ModuleList) or not linear:
-        raise ModelError(f"its classifier is a {type(classifier).__name__}, not one linear layer: choose another model")
+        raise ModelError("its classifier is not one linear layer: choose another model")
     path, head = linear[-1]
     twins = [layer for _, layer in linear if layer.out_features == head.out_features]
     if len(twins) > 1 and len(linear) == len(twins):

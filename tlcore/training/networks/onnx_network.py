@@ -15,6 +15,7 @@ import numpy as np
 
 from tlcore.errors import ModelError
 from tlcore.recipes import ModelFacts, Preprocessing
+from tlcore.spec import content_fingerprint
 from tlcore.training.networks import onnx_module
 from tlcore.training.networks.names import ONNX
 from tlcore.training.networks.onnx_module import OnnxClassifier
@@ -42,6 +43,14 @@ def onnx_classifier(name: str, num_classes: int) -> tuple[OnnxClassifier, dict[s
     """The network with a new head, its plan (see `onnx_module`) and its facts. Raises: ModelError."""
     facts, plan = _inspect(name)
     return OnnxClassifier(plan, onnx_path(name), num_classes), plan, facts
+
+
+def weights_fingerprint(name: str) -> str:
+    """Of the file, and of what is done with it: another output, layout or order of channels gives other features.
+
+    Raises: ModelError.
+    """
+    return content_fingerprint(_inspect(name)[1])
 
 
 def onnx_path(name: str) -> Path:

@@ -54,7 +54,7 @@ def conclude(
         num_parameters=_num_parameters(task.network),
         num_trainable_parameters=max(phase.num_trainable for phase in state.phases),
         frozen_states=state.frozen_states,
-        did_not_learn=did_not_learn(state.history, task.plan, task.num_classes, train.loss),
+        did_not_learn=did_not_learn(state.history, task.plan, task.num_classes, train.loss, state.fit_seconds),
         images_per_second=images_seen / state.step_seconds if state.step_seconds else None,
         notes=state.notes,
         phases=state.phases,

@@ -84,9 +84,13 @@ def write_model(
     spec: RunSpec,
     recipe: Recipe,
     classes: tuple[str, ...],
+    has_probabilities: bool,
 ) -> None:
-    """Write the folder. tensors: of the run's best, with the k-NN's beside the network's. Raises: StorageError."""
-    description = describe(network, spec, recipe, classes)
+    """Write the folder. tensors: of the run's best, with the k-NN's beside the network's. Raises: StorageError.
+
+    has_probabilities: as of `checkpoints.Best`.
+    """
+    description = describe(network, spec, recipe, classes, has_probabilities)
     own = {name: tensor for name, tensor in tensors.items() if name not in (KNN_FEATURES, KNN_LABELS)}
     save_tensors(folder / "weights.safetensors", own)
     if description["head"] == "knn":
@@ -104,8 +108,10 @@ def write_model(
         onnx_network.write_files(folder, network.facts.model, recipe.preprocessing, dict(network.rewiring))
 
 
-def describe(network: Network, spec: RunSpec, recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The content of model.json. probabilities: whether softmax of the scores means anything (not for an SVM)."""
+def describe(
+    network: Network, spec: RunSpec, recipe: Recipe, classes: tuple[str, ...], has_probabilities: bool
+) -> dict[str, Any]:
+    """The content of model.json. has_probabilities: whether softmax of the scores means anything (not for an SVM)."""
     last = recipe.phases[-1]
     classifier = last.classifier if isinstance(last, FitRecipe) else None
     return {
@@ -126,7 +132,7 @@ def describe(network: Network, spec: RunSpec, recipe: Recipe, classes: tuple[str
         "weights": spec.weights,
         "seed": spec.seed,
         "head": "knn" if classifier == "knn" else "linear",
-        "probabilities": classifier != "linear_svm",
+        "probabilities": has_probabilities,
         "neighbors": last.neighbors if isinstance(last, FitRecipe) else None,
     }
 

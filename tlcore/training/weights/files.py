@@ -2,7 +2,10 @@
 
 import argparse
 import pickle
+import struct
+import warnings
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +17,7 @@ from torch import Tensor
 
 from tlcore.errors import WeightsError
 
-# Keys under which training scripts keep the tensors; the first that a file has is taken.
+# Keys under which training scripts keep the tensors; of equally good ones the first is taken.
 WRAPPERS = (
     *("state_dict", "model_state_dict", "model", "net", "network", "backbone", "module", "weights", "params"),
     *("ema", "model_ema", "ema_state_dict", "state_dict_ema", "ema_model", "teacher", "student"),
@@ -24,8 +27,14 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", 
 # Plain values beside the tensors of a checkpoint that torch refuses unless they are named: they run no code.
 _HARMLESS: list[Any] = [argparse.Namespace, np.dtype, np._core.multiarray.scalar, np.dtypes.Float64DType,  # type: ignore[attr-defined]
                         np.dtypes.Float32DType, np.dtypes.Int64DType]  # fmt: skip
-_NESTED = 3  # prefixes, one after the other
-_REFETCH = "fetch it again"
+_NESTED = 3  # prefixes, one after the other; and dicts, one in the other
+_REFETCH = "delete it and fetch it again"
+_SHOWN_KEYS = 8  # of a checkpoint, in an error
+# What malformed files make their readers raise: the steps of a pickle index, call and allocate as the bytes say.
+MALFORMED = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError),
+    *(RuntimeError, TypeError, ValueError, pickle.PickleError, struct.error, safetensors.SafetensorError),
+)
 
 
 class _Start(NamedTuple):
@@ -44,31 +53,53 @@ _FOREIGN = (
 )
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name: safetensors, or a state dict of torch, also wrapped in a checkpoint.
+def read_tensors(path: Path, expected: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+    """The tensors of a file by name: safetensors, or a state dict of torch, wherever in a checkpoint it lies.
 
-    The content decides which, not the name. Nothing but tensors and plain values is ever unpickled.
+    expected: names of the network that they are for; of several state dicts the one that has most of them is taken.
+    The content decides what the file is, not its name. Nothing but tensors and plain values is ever unpickled.
     Raises: WeightsError.
     """
+    content = _content(path)
+    found = list(_state_dicts(content, "", _NESTED))
+    if not found:
+        keys = [str(key) for key in content][:_SHOWN_KEYS] if isinstance(content, Mapping) else []
+        inside = f"its keys are {', '.join(keys)}" if keys else f"it is a {type(content).__name__}"
+        raise WeightsError(f"{path} holds no tensors by name ({inside}): save the network's state_dict()")
+    return max(found, key=lambda item: _worth(item[0], item[1], expected or {}))[1]
+
+
+def _content(path: Path) -> Any:
+    """What a file holds. Raises: WeightsError."""
     _require_file(path)
-    with path.open("rb") as file:
-        start = file.read(64)
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}; check who may read it") from error
     tensors_only = start[8:9] == b"{"  # safetensors: its first eight bytes are a length, so they may be anything
     foreign = None if tensors_only else next((kind for kind in _FOREIGN if start.startswith(kind.begins)), None)
     if not start or foreign:
         said, remedy = (foreign.is_, foreign.remedy) if foreign else ("is empty", _REFETCH)
         raise WeightsError(f"{path} cannot be read as weights: it {said}; {remedy}")
-    content = _safetensors(path) if tensors_only or path.suffix == ".safetensors" else _unpickled(path, start)
-    while isinstance(content, Mapping):
-        key = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if key is None:
-            break
-        content = content[key]
-    named = content.items() if isinstance(content, Mapping) else []
-    tensors = {name: value for name, value in named if isinstance(name, str) and isinstance(value, Tensor)}
-    if not tensors:
-        raise WeightsError(f"{path} holds no tensors by name: save the network's state_dict()")
-    return tensors
+    return _safetensors(path) if tensors_only or path.suffix == ".safetensors" else _unpickled(path, start)
+
+
+def _state_dicts(content: Any, key: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every dict of tensors by name in nested dicts, with the key that it lies under."""
+    if not isinstance(content, Mapping):
+        return
+    named = {n: t for n, t in content.items() if isinstance(n, str) and isinstance(t, Tensor) and not t.is_meta}
+    if named:
+        yield key, named
+    for name, value in content.items() if depth else ():
+        yield from _state_dicts(value, str(name), depth - 1)
+
+
+def _worth(key: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Any]) -> tuple[int, int, int]:
+    """How likely these are a network's tensors: by names that are met, then by where they lie, then by number."""
+    met = len(named_like(tensors, expected).keys() & expected.keys()) if expected else 0
+    return met, -WRAPPERS.index(key) if key in WRAPPERS else -len(WRAPPERS), len(tensors)
 
 
 def named_like(tensors: Mapping[str, Tensor], expected: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -99,53 +130,51 @@ def _require_file(path: Path) -> None:
         raise WeightsError(
             f"the weights file {path} does not exist, nor does the folder {path.parent}: check the path after file:"
         )
-    beside = sorted(p.name for p in path.parent.iterdir() if p.suffix in {".safetensors", ".pth", ".pt", ".bin"})
-    there = f" (the folder has {', '.join(beside[:5])})" if beside else ""
-    raise WeightsError(f"the weights file {path} does not exist: check the path after file:{there}")
+    beside = [p.name for p in path.parent.iterdir() if p.suffix in {".safetensors", ".pth", ".pt", ".bin"}]
+    similar = get_close_matches(path.name, sorted(beside), n=1)
+    meant = f" (did you mean {similar[0]}?)" if similar else ""
+    raise WeightsError(f"the weights file {path} does not exist: check the path after file:{meant}")
 
 
 def _safetensors(path: Path) -> Any:
     try:
         return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(
-            f"{path} ({path.stat().st_size:,} bytes) cannot be read as weights: it is incomplete or damaged "
-            f"({_first_line(error)}); {_REFETCH}"
-        ) from error
+    except MALFORMED as error:
+        raise _damaged(path, error) from error
 
 
 def _unpickled(path: Path, start: bytes) -> Any:
-    try:
-        with torch.serialization.safe_globals(_HARMLESS):
+    try:  # torch's warning, of a protocol that it reads all the same, asks people to write to its authors
+        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if start.startswith((b"PK", b"\x80")):
+    except MALFORMED as error:
+        by_torch = start.startswith((b"PK", b"\x80"))
+        if by_torch and isinstance(error, pickle.UnpicklingError) and "operand" not in str(error):
             raise WeightsError(
                 f"{path} cannot be read as weights: it holds objects other than tensors, and loading those could run "
                 f"code, so it is refused ({_blocked(error)}); save the network's state_dict() instead"
             ) from error
-        raise _unreadable(path, error) from error
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        if start.startswith(b"PK"):
-            raise WeightsError(
-                f"{path} ({path.stat().st_size:,} bytes) cannot be read as weights: it is incomplete or damaged "
-                f"({_first_line(error)}); {_REFETCH}"
-            ) from error
-        raise _unreadable(path, error) from error
+        if by_torch:
+            raise _damaged(path, error) from error
+        raise WeightsError(
+            f"{path} cannot be read as weights: it is neither a safetensors file nor one that torch.save wrote; give "
+            f"a .safetensors file, or a state dict saved by torch.save that holds tensors only"
+        ) from error
 
 
-def _unreadable(path: Path, error: Exception) -> WeightsError:
+def _damaged(path: Path, error: BaseException) -> WeightsError:
+    said = _first_line(error)
     return WeightsError(
-        f"{path} cannot be read as weights: {_first_line(error)}; give a .safetensors file, or a state dict saved by "
-        f"torch.save that holds tensors only"
+        f"{path} ({path.stat().st_size:,} bytes) cannot be read as weights: it is incomplete or damaged "
+        f"({type(error).__name__}{said and f': {said}'}); {_REFETCH}"
     )
 
 
-def _blocked(error: Exception) -> str:
+def _blocked(error: BaseException) -> str:
     """The part of torch's advice that names what it refused; the rest says how to run it all the same."""
     lines = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line or "WeightsUnpickler" in line]
     return (lines or [_first_line(error)])[0].partition(" was not an allowed global")[0]
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from tlcore.errors import WeightsError
 from tlcore.results import WeightsMatch
+from tlcore.spec import content_fingerprint
 from tlcore.training.networks.freezing import update_digest
-from tlcore.training.networks.models import Network, build_network, model_facts, outline
+from tlcore.training.networks.models import Network, build_network, outline
 from tlcore.training.networks.names import library_of
-from tlcore.training.networks.onnx_network import fingerprint, onnx_path
+from tlcore.training.networks.onnx_network import onnx_path, weights_fingerprint
 from tlcore.training.networks.onnx_sidecar import about_preprocessing
 from tlcore.training.weights.files import read_tensors
 from tlcore.training.weights.matching import (
@@ -80,7 +81,7 @@ def load_backbone(
     if library_of(network.facts.model) == "onnx":
         _require_own(network.facts.model, source)
         said = about_preprocessing(onnx_path(network.facts.model))
-        return WeightsReport(str(network.rewiring["fingerprint"]), 0, network.facts.model, notes=(said,))
+        return WeightsReport(content_fingerprint(dict(network.rewiring)), 0, network.facts.model, notes=(said,))
     tensors, origin = _tensors_of(network, source, path)
     native = without_head(network, tensors)
     match = _matched(network, native, tensors, origin, allow_partial)
@@ -119,14 +120,12 @@ def check_weights(model: str, source: str, path: Path | None = None, allow_parti
 
 
 def _check_onnx(model: str, source: str) -> WeightsCheck:
-    model_facts(model)
+    found = weights_fingerprint(model)
     try:
         _require_own(model, source)
     except WeightsError as error:
         return WeightsCheck(None, False, False, str(error))
-    return WeightsCheck(
-        fingerprint(onnx_path(model)), True, False, f"in the file; {about_preprocessing(onnx_path(model))}"
-    )
+    return WeightsCheck(found, True, False, f"in the file; {about_preprocessing(onnx_path(model))}")
 
 
 def _require_own(model: str, source: str) -> None:
@@ -157,12 +156,10 @@ def _tensors_of(network: Network, source: str, path: Path | None) -> tuple[dict[
         if path is None and kind == "run":
             raise WeightsError(f"the weights of run {rest} were not fetched: is the run finished, and is its id right?")
         file = path or Path(rest).expanduser()
-        return read_tensors(file), str(file)
+        return read_tensors(file, network.module.state_dict()), str(file)
     published = find_published(network.facts.model, source)
     refuse_other_normalisation(network.facts, published)
     file = fetch(published)
-    if library_of(published.model) == "torchvision":
-        return read_tensors(file), str(file)
     return published_tensors(published, file), str(file)
 
 
@@ -174,6 +171,7 @@ def _matched(
     if match.other_shape and not match.missing:
         match = _resampled(network, tensors) or match
     if match.complete or (allow_partial and match.matched):
+        _require_finite(match, origin)
         return match
     like = looks_like(tensors, network.facts.model)
     hint = f"; it looks like {like}" if like else ""
@@ -181,6 +179,17 @@ def _matched(
     if match.matched and not allow_partial:
         remedy += ", or allow a partial match (--allow-partial-weights): the rest then stays random"
     raise WeightsError(f"{origin} does not fit {network.facts.model}: {match.in_words()}{hint}: {remedy}")
+
+
+def _require_finite(match: Match, origin: str) -> None:
+    """No tensor that would be loaded holds NaN or infinity. Raises: WeightsError."""
+    for name, tensor in match.fitting.items():
+        wrong = int((~torch.isfinite(tensor)).sum()) if tensor.is_floating_point() else 0
+        if wrong and not name.endswith(DERIVED):  # a mask of attention may be of infinities
+            raise WeightsError(
+                f"{origin} cannot be used: {wrong:,} of the {tensor.numel():,} values of its tensor {name} are NaN or "
+                f"infinite, as after a training that diverged; save the weights of an earlier epoch"
+            )
 
 
 def _match(network: Network, native: Mapping[str, Tensor]) -> Match:

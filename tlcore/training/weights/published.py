@@ -1,6 +1,5 @@
 """Weights that timm and torchvision publish: which file holds them, whether it is on this machine, and fetching it."""
 
-import pickle
 import re
 import urllib.request
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ import timm
 import torch
 from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
-from safetensors import SafetensorError
 from torch import Tensor
 
 from tlcore.errors import WeightsError
 from tlcore.recipes import ModelFacts
 from tlcore.spec import WEIGHTS_FORMS
 from tlcore.training.networks.names import architecture_of, library_of, torchvision_weights, weight_tags
+from tlcore.training.weights.files import MALFORMED, read_tensors
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order in which timm looks for them
 _ANSWER_SECONDS = 5.0  # an open network answers in a fraction; without one, huggingface_hub alone retries for 23 s
@@ -123,19 +122,23 @@ def fetch(published: PublishedWeights) -> Path:
 
 
 def published_tensors(published: PublishedWeights, path: Path) -> dict[str, Tensor]:
-    """The tensors of a timm file, named as the network names them: timm translates older formats while it loads.
+    """The tensors of a file, named as the network names them: timm translates older formats while it loads.
 
     Raises: WeightsError.
     """
     name = f"{architecture_of(published.model)}.{published.tag}"
     try:
+        if library_of(published.model) == "torchvision":
+            return read_tensors(path)
         with torch.random.fork_rng(devices=[]):
             network: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
-    except (RuntimeError, OSError, ValueError, KeyError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+    except (WeightsError, *MALFORMED) as error:
         said = str(error).strip().partition("\n")[0]
+        what = "file" if published.repository is None else "folder"
         raise WeightsError(
-            f"timm cannot load {path} into {name}: {said}; if the download was cut short, delete the folder "
-            f"{published.place} and ask again, or {published.remedy}"
+            f"{path} cannot be loaded into {name}: {said or type(error).__name__}. If the download was cut short, "
+            f"delete the {what} {published.place} and ask again: it comes from {published.url}. Without a network, "
+            f"{published.remedy}"
         ) from error
     return dict(network.state_dict())
 

@@ -1,0 +1,105 @@
+"""Sections of the Compare page on the runs themselves: their cost, settings, proofs and states."""
+
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import look
+from pages.shared.queue_view import run_name, show_errors
+from pages.shared.words import STATUS_WORDS, duration, plain, size
+from tlcore.analysis import charts
+from tlcore.results import WeightsMatch
+from tlcore.service.views import ComparisonView
+
+
+def show_cost(view: ComparisonView) -> None:
+    if not any(row.train_seconds is not None for row in view.rows):
+        st.info("No run has finished yet.", icon="⏳")
+        return
+    look.chart(charts.cost_chart(view.rows, dark=look.is_dark()), "cost")
+    rows = [
+        {
+            "Model": row.model_name,
+            "Strategy": row.label,
+            "Training time per run": duration(row.train_seconds),
+            "Whole run": duration(row.total_seconds),
+            "Peak memory": "–" if row.peak_memory_bytes is None else size(row.peak_memory_bytes),
+            "Parameters": row.num_parameters,
+            "Parameters trained": row.num_trainable_parameters,
+        }
+        for row in view.rows
+    ]
+    look.table(rows)
+    st.caption(
+        "Training time holds making the features, also where they came from the cache, and all trials of a tuned run; "
+        "no waiting, no decoding."
+    )
+
+
+def show_settings(view: ComparisonView) -> None:
+    for reason in view.not_comparable:
+        st.warning(f"Not comparable: {plain(reason)}", icon="⚠️")
+    st.markdown("**What differs between the runs**, besides model, strategy, seed and part of the training images:")
+    lines = [f"- {plain(line)}" for line in view.differences] or ["- nothing"]
+    st.markdown("\n".join(lines))
+    st.markdown(
+        "**Proof that frozen was frozen**", help="A fingerprint of all frozen weights and statistics, before and after."
+    )
+    proofs = [
+        _proof(run_name(run), state) for run in view.record.runs if run.outcome for state in run.outcome.frozen_states
+    ]
+    if proofs:
+        look.table(proofs)
+    else:
+        st.caption("No finished run froze anything.")
+    used = [run.resolved for run in view.record.runs if run.resolved]
+    for reason in dict.fromkeys(f"{r.device}, {r.dtype}: {r.device_reason}" for r in used):
+        st.caption(f"Device {plain(reason)}")
+    if view.notes:
+        st.markdown("**What runs noted**")
+        st.markdown("\n".join(f"- {plain(note)}" for note in view.notes))
+    matches = {(run.spec.model, run.resolved.weights) for run in view.record.runs if run.resolved}
+    rows = [_match(model, match) for model, match in sorted(matches, key=str) if match is not None]
+    if rows:
+        st.markdown("**What the weights files had**", help="Tensors of the network without its head.")
+        look.table(rows)
+
+
+def show_runs(view: ComparisonView) -> None:
+    rows = [
+        {
+            "State": STATUS_WORDS[run.status],
+            "Run": run_name(run),
+            "Test accuracy (%)": round(100 * run.outcome.test.accuracy, 1) if run.outcome else None,
+            "Validation accuracy (%)": round(100 * run.outcome.val.accuracy, 1) if run.outcome else None,
+            "Training accuracy (%)": round(100 * run.outcome.train.accuracy, 1) if run.outcome else None,
+            "Best epoch": round(run.outcome.best_epoch, 1) if run.outcome else None,
+            "Run id": run.run_id,
+        }
+        for run in view.record.runs
+    ]
+    look.table(rows)
+    show_errors(list(view.record.runs))
+
+
+def _match(model: str, match: WeightsMatch) -> dict[str, object]:
+    return {
+        "Model": model,
+        "File": match.source,
+        "Matched": match.matched,
+        "Missing": match.missing,
+        "Other shape": match.other_shape,
+        "Not of this network": match.unknown,
+        "Such as": ", ".join(match.examples) or "–",
+    }
+
+
+def _proof(name: str, state: Any) -> dict[str, object]:
+    return {
+        "Run": name,
+        "Phase": state.phase + 1,
+        "Frozen tensors": state.num_tensors,
+        "Before": state.before[:16],
+        "After": state.after[:16],
+        "Result": "✅ unchanged" if state.unchanged else "❌ CHANGED",
+    }

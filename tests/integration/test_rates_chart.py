@@ -1,0 +1,40 @@
+"""The drawn schedule of learning rates against what real runs recorded."""
+
+import pytest
+
+from tests.training_support import FLOAT32, Bench, Recorder, tiny_dataset
+from tlcore.analysis import anatomy, charts
+from tlcore.analysis.schedule import schedule_of
+from tlcore.results import RunRecord
+from tlcore.spec import Budget
+from tlcore.training import run as run_module
+
+CASES = {
+    "staged": ("staged_fine_tuning", {}),
+    "layer decay": ("fine_tuning", {"layer_decay": 0.6, "schedule": "linear", "warmup": 0.2}),
+    "gradual": ("gradual_unfreezing", {}),
+    "fit first": ("lp_ft", {"schedule": "step"}),
+    "patience": ("staged_fine_tuning", {"patience": 1}),
+}
+
+
+@pytest.mark.parametrize(("strategy", "overrides"), CASES.values(), ids=CASES)
+def test_the_drawn_schedule_goes_through_every_recorded_rate(tmp_path, monkeypatch, strategy, overrides):
+    monkeypatch.setattr(run_module, "pick_device", lambda asked: FLOAT32)
+    bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=10), budget=Budget(steps=42))
+    recorder, spec = Recorder(), bench.spec(strategy, overrides=overrides)
+    outcome = bench.run(spec, "run", recorder)
+    run = RunRecord(
+        run_id="a", comparison_id="b", spec=spec, status="FINISHED", resolved=recorder.resolution, outcome=outcome,
+        history=recorder.histories[-1][0],
+    )  # fmt: skip
+    drawn = {(s.group, step): rate for s in schedule_of(run) for step, rate in zip(s.steps, s.rates, strict=True)}
+    recorded = {(g, p.step): rate for p in run.history for g, rate in p.learning_rates.items()}
+    assert len(recorded) >= 3
+    assert recorded == pytest.approx({key: drawn.get(key) for key in recorded})
+    if "patience" in overrides:
+        assert outcome.phases[0].last_step < 14, "patience was to end the first phase early"
+    steps = {step for stretch in schedule_of(run) if stretch.group == "head" for step in stretch.steps}
+    assert steps == set(range(1, outcome.phases[-1].last_step + 1)), "a rate at every step"
+    modes = {trace.mode for trace in charts.learning_rates([anatomy.Subject(run, spec.entry)]).data}
+    assert modes == {"lines", "markers"}

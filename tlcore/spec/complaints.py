@@ -1,0 +1,38 @@
+"""What pydantic finds wrong with a spec, in one clear line."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tlcore.errors import SpecError
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def checked(kind: type[S], **values: Any) -> S:
+    """Build a spec, with pydantic's complaints turned into one clear line. Raises: SpecError."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        wrong = {str(e["loc"][0]) if e["loc"] else "": e for e in reversed(error.errors())}  # the first of each field
+        raise SpecError("; ".join(_one_line(e) for e in reversed(wrong.values()))) from error
+
+
+# What pydantic's complaints are called here; its own words serve for the others.
+_LIMITS = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "too_short": "needs at least one value",
+    "extra_forbidden": "is no setting of a comparison",
+}
+
+
+def _one_line(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return message
+    names = [part for part in error["loc"] if isinstance(part, str) and part.isidentifier()]  # no member of a union
+    said = _LIMITS.get(error["type"], message[0].lower() + message[1:]).format(**error.get("ctx", {}))
+    return f"{names[-1]}: {error['input']!r} {said}"
