@@ -11,7 +11,10 @@ def why_none(text: str, usable: bool) -> str:
             f"no model{asked} has its weights on this machine: leave out the condition that they are here, as weights "
             f"are downloaded when a run needs them, or give a file as --weights file:PATH"
         )
-    return f"no model{asked} meets the conditions: ask for less of its name, such as resnet, or set fewer conditions"
+    return (
+        f"no model{asked} meets the conditions: ask for a shorter part of its name, such as resnet, or set fewer "
+        f"conditions"
+    )
 
 
 def tags_in_words(entry: CatalogueEntry) -> str:
