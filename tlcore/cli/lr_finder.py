@@ -53,13 +53,13 @@ def lr_find(
     found = lr_finder.finding(job_id)
     if found is None:
         raise typer.Exit(1)
+    _tell(found, html, json_file)
+
+
+def _tell(found: RateFinding, html: Path | None, json_file: Path | None) -> None:
     if html is not None:
         html.write_text(lr_finder.finding_html(found), encoding="utf-8")
         note(f"wrote {html}")
-    _tell(found, json_file)
-
-
-def _tell(found: RateFinding, json_file: Path | None) -> None:
     if json_file is not None:
         write_json(json_file, found.model_dump(mode="json"))
     if str(json_file) != "-":
