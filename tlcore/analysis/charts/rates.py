@@ -31,7 +31,8 @@ def learning_rates(
     shown = [s for s in subjects if any(p.learning_rates for p in s.run.history)]
     names = sorted({name for s in shown for p in s.run.history for name in p.learning_rates}, key=_order)
     schedules = [schedule_of(subject.run) for subject in shown]
-    log = _spans_decades(shown, schedules)
+    rates = _positive(shown, schedules)
+    log = bool(rates) and max(rates) / min(rates) >= LOG_FROM
     columns = min(MAX_COLUMNS, max(1, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     figure = make_subplots(
@@ -67,11 +68,10 @@ def learning_rates(
     return figure
 
 
-def _spans_decades(shown: Sequence[Subject], schedules: Sequence[Sequence[Stretch]]) -> bool:
-    """Whether the rates are so far apart that an even axis would hide the lower ones."""
+def _positive(shown: Sequence[Subject], schedules: Sequence[Sequence[Stretch]]) -> list[float]:
+    """Every rate above 0, recorded or drawn."""
     rates = [r for s in shown for p in s.run.history for r in p.learning_rates.values() if r > 0]
-    rates += [r for found in schedules for stretch in found for r in stretch.rates if r > 0]
-    return bool(rates) and max(rates) / min(rates) >= LOG_FROM
+    return rates + [r for found in schedules for stretch in found for r in stretch.rates if r > 0]
 
 
 def _decades(rates: Sequence[float]) -> int:
