@@ -44,11 +44,8 @@ def learning_rates(
     for index, subject in enumerate(shown):
         for name in names:
             own = [stretch for stretch in schedules[index] if stretch.group == name]
-            color = _color(name, names, dark)
-            for trace in (_line(subject, own, name, x, log), _dots(subject, name, x, log, joined=not own)):
-                if trace is None:
-                    continue
-                trace.update(line_color=color, marker_color=color)
+            for trace in _traces(subject, own, name, x, log):
+                trace.update(line_color=_color(name, names, dark), marker_color=_color(name, names, dark))
                 trace.update(showlegend=name in _told(names) and name not in named)
                 figure.add_trace(trace, *place(index, columns))
                 named.add(name)
@@ -66,6 +63,12 @@ def learning_rates(
     )
     figure.update_yaxes(title={"text": f"Learning rate{' (logarithmic)' if log else ''}"}, col=1)
     return figure
+
+
+def _traces(subject: Subject, own: list[Stretch], name: str, x: RateAxis, log: bool) -> list[go.Scatter]:
+    """The schedule of one group and its recorded rates, as far as there are any."""
+    made = (_line(subject, own, name, x, log), _dots(subject, name, x, log, joined=not own))
+    return [trace for trace in made if trace is not None]
 
 
 def _positive(shown: Sequence[Subject], schedules: Sequence[Sequence[Stretch]]) -> list[float]:
