@@ -113,7 +113,7 @@ def test_statistics_that_are_updated_have_moved(bench):
 
 def test_the_distance_is_that_of_the_best_network_also_after_a_stop(bench, monkeypatch):
     """No evaluation counts as better than the first, so that the run keeps a network of its beginning."""
-    monkeypatch.setattr(loop, "rank", lambda val: (0.0, 0.0))
+    monkeypatch.setattr(loop, "rank", lambda *_: (0.0, 0.0))
     spec = bench.spec("fine_tuning")
     whole = bench.run(spec, "early-best")
     with pytest.raises(RunCancelledError):
