@@ -202,4 +202,4 @@ def test_the_curve_holds_the_rate_of_each_group(bench, strategy):
             every = ["01 conv1", "02 layer1", "03 layer2", "04 layer3", "05 layer4"]
             assert names[:-1] == every[5 - point.phase :]
             rates = [point.learning_rates[name] for name in reversed(names[:-1])]
-            assert rates == pytest.approx([backbone / 2.6**distance for distance in range(point.phase)])
+            assert rates == pytest.approx([backbone / 2.6 ** (distance * 3 / 4) for distance in range(point.phase)])

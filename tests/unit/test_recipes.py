@@ -155,6 +155,19 @@ def test_what_makes_no_sense_for_the_model_is_refused(strategy: str, overrides: 
         recipe(strategy, overrides=overrides)
 
 
+@pytest.mark.parametrize("groups", [2, 4, 5, 19, 40])
+def test_gradual_rates_fall_as_in_ulmfit_and_never_to_nothing(groups: int) -> None:
+    """ULMFiT divides by 2.6 at each of its four groups: the lowest of a deeper network gets no smaller a part."""
+    model = MODEL.model_copy(update={"num_groups": groups})
+    last = recipe("gradual_unfreezing", model=model).phases[-1]
+    assert isinstance(last, TrainRecipe)
+    lowest = last.layer_decay ** (groups - 1)
+    assert lowest == pytest.approx(2.6 ** -min(groups - 1, 3))
+    mine = recipe("gradual_unfreezing", model=model, overrides={"layer_decay": 0.9}).phases[-1]
+    assert isinstance(mine, TrainRecipe)
+    assert mine.layer_decay == 0.9
+
+
 def test_gradual_unfreezing_opens_one_group_after_another_from_the_top() -> None:
     phases = recipe("gradual_unfreezing").phases
     assert [p.trainable for p in phases if isinstance(p, TrainRecipe)] == ["head", "last:1", "last:2", "all"]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from tlcore.errors import SpecError
 from tlcore.recipes.applicable import require_fit, require_head, require_network, why_idle
-from tlcore.recipes.rows import RECIPES, SWEEPS, Row
+from tlcore.recipes.rows import DECAYED_GROUPS, RECIPES, SWEEPS, Row
 from tlcore.recipes.values import (
     DataFacts,
     FitRecipe,
@@ -166,6 +166,8 @@ def _phase(phase: Fit | Train, model: ModelFacts, batch: int, few: bool, own: Ro
     for rate in ("learning_rate", "backbone_learning_rate"):
         if rate in row:
             row[rate] = float(row[rate]) * scale
+    if "layer_decay" in row and model.num_groups > DECAYED_GROUPS:  # else rates would fall to what float32 rounds off
+        row["layer_decay"] = float(row["layer_decay"]) ** ((DECAYED_GROUPS - 1) / (model.num_groups - 1))
     if few:
         row["normalization"] = "eval"
     return _build(TrainRecipe, {"trainable": phase.trainable, "share": phase.share, **row}, own)

@@ -12,6 +12,7 @@ Row = dict[str, SettingValue]
 # Where C is looked for, other than FitRecipe's own range: a linear SVM between 1e-4 and 10 (CS231n notes).
 SWEEPS: dict[str, Row] = {"linear_svm": {"c_low": -4, "c_high": 1}}
 LAYER_DECAY = 1 / 2.6  # ULMFiT's rate of each lower group, relative to the one above
+DECAYED_GROUPS = 4  # ULMFiT's network had as many: a deeper one spreads the same fall over its groups
 _SGD_HEAD: Row = {"learning_rate": 1e-2, "weight_decay": 5e-4}
 _FINE_TUNING: dict[Family, Row] = {
     "cnn": {"nesterov": True, "learning_rate": 1e-2, "backbone_learning_rate": 1e-3, "warmup": 0.05,
