@@ -1,6 +1,6 @@
 """The state of this installation."""
 
-import importlib
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -67,10 +67,11 @@ def _python() -> Check:
 
 def _torch_pair() -> Check:
     """torch and torchvision must come from one source: a CPU-only torch breaks the registry's torchvision."""
-    versions = {
-        name: importlib.metadata.version(name) for name in ("torch", "torchvision", "timm", "mlflow", "streamlit")
-    }
-    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    versions = {name: _version(name) for name in ("torch", "torchvision", "timm", "mlflow", "streamlit")}
+    listed = ", ".join(f"{name} {version or 'is missing'}" for name, version in versions.items())
+    if None in versions.values():
+        remedy = "install what is missing: pip install -r requirements.txt"
+        return Check(name="libraries", ok=False, message=f"{listed}; {remedy}")
     done = subprocess.run(
         [sys.executable, "-c", "import torchvision, timm"], capture_output=True, text=True, check=False
     )
@@ -79,6 +80,13 @@ def _torch_pair() -> Check:
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
     remedy = "install a matching pair: pip install --force-reinstall torch torchvision"
     return Check(name="libraries", ok=False, message=f"{listed}: {last}; {remedy}")
+
+
+def _version(library: str) -> str | None:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _devices() -> list[Check]:
