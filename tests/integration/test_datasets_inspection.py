@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import draw
-from tlcore.datasets.inspection import inspect_files, inspector_command
+from tlcore.datasets.pictures.inspection import inspect_files, inspector_command
 from tlcore.errors import DatasetError, RunCancelledError, StorageError
 
 CHILD = """

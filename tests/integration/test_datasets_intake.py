@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers import draw, make_image_folder
-from tlcore.datasets import intake, staging
-from tlcore.datasets.intake import add_dataset
+from tlcore.datasets import staging
+from tlcore.datasets.intake import add_dataset, adding
 from tlcore.datasets.splits import make_split
 from tlcore.datasets.store import load_dataset
 from tlcore.errors import ArchiveError, DatasetError, RunCancelledError, SplitError, StorageError
@@ -239,7 +239,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, settings, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
         staging.place_file(source, target, move)
 
-    monkeypatch.setattr(intake, "place_file", place_file)
+    monkeypatch.setattr(adding, "place_file", place_file)
     with pytest.raises(StorageError, match=r"the disk is full .*: nothing was kept; free some space"):
         add_dataset(source, settings=settings)
     assert leftovers(settings.root) == []

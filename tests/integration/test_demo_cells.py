@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tlcore.datasets import glyphs, intake, splits, store
-from tlcore.datasets.decoding import open_rgb
-from tlcore.demo import cells
+from tlcore.datasets import intake, splits, store
+from tlcore.datasets.pictures.decoding import open_rgb
+from tlcore.demo import cells, glyphs
 from tlcore.demo.cells import CELLS, MODEL, SOURCE_GLYPHS, TARGET_GLYPHS, WEIGHTS_PATH
 from tlcore.service.plans import make_spec
 from tlcore.settings import get_settings

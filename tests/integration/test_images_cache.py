@@ -9,9 +9,9 @@ from PIL import Image
 
 from tests.helpers import make_image_folder
 from tests.training_support import dataset_of, tiny_dataset
-from tlcore.datasets.decoding import open_rgb
-from tlcore.datasets.geometry import evaluation_pixels, train_side, whole_pixels
 from tlcore.datasets.intake import add_dataset
+from tlcore.datasets.pictures.decoding import open_rgb
+from tlcore.datasets.pictures.geometry import evaluation_pixels, train_side, whole_pixels
 from tlcore.datasets.store import delete_dataset, load_dataset
 from tlcore.errors import ImageError, RunCancelledError, StorageError
 from tlcore.recipes import Preprocessing

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.helpers import odd_pictures
 from tests.training_support import Bench, tiny_dataset
-from tlcore.datasets.decoding import open_rgb
+from tlcore.datasets.pictures.decoding import open_rgb
 from tlcore.errors import ImageError, NotFoundError
 from tlcore.spec import Budget
 from tlcore.tracking.pyfunc import MODEL_CODE, save_pyfunc

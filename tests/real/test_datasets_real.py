@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from tlcore.datasets.decoding import open_rgb, probe
 from tlcore.datasets.intake import add_dataset
+from tlcore.datasets.pictures.decoding import open_rgb, probe
 from tlcore.datasets.splits import make_split, split_note
 from tlcore.datasets.store import gallery, load_dataset
 

@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from torchvision.models import get_model_weights
 
-from tlcore.datasets.decoding import open_rgb
-from tlcore.datasets.geometry import evaluation_pixels
+from tlcore.datasets.pictures.decoding import open_rgb
+from tlcore.datasets.pictures.geometry import evaluation_pixels
 from tlcore.training.images.augmentation import normalize
 from tlcore.training.networks.freezing import apply_trainable, frozen_fingerprint
 from tlcore.training.networks.models import build_network, features, logits, model_facts

@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut
-from tlcore.datasets.inspector import THUMBNAIL_PX, thumbnail_path
+from tlcore.datasets.pictures.inspector import THUMBNAIL_PX, thumbnail_path
 from tlcore.datasets.staging import datasets_lock, remove_dataset_folder, storage_errors
 from tlcore.errors import DatasetError, NotFoundError
 from tlcore.settings import Settings, get_settings

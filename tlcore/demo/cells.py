@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tlcore.datasets import glyphs, textures
+from tlcore.demo import glyphs, textures
 from tlcore.strategies import CORE
 
 MODEL = "test_resnet"  # timm's smallest residual network: 373,000 parameters, 96 features

@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tlcore.datasets import intake, splits, store
 from tlcore.datasets.dataset import Dataset, Split
-from tlcore.datasets.decoding import open_rgb
+from tlcore.datasets.pictures.decoding import open_rgb
 from tlcore.demo.cells import CELLS, IMAGE_SIZE, MODEL, THREADS, WEIGHTS_PATH, Cell, make_dataset_folder
 from tlcore.results import EvaluationPoint, Resolved, RunOutcome, Trial
 from tlcore.settings import Settings

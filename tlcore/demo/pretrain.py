@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tlcore.datasets import glyphs
+from tlcore.demo import glyphs
 from tlcore.demo.cells import IMAGE_SIZE, MODEL, SOURCE_GLYPHS, WEIGHTS_PATH
 from tlcore.training.images.augmentation import normalize, random_resized_crop_flip
 from tlcore.training.networks.models import Network, build_network, logits

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from tlcore.datasets.inspection import inspect_files, inspector_command
-from tlcore.datasets.inspector import thumbnail_path
+from tlcore.datasets.pictures.inspection import inspect_files, inspector_command
+from tlcore.datasets.pictures.inspector import thumbnail_path
 from tlcore.results import Value
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tlcore.datasets.archives import archive_kind, unpack
 from tlcore.datasets.files import Limits, never
+from tlcore.datasets.intake.archives import archive_kind, unpack
 from tlcore.errors import ArchiveError, DatasetError, RunCancelledError
 
 LIMITS = Limits(num_files=100, num_bytes=20_000_000, free_bytes=1_000_000)

@@ -8,8 +8,8 @@ from PIL import Image, ImageOps
 
 from tests.helpers import draw
 from tlcore.datasets.content import describe, looks_like_image
-from tlcore.datasets.decoding import MAX_PIXELS, open_rgb, probe
-from tlcore.datasets.pixels import scale_deep
+from tlcore.datasets.pictures.decoding import MAX_PIXELS, open_rgb, probe
+from tlcore.datasets.pictures.pixels import scale_deep
 from tlcore.errors import ImageError
 
 

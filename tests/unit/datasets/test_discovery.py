@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tlcore.datasets.discovery import discover, discover_by_table
 from tlcore.datasets.files import Limits, list_files, sort_out
+from tlcore.datasets.intake.discovery import discover, discover_by_table
 from tlcore.datasets.names import UniquePaths, is_placeholder, part_of, safe_name, slug
 from tlcore.errors import DatasetError
 

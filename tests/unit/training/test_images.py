@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torchvision.models import get_model_weights
 
-from tlcore.datasets.geometry import evaluation_pixels, train_side, whole_pixels
+from tlcore.datasets.pictures.geometry import evaluation_pixels, train_side, whole_pixels
 from tlcore.recipes import Preprocessing
 from tlcore.training.images.augmentation import normalize
 from tlcore.training.networks.models import model_facts

@@ -22,7 +22,7 @@ import torchvision
 from filelock import FileLock, Timeout
 
 from tlcore.datasets.dataset import Dataset
-from tlcore.datasets.geometry import PIXELS_VERSION
+from tlcore.datasets.pictures.geometry import PIXELS_VERSION
 from tlcore.errors import StorageError
 from tlcore.recipes import NetworkRecipe
 from tlcore.spec import content_fingerprint

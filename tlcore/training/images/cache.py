@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from tlcore.datasets import geometry
 from tlcore.datasets.dataset import Dataset
-from tlcore.datasets.geometry import PIXELS_VERSION, PixelJob, Pixels, train_side
+from tlcore.datasets.pictures import geometry
+from tlcore.datasets.pictures.geometry import PIXELS_VERSION, PixelJob, Pixels, train_side
 from tlcore.errors import ImageError, StorageError
 from tlcore.recipes import Preprocessing
 from tlcore.settings import python_environment

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tlcore.datasets.decoding import open_rgb
-from tlcore.datasets.geometry import evaluation_pixels
+from tlcore.datasets.pictures.decoding import open_rgb
+from tlcore.datasets.pictures.geometry import evaluation_pixels
 from tlcore.errors import NotFoundError
 from tlcore.recipes import NetworkRecipe, Preprocessing
 from tlcore.training.features.classifiers import Neighbors, neighbor_votes

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tlcore.datasets.dataset import LeftOut
 from tlcore.datasets.files import Limits, Listing, Stop, left_out_others, list_files, never, sort_out
+from tlcore.datasets.intake.tables import SUFFIXES, Entry, Row, beside, header_of, match, read_table, relative_to
 from tlcore.datasets.names import part_of
-from tlcore.datasets.tables import SUFFIXES, Entry, Row, beside, header_of, match, read_table, relative_to
 from tlcore.errors import DatasetError
 
 HOW = "put one folder per class (cats/1.jpg, dogs/2.jpg), or a CSV with the columns path and label beside the images"

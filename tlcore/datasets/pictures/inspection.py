@@ -57,7 +57,7 @@ class _Child:
 
 def inspector_command(thumbnails: Path) -> list[str]:
     """The command line of one child; `-P` keeps the working directory out of its imports."""
-    return [sys.executable, "-P", "-m", "tlcore.datasets.inspector", str(thumbnails)]
+    return [sys.executable, "-P", "-m", "tlcore.datasets.pictures.inspector", str(thumbnails)]
 
 
 def num_inspectors() -> int:
@@ -181,7 +181,7 @@ def _bury(
     if not child.ready:
         raise DatasetError(
             f"images cannot be checked: a child process did not start (exit code {code}); "
-            f"try `{sys.executable} -m tlcore.datasets.inspector /tmp` for its message"
+            f"try `{sys.executable} -m tlcore.datasets.pictures.inspector /tmp` for its message"
         )
     if child.waiting and not (stuck and last_words):
         index, _ = child.waiting.popleft()

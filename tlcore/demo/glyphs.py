@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from tlcore.datasets.drawing import NOISE, Colour, Points, add_grain, contrasting_pair, mix, write_classes
+from tlcore.demo.drawing import NOISE, Colour, Points, add_grain, contrasting_pair, mix, write_classes
 
 SIZE = 48  # pixels of a picture's side
 FAMILY = 5  # letters in a row that share their first strokes, as the syllables of a consonant do in many scripts

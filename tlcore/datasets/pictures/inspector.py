@@ -1,4 +1,4 @@
-"""The child process that decodes strangers' images: `python -m tlcore.datasets.inspector THUMBNAILS`.
+"""The child process that decodes strangers' images: `python -m tlcore.datasets.pictures.inspector THUMBNAILS`.
 
 Reads one JSON line `{"path": …}` per file, answers one line each: facts and hash, or the reason why not. It may
 crash, hang or run out of memory; `inspection` then leaves out that file only. Imports neither pandas nor pydantic.
@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from tlcore.datasets.decoding import read_image
+from tlcore.datasets.pictures.decoding import read_image
 from tlcore.errors import ImageError
 
 MEMORY_BYTES = 4 * 1024**3  # the largest allowed picture as 32-bit greyscale takes about 2.5 GB

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tlcore.datasets.drawing import NOISE, add_grain, rgb, write_classes
+from tlcore.demo.drawing import NOISE, add_grain, rgb, write_classes
 
 SIZE = 48  # pixels of a picture's side
 _OVERSAMPLE = 2

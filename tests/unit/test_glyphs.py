@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tlcore.datasets import glyphs, textures
+from tlcore.demo import glyphs, textures
 
 LETTERS = range(120)
 DRAWERS = [pytest.param(glyphs, 107, id="glyphs"), pytest.param(textures, 3, id="textures")]

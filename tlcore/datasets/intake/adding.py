@@ -11,18 +11,18 @@ from statistics import median
 
 import pandas as pd
 
-from tlcore.datasets.archives import archive_kind, unpack
 from tlcore.datasets.content import describe, head_of, is_text, looks_like_image
 from tlcore.datasets.dataset import PARTS, Dataset, DatasetInfo, LeftOut
-from tlcore.datasets.discovery import HOW, Found, discover, discover_by_table
 from tlcore.datasets.files import Limits, Progress, Stop, list_files, never, sort_out
 from tlcore.datasets.fingerprints import dataset_fingerprint
-from tlcore.datasets.inspection import Inspected, inspect_files, inspector_command
+from tlcore.datasets.intake.archives import archive_kind, unpack
+from tlcore.datasets.intake.discovery import HOW, Found, discover, discover_by_table
+from tlcore.datasets.intake.tables import SUFFIXES, Entry
 from tlcore.datasets.names import UniquePaths, slug
+from tlcore.datasets.pictures.inspection import Inspected, inspect_files, inspector_command
 from tlcore.datasets.splits import check_splittable
 from tlcore.datasets.staging import check_space, place_file, staging
 from tlcore.datasets.store import land
-from tlcore.datasets.tables import SUFFIXES, Entry
 from tlcore.errors import ArchiveError, DatasetError
 from tlcore.settings import Settings, get_settings
 

@@ -1,7 +1,7 @@
 """Decoded pictures -> squares of pixels, as a model's own evaluation transform makes them; and a child process for it.
 
-`python -m tlcore.datasets.geometry JOB.json` fills its share of the arrays of `tlcore.training.images.cache`. Torch is
-not imported, so that children start fast.
+`python -m tlcore.datasets.pictures.geometry JOB.json` fills its share of the arrays of `training.images.cache`. Torch
+is not imported, so that children start fast.
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tlcore.datasets.decoding import DECODING_VERSION, open_rgb
+from tlcore.datasets.pictures.decoding import DECODING_VERSION, open_rgb
 from tlcore.errors import ImageError
 from tlcore.recipes import Preprocessing
 

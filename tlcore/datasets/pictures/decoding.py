@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from tlcore.datasets.content import describe, head_of, looks_like_image
-from tlcore.datasets.pixels import to_rgb
+from tlcore.datasets.pictures.pixels import to_rgb
 from tlcore.errors import ImageError
 
 DECODING_VERSION = 1  # to be raised whenever the same file gives other pixels: caches are keyed by it
