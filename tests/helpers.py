@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms
 
 
 def make_image_folder(
@@ -64,10 +64,22 @@ def odd_pictures(folder: Path) -> list[Path]:
         "palette_alpha.png": (colours, {"transparency": bytes(range(0, 256, 16))}),
         "turned.png": (see_through, {"exif": _turned(6)}),
         "turned.jpg": (plain, {"exif": _turned(8)}),
+        "swapped.jpg": (plain, {"icc_profile": swapped_profile()}),
+        "swapped_rgba.png": (see_through, {"icc_profile": swapped_profile()}),
+        "swapped_palette.png": (colours, {"icc_profile": swapped_profile(), "transparency": 0}),
+        "profile_of_another_kind.png": (plain.convert("L"), {"icc_profile": swapped_profile()}),
+        "profile_damaged.png": (plain, {"icc_profile": swapped_profile()[:200]}),
     }
     for name, (picture, options) in made.items():
         picture.save(folder / name, **options)
     return [folder / name for name in made]
+
+
+def swapped_profile() -> bytes:
+    """An ICC profile like sRGB's but with the colours of red and blue exchanged: (r, g, b) means sRGB's (b, g, r)."""
+    data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = data.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+    return data.replace("sRGB".encode("utf-16-be"), "Swap".encode("utf-16-be"))
 
 
 def _turned(orientation: int) -> Image.Exif:

@@ -140,8 +140,25 @@ def open_rgb(source: Any) -> Any:
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(source) if isinstance(source, bytes) else source))
     if image.mode[0] in "IF":
         image = Image.fromarray(scale_deep(np.asarray(image), image.info.get("transparency")))
+    elif "icc_profile" in image.info and image.mode != "LAB":
+        image = in_srgb(image)
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def in_srgb(image: Any) -> Any:
+    """Colours as the file's ICC profile means them, where it can be read and is of the picture's kind."""
+    from PIL import ImageCms
+
+    mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
+    spaces = {"RGB": "RGB", "RGBA": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+    try:
+        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"])), ImageCms.createProfile("sRGB")
+        if own.profile.xcolor_space.strip() != spaces.get(mode) or "sRGB" in ImageCms.getProfileDescription(own):
+            return image
+        return ImageCms.profileToProfile(image.convert(mode), own, srgb, outputMode=mode if mode == "RGBA" else "RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return image
 
 
 def scale_deep(given: Any, transparent: Any) -> Any:

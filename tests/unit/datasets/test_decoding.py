@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
-from tests.helpers import draw
+from tests.helpers import draw, swapped_profile
 from tlcore.datasets.content import describe, looks_like_image
 from tlcore.datasets.pictures.decoding import MAX_PIXELS, open_rgb, probe
 from tlcore.datasets.pictures.pixels import scale_deep
@@ -58,6 +58,41 @@ def test_other_modes_look_like_pillows_conversion(tmp_path, mode):
     with Image.open(tmp_path / f"a.{suffix}") as stored:
         expected = np.asarray(stored.convert("RGB"))
     np.testing.assert_array_equal(pixels(tmp_path / f"a.{suffix}"), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_colours_follow_the_profile_of_the_file(tmp_path, mode):
+    """The oracle is made: a profile in which red and blue have changed places."""
+    picture = draw(1, 3, 0, (24, 16)).convert("RGB")
+    stored = picture.quantize(32) if mode == "P" else picture.convert(mode)
+    stored.save(tmp_path / "a.png", icc_profile=swapped_profile())
+    expected = np.asarray(stored.convert("RGB"))[..., ::-1].astype(int)
+    assert np.abs(pixels(tmp_path / "a.png") - expected).max() <= 1
+
+
+def test_transparency_outlives_a_profile(tmp_path):
+    rgba = np.full((4, 4, 4), 0, np.uint8)
+    rgba[:2] = (250, 0, 0, 255)
+    Image.fromarray(rgba).save(tmp_path / "a.png", icc_profile=swapped_profile())
+    shown = pixels(tmp_path / "a.png").astype(int)
+    assert np.abs(shown[0, 0] - (0, 0, 250)).max() <= 1
+    assert shown[3, 3].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile"), [("RGB", swapped_profile()[:200]), ("L", swapped_profile()), ("RGB", b"none")]
+)
+def test_a_profile_that_says_nothing_changes_nothing(tmp_path, mode, profile):
+    picture = draw(1, 3, 0).convert(mode)
+    picture.save(tmp_path / "a.png", icc_profile=profile)
+    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), np.asarray(picture.convert("RGB")))
+
+
+def test_the_usual_profile_leaves_every_pixel_as_it_is(tmp_path):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = draw(1, 3, 0).convert("RGB")
+    picture.save(tmp_path / "a.png", icc_profile=srgb)
+    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), np.asarray(picture))
 
 
 @pytest.mark.parametrize(

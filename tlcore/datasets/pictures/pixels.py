@@ -1,5 +1,6 @@
-"""Any mode that Pillow reads -> 8-bit RGB."""
+"""Any mode and colour profile that Pillow reads -> 8-bit sRGB."""
 
+import io
 from functools import cache
 
 import numpy as np
@@ -9,20 +10,39 @@ _WHITE = (255, 255, 255, 255)
 # Depths that cameras, microscopes and scanners store inside 16- and 32-bit files.
 _BIT_DEPTHS = (8, 10, 12, 14, 16, 32)
 _UNPREMULTIPLIED = {"RGBa": "RGBA", "La": "LA"}
+# What the colour profile of a picture of this mode says of itself (ICC.1:2022, table 19).
+_COLOUR_SPACES = {"RGB": "RGB", "RGBA": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An image of any mode as RGB, 8 bits per channel; what is transparent becomes white.
+    """An image of any mode as sRGB, 8 bits per channel; what is transparent becomes white.
 
-    Deep greyscale is scaled to 0…255, see `scale_deep`. LAB goes through sRGB, CMYK as Pillow converts it.
+    Deep greyscale is scaled to 0…255, see `scale_deep`. Colours follow the file's ICC profile, see `in_srgb`; CMYK
+    without one goes as Pillow converts it.
     """
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_to_rgb(image)
     if image.mode == "LAB":
         return ImageCms.applyTransform(image, _lab_to_srgb()) or image
+    if "icc_profile" in image.info:
+        image = in_srgb(image)
     if image.has_transparency_data:
         return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def in_srgb(image: Image.Image) -> Image.Image:
+    """Colours as the file's ICC profile means them; unchanged where it is sRGB's own, damaged, or for another mode."""
+    mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        fits = own.profile.xcolor_space.strip() == _COLOUR_SPACES.get(mode)
+        if fits and "sRGB" not in ImageCms.getProfileDescription(own):
+            srgb, out = ImageCms.createProfile("sRGB"), "RGBA" if mode == "RGBA" else "RGB"
+            return ImageCms.profileToProfile(image.convert(mode), own, srgb, outputMode=out) or image
+    except (OSError, ImageCms.PyCMSError):
+        return image  # such a profile says nothing about the pixels, which are whole
+    return image
 
 
 def scale_deep(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ models of timm). k-NN adds knn.safetensors with its reference features, and a ne
 own adds network.py, the code of its changes; one from ONNX also backbone.onnx with its sidecar, and needs onnxruntime.
 Taking a model home is copying this folder.
 
-The script's `open_rgb`, and the one of tracking/pyfunc_model.py, give the pixels of `datasets.decoding.open_rgb`.
+The script's `open_rgb`, and the one of tracking/pyfunc_model.py, give the pixels of `open_rgb` in
+`datasets.pictures.decoding`.
 """
 
 import json
@@ -27,9 +28,9 @@ REWIRING = Path(rewiring.__file__)  # the code of networks that differ from the 
 
 _START = '''\
 """Classify images with this model: python predict.py IMAGE..."""
-import json, runpy, sys, numpy as np, torch, {library}
+import io, json, runpy, sys, numpy as np, torch, {library}
 from pathlib import Path
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from safetensors.torch import load_file
 from torchvision.transforms import v2 as T
 here = Path(__file__).resolve().parent
@@ -39,6 +40,16 @@ shape = [T.Resize({resize}, T.InterpolationMode(p["interpolation"])), T.CenterCr
 prepare = T.Compose([*shape, T.ToDtype(torch.float32, scale=True), T.Normalize(p["mean"], p["std"])])
 model = {build}
 {changes}model.load_state_dict(load_file(here / "weights.safetensors"))
+def in_srgb(image):  # colours as the file's profile means them, where it can be read and is of the picture's kind
+    mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
+    try:
+        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"])), ImageCms.createProfile("sRGB")
+        spaces = {{"RGB": "RGB", "RGBA": "RGB", "L": "GRAY", "CMYK": "CMYK"}}
+        if own.profile.xcolor_space.strip() != spaces.get(mode) or "sRGB" in ImageCms.getProfileDescription(own):
+            return image
+        return ImageCms.profileToProfile(image.convert(mode), own, srgb, outputMode=mode if mode == "RGBA" else "RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return image
 def open_rgb(path):  # upright; white where transparent; deep greyscale white at the bit depth that it uses
     image = ImageOps.exif_transpose(Image.open(path))
     if image.mode[0] in "IF":
@@ -48,6 +59,7 @@ def open_rgb(path):  # upright; white where transparent; deep greyscale white at
         low, high = (0, min(t for t in tops if high <= t)) if low >= 0 and high <= tops[-1] else (low, high)
         v = np.where(v == image.info.get("transparency"), 255, (v - low) * (255 / (high - low or 1)) + 0.5)
         image = Image.fromarray(v.astype("uint8"))
+    image = in_srgb(image) if "icc_profile" in image.info and image.mode != "LAB" else image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
 '''
 
