@@ -31,7 +31,10 @@ def test_brain_tumor_mri(real_data, settings):
     """Modes RGB, L, RGBA and P, wrong extensions, and 25 exact copies that stay together."""
     info = add_dataset(real_data / "brain_tumor_mri", settings=settings)
     assert (info.num_images, info.given, info.left_out) == (253, "none", ())
-    assert info.notes == ("25 files are exact copies of others; where the split is drawn here, copies stay together.",)
+    assert info.notes == (
+        "25 files are exact copies of others; where the split is drawn here, copies stay together.",
+        "26 more look nearly the same as others; where the split is drawn here, they stay together too.",
+    )
     dataset = load_dataset(info.id, settings)
     assert {"RGB", "L"} <= set(dataset.images["mode"])
     for seed in range(5):

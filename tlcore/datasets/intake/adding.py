@@ -13,6 +13,7 @@ import pandas as pd
 
 from tlcore.datasets.content import describe, head_of, is_text, looks_like_image
 from tlcore.datasets.dataset import PARTS, Dataset, DatasetInfo, LeftOut
+from tlcore.datasets.duplicates import near_groups
 from tlcore.datasets.files import Limits, Progress, Stop, list_files, never, sort_out
 from tlcore.datasets.fingerprints import dataset_fingerprint
 from tlcore.datasets.intake.archives import archive_kind, unpack
@@ -33,7 +34,9 @@ _GIVEN = {
     frozenset({"train", "test"}): "train_test",
     frozenset({"train", "val", "test"}): "train_val_test",
 }
-_COLUMNS = ["path", "label", "part", "sha256", "width", "height", "mode"]
+_LOOKS = ["brightness", "contrast", "colour", "phash", "look"]
+_FACTS = ["sha256", "width", "height", "mode", "format", "num_bytes", *_LOOKS]
+_COLUMNS = ["path", "label", "part", *_FACTS, "group"]
 
 
 def add_dataset(
@@ -147,12 +150,11 @@ def _check(
             if done % 20 == 0:
                 tell(done / len(entries), f"Checked {done:,} of {len(entries):,} images")
     refused.sort(key=lambda left: left.path)
-    return pd.DataFrame(rows, columns=[*_COLUMNS, "class", "num_bytes"]), refused
+    return pd.DataFrame(rows, columns=["path", "class", "part", *_FACTS]), refused
 
 
 def _row(entry: Entry, path: str, verdict: Inspected) -> tuple[object, ...]:
-    facts = (verdict.sha256, verdict.width, verdict.height, verdict.mode)
-    return (path, 0, entry.part, *facts, entry.label, verdict.num_bytes)
+    return (path, entry.label, entry.part, *(getattr(verdict, name) for name in _FACTS))
 
 
 def _describe(images: pd.DataFrame, found: Found, name: str, source: Path, target: Path) -> Dataset:
@@ -161,6 +163,7 @@ def _describe(images: pd.DataFrame, found: Found, name: str, source: Path, targe
     if given == "none":
         images["part"] = ""
     images["label"] = images["class"].map({name: label for label, name in enumerate(classes)}).astype("int64")
+    images["group"] = near_groups(images)
     images = images.sort_values(["label", "sha256", "path"], ignore_index=True)
     fingerprint = dataset_fingerprint(zip(images["class"], images["sha256"], strict=True))
     counts = Counter(images["class"])
@@ -208,6 +211,9 @@ def _remarks(images: pd.DataFrame, num_left_out: int) -> Iterator[str]:
     copies = len(images) - images["sha256"].nunique()
     if copies:
         yield f"{copies:,} files are exact copies of others; where the split is drawn here, copies stay together."
+    alike = images["sha256"].nunique() - images["group"].nunique()
+    if alike:
+        yield f"{alike:,} more look nearly the same as others; where the split is drawn here, they stay together too."
     labels = images.groupby("sha256")["label"].nunique()
     if (labels > 1).any():
         yield f"{(labels > 1).sum():,} pictures occur under more than one class; they are used for training only."

@@ -23,7 +23,10 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Inspected:
-    """What the decoding of one file showed. refused: why it cannot be used, else None and all others are set."""
+    """What the decoding of one file showed. refused: why it cannot be used, else None and all others are set.
+
+    brightness, contrast, colour, phash, look: as of `likeness.Look`.
+    """
 
     refused: str | None = None
     sha256: str = ""
@@ -32,6 +35,11 @@ class Inspected:
     height: int = 0
     mode: str = ""
     format: str = ""
+    brightness: float = 0.0
+    contrast: float = 0.0
+    colour: str = ""
+    phash: str = ""
+    look: str = ""
 
 
 @dataclass

@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from tlcore.datasets.pictures.decoding import read_image
+from tlcore.datasets.pictures.likeness import look_of
 from tlcore.errors import ImageError
 
 MEMORY_BYTES = 4 * 1024**3  # the largest allowed picture as 32-bit greyscale takes about 2.5 GB
@@ -27,7 +28,7 @@ def thumbnail_path(folder: Path, sha256: str) -> Path:
 
 
 def inspect(path: Path, thumbnails: Path) -> dict[str, Any]:
-    """Decode one file and store its thumbnail: facts and hash, `{"refused": reason}` or `{"storage": problem}`."""
+    """Decode one file and store its thumbnail: facts and looks, `{"refused": reason}` or `{"storage": problem}`."""
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -40,7 +41,7 @@ def inspect(path: Path, thumbnails: Path) -> dict[str, Any]:
         _store_thumbnail(rgb, thumbnail_path(thumbnails, sha256))
     except OSError as error:
         return {"storage": f"{error.strerror or error}"}
-    return {"sha256": sha256, "num_bytes": path.stat().st_size, **asdict(facts)}
+    return {"sha256": sha256, "num_bytes": path.stat().st_size, **asdict(facts), **asdict(look_of(rgb))}
 
 
 def _store_thumbnail(rgb: Image.Image, target: Path) -> None:
