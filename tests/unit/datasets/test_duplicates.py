@@ -1,0 +1,123 @@
+"""Near duplicates: the same picture saved anew is found, and pictures that only resemble each other are not joined."""
+
+import hashlib
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from PIL import Image, ImageEnhance
+
+from tlcore.datasets import duplicates
+from tlcore.datasets.duplicates import near_groups, near_pairs
+from tlcore.datasets.pictures.likeness import look_of
+
+
+def scene(seed: int, side: int = 240) -> Image.Image:
+    """A picture of soft shapes in many colours, as different from the next as photographs are."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    return coarse.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def table(*pictures: Image.Image, sha256: list[str] | None = None) -> pd.DataFrame:
+    names = sha256 or [hashlib.sha256(p.tobytes()).hexdigest() for p in pictures]
+    return pd.DataFrame([{"sha256": name, **vars(look_of(p))} for name, p in zip(names, pictures, strict=True)])
+
+
+def saved(picture: Image.Image, quality: int) -> Image.Image:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return Image.open(file).convert("RGB")
+
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "saved anew": lambda p: saved(p, 40),
+    "half the size": lambda p: p.resize((p.width // 2, p.height // 2), Image.Resampling.BILINEAR),
+    "brighter": lambda p: ImageEnhance.Brightness(p).enhance(1.12),
+    "less contrast": lambda p: ImageEnhance.Contrast(p).enhance(0.9),
+    "edges cut": lambda p: p.crop((2, 2, p.width - 2, p.height - 2)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_picture_that_was_changed_a_little_is_found_among_others(change):
+    pictures = [scene(seed) for seed in range(12)]
+    images = table(*pictures, CHANGES[change](pictures[3]))
+    groups = near_groups(images)
+    assert groups[3] == groups[12] == min(images["sha256"].iloc[[3, 12]])
+    others = [place for place in range(13) if place not in (3, 12)]
+    assert [groups[place] for place in others] == [images["sha256"].iloc[place] for place in others]
+
+
+@pytest.mark.parametrize("turn", ["mirrored", "other colours", "another part of it"])
+def test_a_picture_that_shows_something_else_is_no_duplicate(turn):
+    picture = scene(5)
+    swapped = Image.merge("RGB", picture.split()[::-1])
+    other = {"mirrored": picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), "other colours": swapped,
+             "another part of it": picture.crop((80, 80, 240, 240))}  # fmt: skip
+    assert len(set(near_groups(table(picture, other[turn])))) == 2
+
+
+def test_things_of_one_shape_in_two_colours_differ():
+    """Their grey copies are equal, so that only the colour can tell."""
+    shape = np.asarray(scene(1).convert("L"), dtype=float)
+    red = np.stack([shape, shape * 0.5, shape * 0.5], axis=2)
+    weight = (0.299 * 0.5 + 0.587 + 0.114 * 0.5) / (0.299 + 0.587 * 0.5 + 0.114 * 0.5)
+    green = np.stack([shape * 0.5, shape, shape * 0.5], axis=2) / weight
+    pictures = [Image.fromarray(x.clip(0, 255).astype(np.uint8)) for x in (red, green)]
+    images = table(*pictures)
+    distance = int(images["phash"][0], 16) ^ int(images["phash"][1], 16)
+    assert distance.bit_count() <= duplicates.MAX_DISTANCE
+    assert len(set(near_groups(images))) == 2
+
+
+def test_flat_pictures_are_no_duplicates_unless_their_files_are_equal():
+    noise = np.random.default_rng(0).integers(100, 102, (3, 64, 64, 3)).astype(np.uint8)
+    images = table(*map(Image.fromarray, (*noise, noise[0])))
+    groups = near_groups(images)
+    assert groups[3] == groups[0]
+    assert len(set(groups)) == 3
+
+
+def test_groups_are_connected():
+    """The first is like the second and the second like the third, while the first and the third are too far apart."""
+    images = table(scene(7), scene(7), scene(7), sha256=["c", "a", "b"])
+    images["phash"] = [f"{bits:016x}" for bits in (0, 2**6 - 1, 2**12 - 1)]
+    one, other = near_pairs(images)
+    assert set(zip(one.tolist(), other.tolist(), strict=True)) == {(0, 1), (1, 2)}
+    assert near_groups(images) == ["a", "a", "a"]
+
+
+def test_nothing_has_no_groups():
+    assert near_groups(table()) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(some.lists(some.tuples(some.integers(0, 7), some.integers(0, 2**12 - 1)), min_size=1, max_size=40), some.data())
+def test_pairs_are_those_of_the_definition(drawn, data):
+    """Against a loop over all pairs, whatever the size of the blocks."""
+    looks = [np.random.default_rng(seed).integers(0, 256, 256, dtype=np.uint8) for seed in range(8)]
+    images = pd.DataFrame(
+        {
+            "phash": [f"{bits:016x}" for _, bits in drawn],
+            "look": [looks[seed].tobytes().hex() for seed, _ in drawn],
+            "colour": "808080",
+        }
+    )
+    block = duplicates._BLOCK_BYTES
+    duplicates._BLOCK_BYTES = data.draw(some.sampled_from([1, 8 * len(drawn), 24 * len(drawn), block]))
+    try:
+        one, other = near_pairs(images)
+    finally:
+        duplicates._BLOCK_BYTES = block
+    expected = {
+        (i, j)
+        for i, (a, x) in enumerate(drawn)
+        for j, (b, y) in enumerate(drawn)
+        if i < j and (x ^ y).bit_count() <= duplicates.MAX_DISTANCE and np.corrcoef(looks[a], looks[b])[0, 1] >= 0.88
+    }
+    assert set(zip(one.tolist(), other.tolist(), strict=True)) == expected
