@@ -39,7 +39,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "half the size": lambda p: p.resize((p.width // 2, p.height // 2), Image.Resampling.BILINEAR),
     "brighter": lambda p: ImageEnhance.Brightness(p).enhance(1.12),
     "less contrast": lambda p: ImageEnhance.Contrast(p).enhance(0.9),
-    "edges cut": lambda p: p.crop((2, 2, p.width - 2, p.height - 2)),
+    "edges cut": lambda p: p.crop((1, 1, p.width - 1, p.height - 1)),
 }
 
 
