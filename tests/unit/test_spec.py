@@ -42,6 +42,9 @@ def spec(**changes: Any) -> ComparisonSpec:
         ({"weights": {"m3": "imagenet"}}, "m3.*not among the models"),
         ({"weights": {"m1": "none"}}, "fine_tuning starts from pretrained weights"),
         ({"overrides": {"feature_extraction": {"c_low": 0}}}, "feature_extraction.*not among the strategies"),
+        ({"split": "kfold:1"}, "^unknown split 'kfold:1': use fixed, repeated or kfold:K with K from 2 to 100"),
+        ({"split": "random", "seeds": [0, 1]}, "^unknown split 'random'"),
+        ({"split": 5}, "^split: 5 "),
         ({"tune": 1}, "^tune: 1 trial is the recipe as it is: use 0, or 2"),
         ({"strategies": ["from_scratch"], "scratch_model": "s"}, "nothing would run on m1, m2: .*leave scratch_model"),
         ({"strategies": ["frozen:momentum=0.5"], "overrides": {"frozen": {"momentum": 0.1}}}, "sets momentum itself"),
@@ -80,6 +83,28 @@ def test_runs_of_one_comparison_are_one_family_and_another_budget_is_another() -
     assert len({r.family for r in runs}) == 1
     assert spec(budget={"epochs": 4}).runs()[0].family != runs[0].family
     assert spec(weights={"m1": "file:/x"}).runs()[0].family == runs[0].family
+
+
+def test_a_split_plan_is_part_of_the_family_and_reaches_every_run() -> None:
+    folds = spec(split="kfold:03", seeds=[0, 1])
+    assert {run.split for run in folds.runs()} == {"kfold:3"}
+    assert folds.runs()[0].family != spec().runs()[0].family
+    assert folds.runs()[0].family == spec(split="kfold:3").runs()[0].family
+    stored = folds.runs()[0].model_dump_json(exclude_defaults=True)
+    assert RunSpec.model_validate_json(stored) == folds.runs()[0]
+
+
+def test_without_seeds_a_k_fold_split_has_one_for_each_fold() -> None:
+    assert spec(split="kfold:4").seeds == (0, 1, 2, 3)
+    assert spec(split="kfold:4", seeds=[7]).seeds == (7,)
+    assert spec(split="repeated").seeds == spec().seeds == (0,)
+
+
+def test_what_was_stored_before_there_were_plans_is_fixed() -> None:
+    whole = spec().model_dump(mode="json")
+    del whole["split"]
+    assert ComparisonSpec.model_validate(whole) == spec()
+    assert (spec().split_plan.is_fixed, spec(split="repeated").split_plan.is_fixed) == (True, False)
 
 
 def test_a_random_start_needs_no_weights() -> None:

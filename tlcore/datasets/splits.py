@@ -1,17 +1,20 @@
 """Which images are for training, validation and test: drawn by content, stratified, reproducible.
 
-An image's place follows from the hash of its bytes (and, for validation, the seed), never from its name or position.
-Exact copies count as one: they are drawn together. Copies with different labels stay in the training part, as no
-answer to them could be right.
+An image's place follows from the hash of its bytes, the plan and the seed, never from its name or position. Near
+duplicates (column `group`; exact copies alone where a dataset has no such column) count as one: they are drawn
+together. Groups with different labels stay in the training part, as no answer to them could be right.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tlcore.datasets import drawing
 from tlcore.datasets.dataset import PARTS, Dataset, DatasetInfo, Split
-from tlcore.datasets.fingerprints import rank, split_fingerprint
+from tlcore.datasets.drawing import Unit, Units
+from tlcore.datasets.fingerprints import split_fingerprint
 from tlcore.errors import SplitError
+from tlcore.spec import FIXED, SplitPlan, split_plan
 
 TEST_SHARE = 0.2
 VAL_SHARE = 0.2
@@ -25,38 +28,51 @@ _NOTES = {
     "part, redrawn by seed.",
     "train_val_test": "The data brings its own train, validation and test folders: they are used as they are.",
 }
+_REPEATED = "Each seed draws its own parts: 20 % of each class for test, 60 % for training and 20 % for validation."
+_FOLDS = (
+    "The images of each class are dealt into {0} folds, and each seed is tested on one: seeds 0 to {1} test every "
+    "image once, the next {0} do so with another deal. A quarter of the other folds is for validation, drawn by seed."
+)
 
 
 @dataclass(frozen=True)
-class _Copies:
-    """Identical files of one class. rows: their row numbers. contradictory: another class holds the same file."""
+class PartsLeak:
+    """The same picture, or nearly the same, in more than one of the parts that a dataset brings.
 
-    sha256: str
-    rows: tuple[int, ...]
-    contradictory: bool
+    group: the near-duplicate group's key. parts: those that have some of it, in the order of PARTS. paths: all of the
+    group, part by part. exact: identical files lie in two parts; else they are near duplicates only.
+    """
 
-
-_Class = list[_Copies]
-
-
-def split_note(info: DatasetInfo) -> str:
-    """One sentence for people: where the parts of this dataset come from."""
-    return _NOTES[info.given]
+    group: str
+    parts: tuple[str, ...]
+    paths: tuple[str, ...]
+    exact: bool
 
 
-def make_split(dataset: Dataset, seed: int, fraction: float = 1.0) -> Split:
+def split_note(info: DatasetInfo, plan: str = FIXED) -> str:
+    """For people: where the parts of this dataset come from."""
+    wanted = split_plan(plan)
+    if wanted.is_fixed or info.given != "none":
+        return _NOTES[info.given]
+    return _FOLDS.format(wanted.folds, wanted.folds - 1) if wanted.folds else _REPEATED
+
+
+def make_split(dataset: Dataset, seed: int, fraction: float = 1.0, plan: str = FIXED) -> Split:
     """Row numbers of each part. `fraction` of the training part is kept, nested over fractions of the same seed.
 
-    The test part does not depend on the seed. Every part holds the shares of each class to within one image (more
-    where exact copies must stay together), and at least one image of each class that it draws from.
-    Raises: SplitError for a fraction outside (0, 1], and as `check_splittable`.
+    plan: `fixed`, `repeated` or `kfold:K`, see `spec.SplitPlan`; the test part depends on the seed unless it is fixed.
+    Test and validation hold their share of each class to within one image, or its largest group of near duplicates,
+    and at least one image of each class that they are drawn from.
+    Raises: SplitError for a fraction outside (0, 1], and as `check_splittable`; SpecError for an unknown plan.
     """
     if not 0 < fraction <= 1:
         raise SplitError(f"a fraction of {fraction:g} of the training images cannot be taken: use more than 0, up to 1")
-    pools = _pools(dataset)
-    _check(dataset.info, pools["train"])
-    train, val, test = _draw(dataset.info.given, pools, seed)
-    kept = _take_fraction(train, seed, fraction)
+    pools = _checked_pools(dataset, split_plan(plan))
+    train, val, test = _draw(dataset.info.given, split_plan(plan), pools, seed)
+    kept = [
+        drawing.first(units, max(1, drawing.rounded(fraction * drawing.count(units))), f"fraction:{seed}")
+        for units in train
+    ]
     hashes = dataset.images["sha256"].tolist()
     rows = {"train": _rows(kept), "val": _rows(val), "test": _rows(test)}
     contents = {part: [hashes[row] for row in rows[part]] for part in PARTS}
@@ -68,106 +84,139 @@ def make_split(dataset: Dataset, seed: int, fraction: float = 1.0) -> Split:
     )
 
 
-def check_splittable(dataset: Dataset) -> None:
-    """Raises: SplitError naming a class that has too few images, how many, and the minimum."""
-    _check(dataset.info, _pools(dataset)["train"])
+def check_splittable(dataset: Dataset, plan: str = FIXED) -> None:
+    """Raises: SplitError naming a class that has too few images, how many, and the minimum; or where the dataset
+    brings its own test part and the plan would draw one. SpecError for an unknown plan."""
+    _checked_pools(dataset, split_plan(plan))
 
 
-def _pools(dataset: Dataset) -> dict[str, list[_Class]]:
-    """Copies per given part and class; without given parts all is in `train`."""
+def leaks_between_parts(dataset: Dataset) -> list[PartsLeak]:
+    """Pictures that occur, as exact copies or near duplicates, in more than one given part, by path.
+
+    A given split is used as it is, so these leaks stay; there is none where the parts are drawn.
+    """
+    found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     images = dataset.images
-    grouped: dict[tuple[str, int], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for key, part, path, sha256 in zip(
+        _keys(dataset), images["part"].tolist(), images["path"].tolist(), images["sha256"].tolist(), strict=True
+    ):
+        if part:
+            found[key].append((part, path, sha256))
+    leaks = [_leak(key, rows) for key, rows in found.items() if len({part for part, _, _ in rows}) > 1]
+    return sorted(leaks, key=lambda leak: leak.paths)
+
+
+def _leak(key: str, rows: list[tuple[str, str, str]]) -> PartsLeak:
+    ordered = sorted(rows, key=lambda row: (PARTS.index(row[0]), row[1]))
+    contents = {(part, sha256) for part, _, sha256 in rows}
+    return PartsLeak(
+        group=key,
+        parts=tuple(dict.fromkeys(part for part, _, _ in ordered)),
+        paths=tuple(path for _, path, _ in ordered),
+        exact=len({sha256 for _, sha256 in contents}) < len(contents),
+    )
+
+
+def _keys(dataset: Dataset) -> list[str]:
+    """The near-duplicate group of each row; its content where the dataset was imported before there were groups."""
+    keys: list[str] = dataset.images["group" if "group" in dataset.images else "sha256"].tolist()
+    return keys
+
+
+def _checked_pools(dataset: Dataset, plan: SplitPlan) -> dict[str, list[Units]]:
+    """Units per given part and class; without given parts all is in `train`. Raises: as `check_splittable`."""
+    pools = _pools(dataset)
+    if not plan.is_fixed and dataset.info.given != "none":
+        raise SplitError(
+            f"{dataset.info.name} brings its own test images, and every run is tested on them, so the split {plan} "
+            f"cannot draw others: use the split {FIXED}, or add the images again without their train and test folders"
+        )
+    _check(dataset.info, pools["train"])
+    if plan.folds:
+        _check_folds(dataset.info, pools["train"], plan)
+    return pools
+
+
+def _pools(dataset: Dataset) -> dict[str, list[Units]]:
+    images = dataset.images
+    grouped: dict[tuple[str, int], dict[str, list[tuple[str, int]]]] = defaultdict(lambda: defaultdict(list))
     labels_of: dict[str, set[int]] = defaultdict(set)
-    columns = (images["part"].tolist(), images["label"].tolist(), images["sha256"].tolist())
-    for row, (part, label, sha256) in enumerate(zip(*columns, strict=True)):
-        grouped[part or "train", label][sha256].append(row)
-        labels_of[sha256].add(label)
+    columns = (images["part"].tolist(), images["label"].tolist(), images["sha256"].tolist(), _keys(dataset))
+    for row, (part, label, sha256, key) in enumerate(zip(*columns, strict=True)):
+        grouped[part or "train", label][key].append((sha256, row))
+        labels_of[key].add(label)
     return {
         part: [
-            [_Copies(sha, tuple(rows), len(labels_of[sha]) > 1) for sha, rows in grouped[part, label].items()]
+            [
+                Unit(key, tuple(row for _, row in sorted(rows)), len(labels_of[key]) > 1)
+                for key, rows in grouped[part, label].items()
+            ]
             for label in range(len(dataset.info.classes))
         ]
         for part in PARTS
     }
 
 
-def _check(info: DatasetInfo, train: Sequence[_Class]) -> None:
+def _check(info: DatasetInfo, train: Sequence[Units]) -> None:
     needed = _NEEDED[info.given]
     drawn = ("validation and test" if info.given == "none" else "validation") if needed > 1 else ""
-    for name, copies in zip(info.classes, train, strict=True):
-        drawable = sum(not c.contradictory for c in copies)
-        if len(copies) < needed or drawable < needed - 1:
+    for name, units in zip(info.classes, train, strict=True):
+        number = len(drawing.drawable(units))
+        if len(units) < needed or number < needed - 1:
             where = "" if info.given == "none" else " to train on"
             purpose = f", as {drawn} are drawn from it" if drawn else ""
             raise SplitError(
-                f"class {name!r} has {drawable} different image{'s' * (drawable != 1)}{where}, but needs at least "
-                f"{needed}{purpose}: add images or leave the class out"
+                f"class {name!r} has {_different(number)}{where}, but needs at least {needed}{purpose}: add images or "
+                f"leave the class out{_counted(units)}"
             )
 
 
-def _draw(given: str, pools: dict[str, list[_Class]], seed: int) -> tuple[list[_Class], list[_Class], list[_Class]]:
+def _check_folds(info: DatasetInfo, train: Sequence[Units], plan: SplitPlan) -> None:
+    failing = [
+        (len(drawing.drawable(units)), name, units)
+        for name, units in zip(info.classes, train, strict=True)
+        if not drawing.fits(units, plan.folds)
+    ]
+    if failing:
+        number, name, units = min(failing, key=lambda found: found[0])
+        needed = plan.folds if plan.folds > 2 else 4
+        most = "at most " if number < plan.folds else ""
+        raise SplitError(
+            f"class {name!r} has {_different(number)}, but the split {plan} needs at least {needed}, as each fold "
+            f"tests some and leaves some to train and validate on: use {most}kfold:{number}, add images or leave the "
+            f"class out{_counted(units)}"
+        )
+
+
+def _different(number: int) -> str:
+    return f"{number} different image{'s' * (number != 1)}"
+
+
+def _counted(units: Units) -> str:
+    """How the images were counted, where that is not plain to see."""
+    return " (copies and near duplicates count as one)" if drawing.count(units) > len(units) else ""
+
+
+def _draw(
+    given: str, plan: SplitPlan, pools: dict[str, list[Units]], seed: int
+) -> tuple[list[Units], list[Units], list[Units]]:
+    """Train, val and test."""
     train, val, test = pools["train"], pools["val"], pools["test"]
-    totals = [_count(copies) for copies in train]
     if given == "train_val_test":
         return train, val, test
+    totals, share = [drawing.count(units) for units in train], VAL_SHARE
     if given == "train_val":
         test = val
+    elif plan.folds:
+        test = drawing.deal(train, plan.folds, f"fold:{seed // plan.folds}")[seed % plan.folds]
+        train = drawing.without(train, test)
+        totals, share = [drawing.count(units) for units in train], VAL_SHARE / (1 - TEST_SHARE)
     elif given == "none":
-        test, train = _take_share(train, totals, TEST_SHARE, "test", leave=2)
-    val, train = _take_share(train, totals, VAL_SHARE, f"val:{seed}", leave=1)
+        purpose = "test" if plan.is_fixed else f"test:{seed}"
+        test, train = drawing.take_share(train, totals, TEST_SHARE, purpose, leave=2)
+    val, train = drawing.take_share(train, totals, share, f"val:{seed}", leave=1)
     return train, val, test
 
 
-def _take_share(
-    classes: Sequence[_Class], totals: Sequence[int], share: float, purpose: str, leave: int
-) -> tuple[list[_Class], list[_Class]]:
-    """Split every class into (taken, rest); `share` is of `totals`, `leave` is how many different images must stay,
-    all but one of them fit to be drawn next."""
-    both = [
-        _take(copies, max(1, _rounded(share * total)), purpose, leave)
-        for copies, total in zip(classes, totals, strict=True)
-    ]
-    return [taken for taken, _ in both], [rest for _, rest in both]
-
-
-def _take(copies: _Class, target: int, purpose: str, leave: int) -> tuple[_Class, _Class]:
-    """Draw images of one class by lot until there are `target`, never splitting copies and never beyond the target.
-
-    At least one is drawn: the smallest set of copies, if none fits.
-    """
-    drawable = sorted((c for c in copies if not c.contradictory), key=lambda c: rank(purpose, c.sha256))
-    most = min(len(copies) - leave, len(drawable) - leave + 1)
-    taken: _Class = []
-    count = 0
-    for candidate in drawable:
-        if count + len(candidate.rows) <= target and len(taken) < most:
-            taken.append(candidate)
-            count += len(candidate.rows)
-    if not taken:
-        taken = [min(drawable, key=lambda c: len(c.rows))]
-    gone = {c.sha256 for c in taken}
-    return taken, [c for c in copies if c.sha256 not in gone]
-
-
-def _take_fraction(classes: Sequence[_Class], seed: int, fraction: float) -> list[_Class]:
-    """The first images of each class in an order that depends on the seed alone, so fractions are nested."""
-    return [_first(copies, max(1, _rounded(fraction * _count(copies))), seed) for copies in classes]
-
-
-def _first(copies: _Class, count: int, seed: int) -> _Class:
-    ordered = sorted(copies, key=lambda c: rank(f"fraction:{seed}", c.sha256))
-    singles = [_Copies(c.sha256, (row,), c.contradictory) for c in ordered for row in c.rows]
-    return singles[:count]
-
-
-def _count(copies: Iterable[_Copies]) -> int:
-    return sum(len(c.rows) for c in copies)
-
-
-def _rounded(value: float) -> int:
-    """To the nearest whole number, halves up; the small term absorbs what binary fractions miss."""
-    return int(value + 0.5 + 1e-9)
-
-
-def _rows(classes: Iterable[_Class]) -> tuple[int, ...]:
-    return tuple(sorted(row for copies in classes for c in copies for row in c.rows))
+def _rows(classes: Sequence[Units]) -> tuple[int, ...]:
+    return tuple(sorted(row for units in classes for unit in units for row in unit.rows))

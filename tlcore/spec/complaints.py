@@ -14,7 +14,8 @@ def checked(kind: type[S], **values: Any) -> S:
     try:
         return kind(**values)
     except ValidationError as error:
-        wrong = {str(e["loc"][0]) if e["loc"] else "": e for e in reversed(error.errors())}  # the first of each field
+        told = [e for e in reversed(error.errors()) if e["type"] != "default_factory_not_called"]  # no mistake itself
+        wrong = {str(e["loc"][0]) if e["loc"] else "": e for e in told}  # the first of each field
         raise SpecError("; ".join(_one_line(e) for e in reversed(wrong.values()))) from error
 
 

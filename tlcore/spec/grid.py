@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tlcore.spec.runs import MAX_SEED, RunSpec, SharedSpec
+from tlcore.spec.splitting import split_plan
 from tlcore.strategies import SettingValue, Strategy, canonical, entry_of, merged, own_color, split_reference
 
 MAX_RUNS = 2_000
@@ -14,18 +15,23 @@ WEIGHTS_FORMS = "imagenet, a timm tag, file:PATH, run:RUN_ID or none"
 NonEmpty = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
+def _default_seeds(known: dict[str, Any]) -> tuple[int, ...]:
+    return split_plan(known["split"]).seeds
+
+
 class ComparisonSpec(SharedSpec):
     """A grid of models × strategies × seeds × fractions that share everything else.
 
-    own_strategies: definitions of a person's own strategies among `strategies`. scratch_model: another, usually
-    smaller, network for the strategies with a random start.
+    own_strategies: definitions of a person's own strategies among `strategies`. seeds: 0 where none is given, or as
+    many as a k-fold split has folds. scratch_model: another, usually smaller, network for the strategies with a random
+    start.
     """
 
     models: NonEmpty
     weights: dict[str, str] = Field(default_factory=dict)
     own_strategies: tuple[Strategy, ...] = ()
     strategies: NonEmpty
-    seeds: tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...] = Field(default_factory=_default_seeds, min_length=1)
     fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(1.0,), min_length=1)
     overrides: dict[str, dict[str, SettingValue]] = Field(default_factory=dict)
     title: str = ""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tlcore.spec.splitting import FIXED, SplitPlan, split_plan
 from tlcore.strategies import SettingValue, Strategy, entry_of, split_reference
 
 MAX_SEED = 2**31 - 1
@@ -46,18 +47,25 @@ class Budget(Frozen):
 class SharedSpec(Frozen):
     """What all runs of a comparison have in common: its family.
 
-    batch_size: `auto` for the largest that the device's memory holds. tune: trials per run, of which the best on
-    validation is the run; 0 for the recipe's own values alone, which are also the first of the trials.
+    split: the plan, see `SplitPlan`. batch_size: `auto` for the largest that the device's memory holds. tune: trials
+    per run, of which the best on validation is the run; 0 for the recipe's own values alone, which are also the first
+    of the trials.
     """
 
     dataset_id: str
     dataset_fingerprint: str
     budget: Budget
+    split: str = FIXED
     image_size: int | None = Field(default=None, ge=16, le=1024)
     batch_size: BatchSize = None
     device: str = "auto"
     num_threads: int | None = Field(default=None, ge=1, le=512)
     tune: int = Field(default=0, ge=0, le=MAX_TRIALS)
+
+    @field_validator("split")
+    @classmethod
+    def _known_split(cls, value: str) -> str:
+        return str(split_plan(value))
 
     @field_validator("tune")
     @classmethod
@@ -72,6 +80,11 @@ class SharedSpec(Frozen):
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
             raise ValueError(f"unknown device {value!r}: use auto, cpu, cuda or cuda:INDEX")
         return value
+
+    @property
+    def split_plan(self) -> SplitPlan:
+        """How the test images follow from the seed."""
+        return split_plan(self.split)
 
 
 class RunSpec(SharedSpec):

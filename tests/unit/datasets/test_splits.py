@@ -16,13 +16,18 @@ from tlcore.datasets.splits import check_splittable, make_split, split_note
 from tlcore.errors import SplitError
 
 
-def dataset(images: list[tuple[int, str, str]], given: str = "none") -> Dataset:
-    """A dataset of (label, content, part), without files: splits never open them."""
+def dataset(images: list[tuple[int, str, str]], given: str = "none", groups: list[str] | None = None) -> Dataset:
+    """A dataset of (label, content, part), without files: splits never open them.
+
+    groups: a name for each image; those of one name are near duplicates. None for a dataset that knows no groups.
+    """
     hashes = [hashlib.sha256(content.encode()).hexdigest() for _, content, _ in images]
     rows = [
         (f"{i}.png", label, part, sha) for i, ((label, _, part), sha) in enumerate(zip(images, hashes, strict=True))
     ]
     table = pd.DataFrame(rows, columns=["path", "label", "part", "sha256"])
+    if groups is not None:
+        table["group"] = table.groupby(pd.Series(groups))["sha256"].transform("min")
     classes = tuple(f"class {i}" for i in range(max(label for label, _, _ in images) + 1))
     info = DatasetInfo(
         id="x",
@@ -52,6 +57,32 @@ def per_class(data: Dataset, rows) -> Counter:
 class_sizes = st.lists(st.integers(3, 60), min_size=2, max_size=5)
 seeds = st.integers(0, 2**31 - 1)
 quick = limits(max_examples=60, deadline=None)
+COPIES = [(label, f"{label}/copy/{i // 3}", "") for label in (0, 2) for i in range(9)]
+BOTH = [(label, f"both/{i}", "") for label in (0, 1) for i in range(4)]
+TRAIN = simple(50, 30, part="train")
+# What the first version drew: fingerprint of the split for seed 7, of the test part, and of the split with 35 % of the
+# training part.
+RECORDED = {
+    "single": (simple(31, 8, 55), "none", "ebf82fa3b812d33c", "66eb6129c5601ce6", "c0ff428323690220"),
+    "copies": (simple(31, 8, 55) + COPIES + BOTH, "none", "f2f1a06559d79e6c", "59d4399b18250af8", "8e1b08bad63d915d"),
+    "val": (
+        TRAIN + simple(10, 20, part="val"), "train_val", "a2a1337c67d8b88c", "a36ef8cf5e95b926", "161c228831b03386",
+    ),
+    "test": (
+        TRAIN + simple(10, 20, part="test"), "train_test", "307e905036b2918d", "c0a6a0cd51dbd4d1", "2b16560a0d9b0f9b",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("case", RECORDED)
+def test_the_fixed_draw_is_that_of_the_first_version(case, grouped):
+    """Also where a new import knows groups, as long as they hold exact copies alone."""
+    images, given, whole, tested, part = RECORDED[case]
+    data = dataset(images, given, [content for _, content, _ in images] if grouped else None)
+    split = make_split(data, 7)
+    assert (split.fingerprint[:16], split.test_fingerprint[:16]) == (whole, tested)
+    assert make_split(data, 7, 0.35).fingerprint[:16] == part
 
 
 @quick
