@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from tlcore.datasets.health import health_of
 from tlcore.datasets.intake import add_dataset
 from tlcore.datasets.pictures.decoding import open_rgb, probe
 from tlcore.datasets.splits import make_split, split_note
@@ -37,6 +38,11 @@ def test_brain_tumor_mri(real_data, settings):
     )
     dataset = load_dataset(info.id, settings)
     assert {"RGB", "L"} <= set(dataset.images["mode"])
+    health = health_of(dataset)
+    copies, endings = health.of("exact_duplicates"), health.of("wrong_ending")
+    assert (len(copies.groups), copies.num_images - len(copies.groups)) == (22, 25)
+    assert len(endings.groups) == 6
+    assert {"two_labels", "near_two_labels", "blank", "dark", "tiny"}.isdisjoint(f.kind for f in health.findings)
     for seed in range(5):
         split = make_split(dataset, seed)
         hashes = [set(dataset.images["sha256"].iloc[list(rows)]) for rows in (split.train, split.val, split.test)]
@@ -46,7 +52,9 @@ def test_brain_tumor_mri(real_data, settings):
 def test_eurosat(real_data, settings):
     info = add_dataset(real_data / "eurosat_rgb_2000", settings=settings)
     assert (info.num_images, len(info.classes), info.short_side, info.left_out) == (2000, 10, 64, ())
-    split = make_split(load_dataset(info.id, settings), 0)
+    dataset = load_dataset(info.id, settings)
+    assert health_of(dataset).findings == (), "calm sea is neither blank nor a duplicate of other sea"
+    split = make_split(dataset, 0)
     assert (len(split.train), len(split.val), len(split.test)) == (1200, 400, 400)
 
 

@@ -21,7 +21,6 @@ from tlcore.datasets.intake.discovery import HOW, Found, discover, discover_by_t
 from tlcore.datasets.intake.tables import SUFFIXES, Entry
 from tlcore.datasets.names import UniquePaths, slug
 from tlcore.datasets.pictures.inspection import Inspected, inspect_files, inspector_command
-from tlcore.datasets.splits import check_splittable
 from tlcore.datasets.staging import check_space, place_file, staging
 from tlcore.datasets.store import land
 from tlcore.errors import ArchiveError, DatasetError
@@ -49,7 +48,7 @@ def add_dataset(
     """Make a dataset from a zip or tar, a folder, or a CSV of paths and labels; the source stays as it is.
 
     The same content again gives the dataset that is there. progress: called with 0…1 and a few words.
-    Raises: DatasetError (ArchiveError, SplitError) when the source cannot be used, StorageError, RunCancelledError;
+    Raises: DatasetError (ArchiveError) when the source cannot be used, StorageError, RunCancelledError;
     then nothing is left behind.
     """
     settings = settings or get_settings()
@@ -65,7 +64,6 @@ def add_dataset(
         images, refused = _check(found.entries, target, is_archive, tell, stop)
         found = replace(found, left_out=refused + found.left_out)
         dataset = _describe(images, found, name or _name_of(source), source, target)
-        check_splittable(dataset)
         tell(1.0, f"{dataset.info.num_images:,} images")
         return land(dataset, target, settings)
 
