@@ -1,13 +1,20 @@
 """A checked, versioned dataset: what it holds, where its files are, and how it splits."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from tlcore.errors import DatasetError
 from tlcore.results import Value
 
 PARTS = ("train", "val", "test")
+_GIVEN = {
+    frozenset({"train", "val"}): "train_val",
+    frozenset({"train", "test"}): "train_test",
+    frozenset({"train", "val", "test"}): "train_val_test",
+}
 
 
 class LeftOut(Value):
@@ -23,6 +30,9 @@ class DatasetInfo(Value):
     id: its name as a slug and the first characters of the fingerprint. classes: in sorted order; a label is an
     index into it. class_counts: images per class. part_counts: images per given part (`""` where none is given).
     given: `none` (no folders), `train_val`, `train_test` or `train_val_test`. short_side: median, in pixels.
+    version: 1 for an import, its parent's + 1 for one that was made from another by edits. parent: the id of that
+    one. ancestors: all ids that it descends from, the import first and the parent last, deleted ones too. changes:
+    the edits that made it, one sentence each.
     """
 
     id: str
@@ -39,6 +49,10 @@ class DatasetInfo(Value):
     source: str
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    parent: str | None = None
+    version: int = 1
+    changes: tuple[str, ...] = ()
+    ancestors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,3 +86,14 @@ class Split:
     num_train_full: int
     fingerprint: str
     test_fingerprint: str
+
+
+def given_of(parts: Iterable[str]) -> str:
+    """`DatasetInfo.given` of these parts of images; one part alone is none. Raises: DatasetError without train."""
+    found = frozenset(parts) - {""}
+    if len(found) <= 1:
+        return "none"
+    if found not in _GIVEN:
+        there = " and ".join(part for part in PARTS if part in found)
+        raise DatasetError(f"there are {there} images but none to train on: keep a train part, or give no parts")
+    return _GIVEN[found]

@@ -66,6 +66,7 @@ class UniquePaths:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the last number that a path got, so that 50,000 equal names take no hours
 
     def take(self, parts: Iterable[str]) -> str:
         """A free posix path for these components; a taken one gets `~2`, `~3`, … before its extension."""
@@ -74,9 +75,10 @@ class UniquePaths:
         stem, dot, suffix = name.rpartition(".")
         if not dot:
             stem, suffix = name, ""
-        path, number = wanted, 1
+        path, number = wanted, self._numbers.get(wanted.casefold(), 1)
         while path.casefold() in self._taken:
             number += 1
             path = f"{folder}{slash}{stem}~{number}{dot}{suffix}"
         self._taken.add(path.casefold())
+        self._numbers[wanted.casefold()] = number
         return path

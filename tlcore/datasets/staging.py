@@ -58,12 +58,19 @@ def remove_leftovers(datasets: Path) -> None:
 
 
 def remove_dataset_folder(folder: Path) -> None:
-    """Make a dataset vanish at once, then free its disk space; a crash in between leaves a leftover."""
+    """Make a dataset vanish at once, then free its disk space; a crash in between leaves a leftover.
+
+    Raises: OSError; FileNotFoundError where it is gone already.
+    """
     with datasets_lock(folder.parent):
         grave = folder.parent / f"{_PREFIX}{uuid.uuid4().hex[:12]}"
         lock = FileLock(_lock_of(grave))
         lock.acquire()
-        folder.rename(grave)
+        try:
+            folder.rename(grave)
+        except OSError:
+            _discard(grave, lock)
+            raise
     _discard(grave, lock)
 
 

@@ -52,30 +52,56 @@ def list_datasets(settings: Settings | None = None) -> list[DatasetInfo]:
 
 def load_info(dataset_id: str, settings: Settings | None = None) -> DatasetInfo:
     """What is known of a dataset. Raises: NotFoundError naming the nearest ids, DatasetError."""
-    return _read_info(_folder(dataset_id, settings or get_settings()) / "dataset.json")
+    settings = settings or get_settings()
+    try:
+        return _read_info(dataset_folder(dataset_id, settings) / "dataset.json")
+    except FileNotFoundError:  # deleted since the line before
+        raise _unknown(dataset_id, settings) from None
 
 
 def load_dataset(dataset_id: str, settings: Settings | None = None) -> Dataset:
     """A dataset with its table of images. Raises: NotFoundError, DatasetError."""
-    folder = _folder(dataset_id, settings or get_settings())
-    return Dataset(_read_info(folder / "dataset.json"), _read_images(folder), folder / "files")
+    settings = settings or get_settings()
+    info, folder = load_info(dataset_id, settings), settings.datasets / dataset_id
+    try:
+        return Dataset(info, _read_images(folder), folder / "files")
+    except DatasetError:
+        dataset_folder(dataset_id, settings)  # not damaged but deleted
+        raise
+
+
+def dataset_folder(dataset_id: str, settings: Settings) -> Path:
+    """Where a dataset is. Raises: NotFoundError naming the nearest ids."""
+    folder = settings.datasets / dataset_id
+    if _ID.fullmatch(dataset_id) and (folder / "dataset.json").is_file():
+        return folder
+    raise _unknown(dataset_id, settings)
 
 
 def delete_dataset(dataset_id: str, settings: Settings | None = None) -> None:
     """Remove a dataset and what was cached of it, unless another dataset has the same content.
 
+    Other versions stay whole: the bytes of a file that they share go with the last of them.
     Raises: NotFoundError, StorageError.
     """
     settings = settings or get_settings()
-    folder = _folder(dataset_id, settings)
-    fingerprint = _read_info(folder / "dataset.json").fingerprint
+    info, folder = load_info(dataset_id, settings), dataset_folder(dataset_id, settings)
     with storage_errors(folder):
-        remove_dataset_folder(folder)
-        if any(info.fingerprint == fingerprint for info in list_datasets(settings)):
-            return
-        for kind in CACHE_KINDS:
-            for cached in (settings.cache / kind).glob(f"{fingerprint[:CACHE_KEY_LENGTH]}-*"):
-                shutil.rmtree(cached) if cached.is_dir() else cached.unlink()
+        try:
+            remove_dataset_folder(folder)
+        except FileNotFoundError:  # somebody else was faster
+            raise _unknown(dataset_id, settings) from None
+        for cached in caches_of(info, settings):
+            shutil.rmtree(cached) if cached.is_dir() else cached.unlink(missing_ok=True)
+
+
+def caches_of(info: DatasetInfo, settings: Settings) -> list[Path]:
+    """Files and folders that were cached of a dataset; none while another dataset of its content needs them."""
+    others = (other for other in list_datasets(settings) if other.id != info.id)
+    if any(other.fingerprint == info.fingerprint for other in others):
+        return []
+    start = f"{info.fingerprint[:CACHE_KEY_LENGTH]}-*"
+    return [cached for kind in CACHE_KINDS for cached in (settings.cache / kind).glob(start)]
 
 
 def check_dataset(dataset_id: str, settings: Settings | None = None) -> tuple[LeftOut, ...]:
@@ -147,14 +173,11 @@ def _same(dataset: Dataset, info: DatasetInfo, settings: Settings) -> bool:
     return bool(sorted(map(tuple, stored[key].values)) == sorted(map(tuple, dataset.images[key].values)))
 
 
-def _folder(dataset_id: str, settings: Settings) -> Path:
-    folder = settings.datasets / dataset_id
-    if _ID.fullmatch(dataset_id) and (folder / "dataset.json").is_file():
-        return folder
+def _unknown(dataset_id: str, settings: Settings) -> NotFoundError:
     known = [info.id for info in list_datasets(settings)]
     near = difflib.get_close_matches(dataset_id, known, n=3, cutoff=0.4) or known[:3]
     remedy = f"did you mean {' or '.join(near)}?" if near else "add one with `python -m tlcore dataset add PATH`"
-    raise NotFoundError(f"there is no dataset {dataset_id!r}: {remedy}")
+    return NotFoundError(f"there is no dataset {dataset_id!r}: {remedy}")
 
 
 def _read_info(path: Path) -> DatasetInfo:

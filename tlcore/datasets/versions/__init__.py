@@ -1,0 +1,35 @@
+"""Versions of a dataset: edits make a new one, the old one stays; with a data card, a history and a download."""
+
+from tlcore.datasets.versions.card import DataCard, read_card, write_card
+from tlcore.datasets.versions.derive import derive
+from tlcore.datasets.versions.edits import (
+    Edit,
+    LeaveOut,
+    Move,
+    Relabel,
+    RenameClass,
+    keep_one,
+    leave_out_all,
+    move_all,
+)
+from tlcore.datasets.versions.lineage import Version, freed_bytes, versions_of
+from tlcore.datasets.versions.packing import pack
+
+__all__ = [
+    "DataCard",
+    "Edit",
+    "LeaveOut",
+    "Move",
+    "Relabel",
+    "RenameClass",
+    "Version",
+    "derive",
+    "freed_bytes",
+    "keep_one",
+    "leave_out_all",
+    "move_all",
+    "pack",
+    "read_card",
+    "versions_of",
+    "write_card",
+]

@@ -1,0 +1,68 @@
+"""The data card: where the images come from, under which licence, and notes, as a person typed them."""
+
+import uuid
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tlcore.datasets.staging import datasets_lock, storage_errors
+from tlcore.datasets.store import dataset_folder
+from tlcore.errors import DatasetError
+from tlcore.results import Value
+from tlcore.settings import Settings, get_settings
+
+CARD_FILE = "card.json"
+MAX_CHARACTERS = 20_000  # per field; a card is read whole each time
+
+
+class DataCard(Value):
+    """Free text in each field; empty where nothing was typed."""
+
+    source: str = ""
+    licence: str = ""
+    notes: str = ""
+
+
+def read_card(dataset_id: str, settings: Settings | None = None) -> DataCard:
+    """The card of a version, empty if none was written. Raises: NotFoundError, DatasetError for a damaged one."""
+    path = dataset_folder(dataset_id, settings or get_settings()) / CARD_FILE
+    try:
+        return DataCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return DataCard()
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} is damaged: remove it and type the card again") from error
+
+
+def write_card(dataset_id: str, card: DataCard, settings: Settings | None = None) -> DataCard:
+    """Replace the card of a version, whole or not at all; returns it as it was stored.
+
+    Raises: NotFoundError, DatasetError for a field beyond `MAX_CHARACTERS`, StorageError.
+    """
+    settings = settings or get_settings()
+    clean = _clean(card)
+    with storage_errors(settings.datasets), datasets_lock(settings.datasets):  # so that no deletion comes between
+        put_card(dataset_folder(dataset_id, settings), clean)
+    return clean
+
+
+def put_card(folder: Path, card: DataCard) -> None:
+    """Write a card into the folder of a version. Raises: OSError."""
+    draft = folder / f".{CARD_FILE}.{uuid.uuid4().hex[:8]}"
+    try:
+        draft.write_text(card.model_dump_json(indent=1), encoding="utf-8")
+        draft.replace(folder / CARD_FILE)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _clean(card: DataCard) -> DataCard:
+    """Valid text, as arguments of a command line need not be. Raises: DatasetError."""
+    fields = {name: value.encode("utf-8", "replace").decode().strip() for name, value in card.model_dump().items()}
+    for name, value in fields.items():
+        if len(value) > MAX_CHARACTERS:
+            raise DatasetError(
+                f"the {name} on a data card has {len(value):,} characters: shorten it to {MAX_CHARACTERS:,}, and link "
+                "to the rest"
+            )
+    return DataCard.model_validate(fields)
