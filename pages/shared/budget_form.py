@@ -22,9 +22,8 @@ BUDGET_HELP = (
 def choose_budget(info: DatasetInfo, plan: SplitPlan) -> dict[str, Any]:
     """Exactly one of epochs, steps or seconds."""
     accelerated = any(device.id.startswith("cuda") for device in reads.devices())
-    ((unit, amount),) = (
-        default_budget(datasets.split_sizes(info.id, plan=str(plan))["train"], accelerated).as_dict().items()
-    )
+    num_train = datasets.split_sizes(info.id, plan=str(plan))["train"]
+    ((unit, amount),) = default_budget(num_train, accelerated).as_dict().items()
     chosen = st.segmented_control(
         "Budget of each run in", list(UNITS), default=unit, required=True, format_func=UNITS.__getitem__, key="unit",
         help=BUDGET_HELP, persist_state="session",

@@ -14,15 +14,15 @@ PLANS = {
     FOLDS: "every image once, a fold at a time (k-fold)",
 }
 PLAN_HELP = (
-    "With the same test images for every seed, seeds are compared most precisely, on these images. With few images, let "
-    "each seed draw its own, or test every image once: the result then depends less on which images happen to be "
-    "tested. Near duplicates always stay on one side."
+    "The same test images for every seed are the usual choice. With few images, let each seed draw its own, or test "
+    "every image once: the result then depends less on which images happen to be tested. Near duplicates always stay "
+    "on one side."
 )
 GIVEN_HELP = "This dataset brings its own test images. To draw others, add it again without its train and test folders."
 
 
 def choose_split(info: DatasetInfo) -> SplitPlan:
-    """The plan, with a sentence on what it does to this dataset. Raises: SplitError where a class is too small for it."""
+    """The plan, and a sentence on what it does to this dataset. Raises: SplitError where a class is too small."""
     given = info.given != "none"
     left, right = st.columns([3, 1], gap="medium")
     kind = left.selectbox(
@@ -43,8 +43,8 @@ def choose_seeds(plan: SplitPlan) -> tuple[int, ...]:
     if plan.folds:
         rounds = st.number_input(
             f"Rounds of all {plan.folds} folds", 1, 50, 1, key="num_rounds", persist_state="session",
-            help=f"A round is {plan.folds} seeds: each trains without one fold and is tested on it, so that every image "
-            "is tested once. Further rounds deal the images anew and make the comparison surer.",
+            help=f"A round is {plan.folds} seeds: each trains without one fold and is tested on it, so that every "
+            "image is tested once. Further rounds deal the images anew and make the comparison surer.",
         )  # fmt: skip
         number = plan.folds * int(rounds)
     else:
