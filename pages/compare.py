@@ -68,10 +68,12 @@ def show_actions(record: ComparisonRecord) -> None:
 
 
 def add_seeds(record: ComparisonRecord) -> None:
-    number = st.number_input("More seeds, to be surer", 1, 20, 2, key="more_seeds")
+    folds = record.spec.split_plan.folds
+    label = f"More rounds of all {folds} folds" if folds else "More seeds"
+    number = st.number_input(f"{label}, to be surer", 1, 20, 1 if folds else 2, key="more_seeds")
     if st.button("Run them too", icon="➕", key="add_seeds"):
         first = max(record.spec.seeds) + 1
-        spec = record.spec.model_copy(update={"seeds": tuple(range(first, first + int(number)))})
+        spec = record.spec.model_copy(update={"seeds": tuple(range(first, first + int(number) * max(1, folds)))})
         with st.spinner("Checking …"):
             comparisons.submit(plans.make_plan(spec), add_to=record.comparison_id)
         st.switch_page("pages/runs.py", query_params={"comparison": record.comparison_id})

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import budget_form, launch_check, model_form, more_form, strategy_form
+from pages.shared import budget_form, launch_check, model_form, more_form, split_form, strategy_form
 from pages.shared.choose import choose
 from pages.shared.navigation import start_with_app
 from pages.shared.recipe_form import recipe_fields
@@ -26,23 +26,24 @@ def choose_dataset() -> DatasetInfo | None:
     chosen = choose("dataset", list(known), lambda i: known[i].name if i in known else i, "Dataset")
     info = datasets.get_dataset(chosen or "")
     size = f"{count(info.num_images, 'image')}, {count(len(info.classes), 'class', 'classes')}"
-    st.caption(f"{size}. {plain(datasets.split_note(info))}")
+    st.caption(f"{size}.")
     return info
 
 
 def fill_form(info: DatasetInfo) -> ComparisonSpec:
-    """The whole form as a spec. Raises: SpecError."""
+    """The whole form as a spec. Raises: SpecError, SplitError."""
+    plan = split_form.choose_split(info)
     st.subheader("2 · Models and their pretrained weights")
-    values: dict[str, Any] = {"models": model_form.choose_models()}
+    values: dict[str, Any] = {"split": str(plan), "models": model_form.choose_models()}
     values["weights"] = model_form.choose_weights(values["models"])
     st.subheader("3 · Strategies")
     values["strategies"] = strategy_form.choose_strategies(values["models"])
     st.subheader("4 · Budget, seeds and device")
     left, middle, right = st.columns(3, gap="medium")
     with left:
-        values |= budget_form.choose_budget(info)
+        values |= budget_form.choose_budget(info, plan)
     with middle:
-        values["seeds"] = budget_form.choose_seeds()
+        values["seeds"] = split_form.choose_seeds(plan)
         values["fractions"] = budget_form.choose_fractions()
     with right:
         values |= budget_form.choose_machine()
@@ -62,7 +63,7 @@ def choose_overrides(info: DatasetInfo, spec: ComparisonSpec) -> dict[str, dict[
         f"Defaults for {plain(spec.models[0])} on this dataset. What you change holds for every model, and for every "
         f"phase unless you choose one. Only settings that do something are offered."
     )
-    data = DataFacts(num_train=datasets.split_sizes(info.id)["train"], short_side=info.short_side)
+    data = DataFacts(num_train=datasets.split_sizes(info.id, plan=spec.split)["train"], short_side=info.short_side)
     first = [run for run in spec.runs() if run.model in (spec.models[0], spec.scratch_model)]
     runs = {split_reference(run.strategy)[0]: run for run in first}
     changed: dict[str, dict[str, Any]] = {}

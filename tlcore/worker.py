@@ -87,7 +87,7 @@ def do_run(assignment: Assignment) -> None:
     work_dir.mkdir(parents=True, exist_ok=True)
     tracking.start_run(settings, run_id)
     dataset = store.load_dataset(spec.dataset_id, settings)
-    split = splits.make_split(dataset, spec.seed, spec.fraction)
+    split = splits.make_split(dataset, spec.seed, spec.fraction, spec.split)
     reporter = RunReporter(assignment)
     train = load_trainer(settings)
     with tracking.system_metrics(settings, run_id):

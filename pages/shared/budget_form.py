@@ -1,16 +1,15 @@
-"""The part of the Launch form on seeds, budget, fractions, sizes and device."""
+"""The part of the Launch form on budget, fractions, sizes and device."""
 
-import re
 from typing import Any
 
 import streamlit as st
 
 from pages.shared import reads
-from pages.shared.words import plain
-from tlcore.errors import SpecError
+from pages.shared.words import numbers, plain
 from tlcore.recipes import default_budget
 from tlcore.service import datasets
 from tlcore.service.datasets import DatasetInfo
+from tlcore.spec import SplitPlan
 
 UNITS = {"epochs": "Epochs", "steps": "Optimiser steps", "seconds": "Training seconds"}
 UNIT_DEFAULTS = {"epochs": 5, "steps": 500, "seconds": 120}
@@ -20,10 +19,11 @@ BUDGET_HELP = (
 )
 
 
-def choose_budget(info: DatasetInfo) -> dict[str, Any]:
+def choose_budget(info: DatasetInfo, plan: SplitPlan) -> dict[str, Any]:
     """Exactly one of epochs, steps or seconds."""
     accelerated = any(device.id.startswith("cuda") for device in reads.devices())
-    ((unit, amount),) = default_budget(datasets.split_sizes(info.id)["train"], accelerated).as_dict().items()
+    num_train = datasets.split_sizes(info.id, plan=str(plan))["train"]
+    ((unit, amount),) = default_budget(num_train, accelerated).as_dict().items()
     chosen = st.segmented_control(
         "Budget of each run in", list(UNITS), default=unit, required=True, format_func=UNITS.__getitem__, key="unit",
         help=BUDGET_HELP, persist_state="session",
@@ -35,17 +35,6 @@ def choose_budget(info: DatasetInfo) -> dict[str, Any]:
     return {chosen: value}
 
 
-def choose_seeds() -> tuple[int, ...]:
-    """`0 … n−1`, or the ones that were typed. Raises: SpecError."""
-    number = st.number_input(
-        "Seeds per strategy", 1, 50, 3, key="num_seeds", persist_state="session",
-        help="Each seed repeats every run with another random start, order and train/validation split. "
-        "More seeds make the comparison surer.",
-    )  # fmt: skip
-    typed = st.text_input("Or exactly these seeds", key="seed_list", placeholder="0, 1, 2", persist_state="session")
-    return tuple(_numbers(typed, int, "seeds")) if typed.strip() else tuple(range(int(number)))
-
-
 def choose_fractions() -> tuple[float, ...]:
     """Parts of the training images. Raises: SpecError."""
     chosen = st.multiselect(
@@ -53,7 +42,7 @@ def choose_fractions() -> tuple[float, ...]:
         accept_new_options=True, persist_state="session",
         help="Train on less to see how many images you need. The test images stay the same. You may type a number.",
     )  # fmt: skip
-    return tuple(percent / 100 for text in chosen for percent in _numbers(text, float, "fractions"))
+    return tuple(percent / 100 for text in chosen for percent in numbers(text, float, "fractions"))
 
 
 def choose_machine() -> dict[str, Any]:
@@ -73,11 +62,3 @@ def choose_machine() -> dict[str, Any]:
         disabled=bool(st.session_state.get("more_options") and st.session_state.get("batch_auto")),
     )  # fmt: skip
     return {"device": device, "image_size": image_size, "batch_size": batch_size}
-
-
-def _numbers(text: str, kind: type[int] | type[float], what: str) -> list[Any]:
-    parts = [part for part in re.split(r"[\s,;%]+", text) if part]
-    try:
-        return [kind(part) for part in parts]
-    except ValueError as error:
-        raise SpecError(f"{what}: {text!r} is not a list of numbers; write for example 0, 1, 2") from error

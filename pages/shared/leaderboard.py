@@ -12,12 +12,13 @@ from tlcore.service.views import ComparisonView
 def show_state(record: ComparisonRecord) -> None:
     """What it is about, and whether it is a recording, provisional or incomplete."""
     spec = record.spec
+    split = "" if spec.split_plan.is_fixed else f" · split {plain(spec.split)}"
     splits = record.dataset.splits
     st.caption(
         f"**{plain(record.dataset.name)}**: {count(record.dataset.num_images, 'image')} in "
         f"{count(record.dataset.num_classes, 'class', 'classes')} ({splits.get('train', 0):,} training, "
         f"{splits.get('val', 0):,} validation, {splits.get('test', 0):,} test) · {plain(', '.join(spec.all_models))} · "
-        f"budget {spec.budget} · {count(len(spec.seeds), 'seed')}"
+        f"budget {spec.budget} · {count(len(spec.seeds), 'seed')}{split}"
     )
     done = sum(run.status in ENDED for run in record.runs)
     failed = sum(run.status == "FAILED" for run in record.runs)
@@ -45,6 +46,8 @@ def show_leaderboard(view: ComparisonView) -> None:
         look.chart(figure, "accuracy")
     look.wide_table(_coloured(view), "leaderboard")
     st.markdown(plain(view.verdict.text[:1].upper() + view.verdict.text[1:]) + ".")
+    for line in view.split:
+        st.caption(plain(line))
     _show_lines(view.warnings, "⚠️")
     _show_lines(view.findings, "🔍")
 

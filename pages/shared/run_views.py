@@ -37,8 +37,6 @@ def show_cost(view: ComparisonView) -> None:
 
 
 def show_settings(view: ComparisonView) -> None:
-    for reason in view.not_comparable:
-        st.warning(f"Not comparable: {plain(reason)}", icon="⚠️")
     st.markdown("**What differs between the runs**, besides model, strategy, seed and part of the training images:")
     lines = [f"- {plain(line)}" for line in view.differences] or ["- nothing"]
     st.markdown("\n".join(lines))

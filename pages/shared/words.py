@@ -4,10 +4,11 @@ import datetime
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import streamlit as st
 
-from tlcore.errors import TlcoreError
+from tlcore.errors import SpecError, TlcoreError
 
 NBSP = "\u00a0"
 STATUS_WORDS = {
@@ -40,6 +41,15 @@ def plain(text: str) -> str:
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """`1 run`, `1,200 runs`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def numbers(text: str, kind: type[int] | type[float], what: str) -> list[Any]:
+    """The numbers of a list as people type it. what: is listed. Raises: SpecError."""
+    parts = [part for part in re.split(r"[\s,;%]+", text) if part]
+    try:
+        return [kind(part) for part in parts]
+    except ValueError as error:
+        raise SpecError(f"{what}: {text!r} is not a list of numbers; write for example 0, 1, 2") from error
 
 
 def listed(names: list[str]) -> str:

@@ -24,6 +24,7 @@ def command_of(spec: ComparisonSpec, dataset: DatasetSummary) -> str:
     for strategy in spec.strategies:
         name, colon, rest = strategy.partition(":")
         words += ["--strategy", f"file:{name}.yaml{colon}{rest}" if name in own else strategy]
+    words += [] if spec.split_plan.is_fixed else ["--split", spec.split]
     words += ["--seeds", ",".join(str(seed) for seed in spec.seeds)]
     for unit, amount in spec.budget.as_dict().items():
         words += [f"--{unit}", _number(amount)]
@@ -42,7 +43,8 @@ def loud(record: ComparisonRecord) -> list[str]:
     for group in groups_of(record):
         if group.other_network and group.fraction == max(record.spec.fractions):
             others.setdefault(group.model, []).append(group.entry.short_label)
-    lines = [
+    lines = [f"Not comparable: {reason}." for reason in comparable(record.runs)]
+    lines += [
         f"{', '.join(names)} ran on {model}, a different network: what it differs by from the other strategies is the "
         f"network as well as the start."
         for model, names in others.items()
@@ -65,14 +67,15 @@ def notes_of(record: ComparisonRecord) -> list[str]:
 
 def caveats(record: ComparisonRecord) -> list[str]:
     """What a reader has to know before believing the table, one line each; those of `loud` come on top of them."""
-    lines = [f"Not comparable: {reason}." for reason in comparable(record.runs)]
+    lines = []
     undone = [run for run in record.runs if run.status != "FINISHED"]
     if undone:
         lines.append(f"{len(undone)} of {len(record.runs)} runs have no result: {_statuses(record)}.")
     if len(record.spec.seeds) == 1:
-        lines.append("One seed: intervals cover the choice of test images only, so they speak of these trained models.")
+        lines.append("One seed: intervals cover the choice of test images only, so they speak of these networks.")
     elif len(record.spec.seeds) < 6:
         lines.append(f"{len(record.spec.seeds)} seeds are few: differences within the intervals may well be chance.")
+    lines += split_lines(record.spec)
     lines.append("The order of the strategies was not tested for significance.")
     budget = record.spec.budget
     lines.append(f"It holds at a budget of {budget}; with a larger one, strategies that still rise may catch up.")
@@ -80,6 +83,23 @@ def caveats(record: ComparisonRecord) -> list[str]:
     if record.recorded_on:
         lines.append(f"Recorded on {record.recorded_on} on another machine: times differ here.")
     return lines + notes_of(record)
+
+
+def split_lines(spec: ComparisonSpec) -> list[str]:
+    """What a split plan does to the figures, one line each; none where all seeds are tested on the same images."""
+    plan = spec.split_plan
+    if plan.is_fixed:
+        return []
+    lines = []
+    if len(spec.seeds) > 1:
+        lines.append(
+            f"Split {plan}: each seed has its own test images, so intervals are over seeds, and wider than those of "
+            f"independent seeds, as these share images (corrected resampled t, Nadeau & Bengio 2003)."
+        )
+    tested = len({seed % plan.folds for seed in spec.seeds}) if plan.folds else 0
+    if tested < plan.folds:
+        lines.append(f"Split {plan}: the seeds test {tested} of {plan.folds} folds, so not every image was tested.")
+    return lines
 
 
 def _partial(model: str, match: WeightsMatch) -> str:

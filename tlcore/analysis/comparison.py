@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from tlcore.analysis.differences import comparable, differences
+from tlcore.analysis.differences import comparable, differences, tested_apart
+from tlcore.analysis.estimates import Predictions, estimate_of
 from tlcore.analysis.findings import overfitting
 from tlcore.analysis.groups import Group, groups_of, in_words, percent, several_models
-from tlcore.analysis.leaderboard import Predictions, estimate_of, leaderboard, leaderboard_table
+from tlcore.analysis.leaderboard import leaderboard, leaderboard_table
 from tlcore.analysis.statistics import Estimate
 from tlcore.results import (
     AccuracyOnly,
@@ -36,7 +37,7 @@ __all__ = [
 def result_of(record: ComparisonRecord, predictions: Predictions) -> ComparisonResult:
     """The result of a comparison, finished or not. predictions: by run id, as far as they are at hand."""
     groups = groups_of(record)
-    estimates = [estimate_of(group, predictions) for group in groups]
+    estimates = [estimate_of(record, group, predictions) for group in groups]
     resolved = [run.resolved for run in record.runs if run.resolved is not None]
     return ComparisonResult(
         comparison_id=record.comparison_id,
@@ -46,6 +47,7 @@ def result_of(record: ComparisonRecord, predictions: Predictions) -> ComparisonR
         device=_joined([r.device for r in resolved]),
         device_reason=_joined([r.device_reason for r in resolved]),
         budget=record.spec.budget.as_dict(),
+        split=record.spec.split,
         runs=tuple(_run_result(run) for run in record.runs),
         strategies=tuple(_strategy_result(g, e) for g, e in zip(groups, estimates, strict=True)),
         verdict=ranking(record, groups, estimates),
@@ -53,12 +55,18 @@ def result_of(record: ComparisonRecord, predictions: Predictions) -> ComparisonR
 
 
 def ranking(record: ComparisonRecord, groups: Sequence[Group], estimates: Sequence[Estimate | None]) -> Verdict:
-    """The first few by mean test accuracy on the most training data, in one sentence; nothing is tested."""
+    """The first few by mean test accuracy on the most training data, in one sentence; nothing is tested.
+
+    None is named where strategies met other test images.
+    """
     largest = max((group.fraction for group in groups), default=1.0)
     ranked = [(g, e) for g, e in zip(groups, estimates, strict=True) if e is not None and g.fraction == largest]
     ranked.sort(key=lambda pair: -pair[1].mean)
     if not ranked:
         return Verdict(text="not tested: no run has finished", best=(), distinguishable=False)
+    apart = tested_apart([run for group, _ in ranked for run in group.finished])
+    if apart is not None:
+        return Verdict(text=f"not compared: {apart}", best=(), distinguishable=False)
     models = several_models(groups)
     names = [f"{g.model_name} / {in_words(g.entry)}" if models else in_words(g.entry) for g, _ in ranked]
     places = [1 + sum(other.mean > e.mean for _, other in ranked) for _, e in ranked]
@@ -68,6 +76,7 @@ def ranking(record: ComparisonRecord, groups: Sequence[Group], estimates: Sequen
     )
     seeds = sorted({len(g.finished) for g, _ in ranked})
     over = f"{' to '.join(str(s) for s in (seeds[0], seeds[-1])[: len(seeds)])} seed{'' if seeds[-1] == 1 else 's'}"
+    over += "" if record.spec.split_plan.is_fixed else ", each with its own test images,"
     top = [g for p, (g, _) in zip(places, ranked, strict=True) if p == 1]
     return Verdict(
         text=f"not tested: order by mean test accuracy over {over} at a budget of {record.spec.budget}: {order}",

@@ -43,7 +43,10 @@ def differences(record: ComparisonRecord) -> list[str]:
 
 
 def comparable(runs: Sequence[RunRecord]) -> list[str]:
-    """Reasons why these runs cannot be compared, one line each; none when family and test split agree."""
+    """Reasons why these runs cannot be compared, one line each; none when family and test split agree.
+
+    The test split has to agree per seed where the plan draws another one for each seed.
+    """
     reasons = [
         f"{name.replace('_', ' ')} differs: {_values(values)}"
         for name in SharedSpec.model_fields
@@ -58,10 +61,23 @@ def comparable(runs: Sequence[RunRecord]) -> list[str]:
         for (model, strategy), found in cells.items()
         if len(set(found)) > 1
     ]
-    tests = list(dict.fromkeys(run.resolved.test_fingerprint for run in runs if run.resolved is not None))
-    if len(tests) > 1:
-        reasons.append(f"the test images differ: {len(tests)} test splits ({_values([t[:12] for t in tests])})")
-    return reasons
+    apart = tested_apart(runs)
+    return [*reasons, apart] if apart else reasons
+
+
+def tested_apart(runs: Sequence[RunRecord]) -> str | None:
+    """Which test splits there are where there should be one, for all runs or for a seed; None where there is."""
+    fixed = all(run.spec.split_plan.is_fixed for run in runs)
+    met: dict[int | None, dict[str, None]] = {}
+    for run in runs:
+        if run.resolved is not None:
+            met.setdefault(None if fixed else run.spec.seed, {})[run.resolved.test_fingerprint] = None
+    several = {seed: list(tests) for seed, tests in met.items() if len(tests) > 1}
+    if not several:
+        return None
+    seeds = "" if fixed else f" for seed {_values([str(seed) for seed in several])}"
+    tests = next(iter(several.values()))
+    return f"the test images differ{seeds}: {len(tests)} test splits ({_values([test[:12] for test in tests])})"
 
 
 def _values(values: Sequence[str]) -> str:

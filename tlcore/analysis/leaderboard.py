@@ -1,23 +1,16 @@
 """The table of a comparison: one row per model, strategy and fraction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from statistics import fmean, stdev
 
 import pandas as pd
 
+from tlcore.analysis.estimates import Predictions, estimate_of
 from tlcore.analysis.groups import Group, fraction_words, groups_of
-from tlcore.analysis.statistics import (
-    Estimate,
-    Interval,
-    accuracy_estimate,
-    correct_matrix,
-    seed_means_estimate,
-    wilson_interval,
-)
+from tlcore.analysis.statistics import Interval
 from tlcore.results import ComparisonRecord, RunOutcome, Value
 
-Predictions = Mapping[str, pd.DataFrame]
 TUNING = "Of it, trials not chosen (s)"
 
 
@@ -60,26 +53,10 @@ class LeaderboardRow(Value):
 def leaderboard(record: ComparisonRecord, predictions: Predictions) -> list[LeaderboardRow]:
     """Rows sorted by fraction, then mean test accuracy, the best first; those without a finished run last.
 
-    predictions: by run id; where a group's are not complete, its interval covers the seeds only.
+    predictions: by run id, as of `estimate_of`.
     """
-    rows = [_row(group, predictions) for group in groups_of(record)]
+    rows = [_row(record, group, predictions) for group in groups_of(record)]
     return sorted(rows, key=lambda r: (-r.fraction, r.test_accuracy is None, -(r.test_accuracy or 0.0)))
-
-
-def estimate_of(group: Group, predictions: Predictions) -> Estimate | None:
-    """Mean test accuracy of a group with its interval; None without a finished run."""
-    outcomes = [run.outcome for run in group.finished if run.outcome is not None]
-    if not outcomes:
-        return None
-    frames = [predictions[run.run_id] for run in group.finished if run.run_id in predictions]
-    if len(frames) == len(outcomes):
-        return accuracy_estimate(correct_matrix(frames))
-    if len(outcomes) == 1:
-        test = outcomes[0].test
-        return Estimate(
-            test.accuracy, wilson_interval(round(test.accuracy * test.num_images), test.num_images), "images"
-        )
-    return seed_means_estimate([outcome.test.accuracy for outcome in outcomes])
 
 
 def leaderboard_table(rows: Sequence[LeaderboardRow]) -> pd.DataFrame:
@@ -90,7 +67,7 @@ def leaderboard_table(rows: Sequence[LeaderboardRow]) -> pd.DataFrame:
     return table.drop(columns=[c for c in (*constant, *untuned) if c in table])
 
 
-def _row(group: Group, predictions: Predictions) -> LeaderboardRow:
+def _row(record: ComparisonRecord, group: Group, predictions: Predictions) -> LeaderboardRow:
     entry = group.entry
     finished = group.finished
     known = {
@@ -104,7 +81,7 @@ def _row(group: Group, predictions: Predictions) -> LeaderboardRow:
         "seeds_finished": len(finished),
         "seeds_asked": len(group.runs),
     }
-    estimate = estimate_of(group, predictions)
+    estimate = estimate_of(record, group, predictions)
     if estimate is None:
         return LeaderboardRow.model_validate(known)
     outcomes = [run.outcome for run in finished if run.outcome is not None]

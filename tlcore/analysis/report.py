@@ -18,9 +18,10 @@ from tlcore.analysis.caveats import caveats, command_of, loud
 from tlcore.analysis.champions import champions, finished_runs
 from tlcore.analysis.comparison import result_of, weights_text
 from tlcore.analysis.differences import differences
+from tlcore.analysis.estimates import Predictions
 from tlcore.analysis.findings import overfitting
 from tlcore.analysis.groups import groups_of, in_words, percent
-from tlcore.analysis.leaderboard import LeaderboardRow, Predictions, leaderboard, leaderboard_table
+from tlcore.analysis.leaderboard import LeaderboardRow, leaderboard, leaderboard_table
 from tlcore.analysis.report_parts import bullets, drawn, page, pairs_of, prose, section, table
 from tlcore.analysis.sweeps import sweeps_of
 from tlcore.analysis.trials import trial_rows
@@ -106,6 +107,7 @@ def _settings(record: ComparisonRecord) -> str:
         "Models": ", ".join(spec.models),
         "Pretrained weights": weights_text(spec),
         "Budget per run": str(spec.budget),
+        "Split": f"{spec.split} ({spec.split_plan.words})",
         "Seeds": ", ".join(str(seed) for seed in spec.seeds),
         "Training data": ", ".join(percent(fraction, 0) for fraction in spec.fractions),
         "Device": f"{used('device')} ({used('device_reason')}), {used('dtype')}, {used('num_threads')} CPU threads",

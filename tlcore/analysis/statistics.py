@@ -1,5 +1,7 @@
 """Means and 95 % intervals over seeds and test images, which are crossed: every seed meets the same images.
 
+Where each seed has test images of its own, `resampling` is the place.
+
 Two-way random effects without replication (Searle, Casella & McCulloch 1992, ch. 4): the variance of the grand mean
 is v = v_seed + v_image − v_residual, kept from falling below either part, with Satterthwaite's degrees of freedom.
 """
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from tlcore.errors import ComparisonError
 
 Interval = tuple[float, float]
-Basis = Literal["seeds and images", "images", "seeds", "none"]
+Basis = Literal["seeds and images", "images", "seeds", "seeds, each with its own test images", "none"]
 CONFIDENCE = 0.95
 Z95 = 1.959963984540054  # normal quantile at 0.975
 
@@ -106,7 +108,7 @@ def difference_estimate(first: NDArray[Any], second: NDArray[Any]) -> Estimate:
     mean = float(difference.mean())
     if difference.shape[0] == 1 or _never_varies(difference):
         basis: Basis = "images" if difference.shape[0] == 1 else "seeds and images"
-        return Estimate(mean, _paired_interval(difference[0]), basis)
+        return Estimate(mean, paired_interval(difference[0]), basis)
     return Estimate(mean, _two_way_interval(difference, lower=-1.0), "seeds and images")
 
 
@@ -116,7 +118,7 @@ def seed_means_estimate(accuracies: Sequence[float]) -> Estimate:
     if len(accuracies) < 2:
         return Estimate(mean, None, "none")
     variance = float(np.var(accuracies, ddof=1)) / len(accuracies)
-    return Estimate(mean, _t_interval(mean, variance, len(accuracies) - 1.0, lower=0.0), "seeds")
+    return Estimate(mean, t_interval(mean, variance, len(accuracies) - 1.0, lower=0.0), "seeds")
 
 
 def wilson_interval(count: int, total: int) -> Interval:
@@ -136,17 +138,18 @@ def _never_varies(values: NDArray[Any]) -> bool:
 def _two_way_interval(values: NDArray[Any], lower: float) -> Interval:
     seeds, images = values.shape
     variance, freedom = variance_of_mean(components(values), seeds, images)
-    return _t_interval(float(np.mean(values)), variance, freedom, lower)
+    return t_interval(float(np.mean(values)), variance, freedom, lower)
 
 
-def _t_interval(mean: float, variance: float, freedom: float, lower: float) -> Interval:
+def t_interval(mean: float, variance: float, freedom: float, lower: float) -> Interval:
+    """The t interval of a mean with this variance, within [lower, 1]."""
     from scipy.special import stdtrit
 
     half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * variance**0.5
     return max(lower, mean - half), min(1.0, mean + half)
 
 
-def _paired_interval(difference: NDArray[Any]) -> Interval:
+def paired_interval(difference: NDArray[Any]) -> Interval:
     """Interval of a mean of −1, 0 and 1 over images: adjusted Wald of Bonett & Price (2012)."""
     total = len(difference) + 2
     better = (int((difference > 0).sum()) + 1) / total

@@ -11,6 +11,7 @@ from tlcore.errors import SpecError
 from tlcore.results import ComparisonResult
 from tlcore.service import comparisons, plans
 from tlcore.service import demo as demo_service
+from tlcore.spec import FIXED
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON; - for stdout")]
 STRATEGY_HELP = (
@@ -18,6 +19,10 @@ STRATEGY_HELP = (
     "`python -m tlcore strategies` lists them; repeatable"
 )
 SET_HELP = "STRATEGY.KEY=VALUE, or STRATEGY.2.KEY=VALUE for its second phase alone; repeatable"
+SPLIT_HELP = (
+    "test images: fixed, the same for every seed; repeated, drawn anew by each seed; kfold:K, seed s tests fold s % K "
+    "of shuffle s // K, so that K seeds test every image once"
+)
 BATCH_HELP = "default: 32, or 64 from 2,000 training images; auto: the largest that memory holds"
 PARTIAL_HELP = "take weights files of which only a part fits"
 
@@ -29,7 +34,8 @@ def compare(
     weights: Annotated[list[str], typer.Option(help="[MODEL=]imagenet, a timm tag, file:PATH, run:ID or none")] = [],  # noqa: B006
     allow_partial_weights: Annotated[bool, typer.Option("--allow-partial-weights", help=PARTIAL_HELP)] = False,
     scratch_model: Annotated[str | None, typer.Option(help="another network for from_scratch, usually smaller")] = None,
-    seeds: Annotated[str, typer.Option(help="comma-separated")] = "0",
+    split: Annotated[str, typer.Option(metavar="PLAN", help=SPLIT_HELP)] = FIXED,
+    seeds: Annotated[str | None, typer.Option(help="comma-separated; default: 0, or 0 to K-1 for kfold:K")] = None,
     epochs: Annotated[int | None, typer.Option(help="budget of every run; default: 5 on a CPU, else 500 steps")] = None,
     steps: Annotated[int | None, typer.Option(help="budget in optimiser steps")] = None,
     seconds: Annotated[float | None, typer.Option(help="budget in training seconds")] = None,
@@ -50,7 +56,7 @@ def compare(
         add_with_progress(dataset), models=model, strategies=strategy, weights=weights, overrides=overrides,
         allow_partial_weights=allow_partial_weights, scratch_model=scratch_model, epochs=epochs, steps=steps,
         seconds=seconds, tune=tune, image_size=image_size, batch_size=_batch(batch_size), device=device,
-        num_threads=num_threads, seeds=_numbers("--seeds", seeds, int),
+        num_threads=num_threads, split=split, seeds=None if seeds is None else _numbers("--seeds", seeds, int),
         fractions=_numbers("--fractions", fractions, float),
     )  # fmt: skip
     _launch(plans.make_plan(spec), add_to, json_file, detach)

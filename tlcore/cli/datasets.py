@@ -7,6 +7,7 @@ import typer
 from tlcore.cli.output import progress, say, table
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.service import datasets as service
+from tlcore.spec import FIXED
 
 app = typer.Typer()
 
@@ -34,11 +35,15 @@ def show(dataset: str) -> None:
 
 
 @app.command()
-def check(dataset: str) -> None:
+def check(
+    dataset: str,
+    split: Annotated[str, typer.Option(metavar="PLAN", help="fixed, repeated or kfold:K, as of compare")] = FIXED,
+) -> None:
     """Whether a dataset can be split and trained on, what was left out of it, and whether its files are whole."""
     info = service.get_dataset(dataset)
-    sizes = service.split_sizes(info.id)
+    sizes = service.split_sizes(info.id, plan=split)
     show_info(info)
+    say(service.split_note(info, split))
     say(f"split for seed 0: {sizes['train']} train, {sizes['val']} validation, {sizes['test']} test")
     damaged = service.damaged_files(info.id)
     for file in damaged:

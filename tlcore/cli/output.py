@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tlcore.errors import StorageError
 from tlcore.results import ComparisonResult, RunResult, StrategyResult
+from tlcore.spec import split_plan
 
 PIPED_WIDTH = 200  # columns where stdout is a file or a pipe, so that tables are not folded
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -84,6 +85,9 @@ def show_result(result: ComparisonResult) -> None:
         if run.error:
             note(f"{run.strategy} on {run.model}, seed {run.seed}: {run.status.lower()}: {run.error}")
     show_tuning(result)
+    plan = split_plan(result.split)
+    if not plan.is_fixed:
+        say(f"\nsplit {plan}: {plan.words}")
     say(f"\n{result.verdict.text}")
 
 

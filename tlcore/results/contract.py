@@ -77,6 +77,7 @@ class ComparisonResult(Value):
     device: str | None
     device_reason: str | None
     budget: dict[str, int | float]
+    split: str = "fixed"
     runs: tuple[RunResult, ...]
     strategies: tuple[StrategyResult, ...]
     verdict: Verdict

@@ -26,7 +26,7 @@ def _problems(spec: ComparisonSpec) -> list[str]:
     with _noting(found):
         dataset = store.load_dataset(spec.dataset_id, get_settings())
         for fraction in spec.fractions:
-            split = splits.make_split(dataset, spec.seeds[0], fraction)
+            split = splits.make_split(dataset, spec.seeds[0], fraction, spec.split)
             data = DataFacts(num_train=split.num_train_full, short_side=dataset.info.short_side)
     with _noting(found):
         models.check_device(spec.device)

@@ -14,6 +14,7 @@ from tlcore.analysis.comparison import result_of
 from tlcore.errors import SpecError
 from tlcore.results import ComparisonRecord, ComparisonResult, ComparisonSummary, JobView
 from tlcore.service import recorded
+from tlcore.service.matching import require_same_tests
 from tlcore.service.plans import Plan
 from tlcore.settings import get_settings
 from tlcore.spec import ComparisonSpec, RunSpec, SharedSpec, checked
@@ -24,8 +25,8 @@ POLL_SECONDS = 0.3
 def submit(plan: Plan, owner: str | None = None, add_to: str | None = None, purpose: str = "") -> str:
     """Create the MLflow runs, queue them, see that the supervisor lives; returns the comparison's id at once.
 
-    add_to: a comparison of the same family; runs that it already has are not made again. purpose: of a new one, as of
-    `tracking.create_comparison`.
+    add_to: a comparison of the same family, tested on the same images; runs that it already has are not made again.
+    purpose: of a new one, as of `tracking.create_comparison`.
     Raises: SpecError, StorageError, NotFoundError.
     """
     settings = get_settings()
@@ -36,6 +37,7 @@ def submit(plan: Plan, owner: str | None = None, add_to: str | None = None, purp
     else:
         existing = record(add_to)
         comparison_id, wanted = add_to, _missing(plan, existing)
+        require_same_tests(existing)
         tracking.extend_comparison(settings, comparison_id, _union(existing.spec, plan.spec), plan.dataset)
     made = [(tracking.create_run(settings, comparison_id, run, plan.dataset, name), run) for run in wanted]
     jobs.submit_runs(settings, comparison_id, made, plan.device)

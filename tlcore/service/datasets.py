@@ -9,6 +9,7 @@ from tlcore.datasets.dataset import DatasetInfo, LeftOut
 from tlcore.errors import DatasetError, NotFoundError
 from tlcore.results import JobView, Value
 from tlcore.settings import get_settings
+from tlcore.spec import FIXED
 
 __all__ = [
     "DatasetInfo", "Picture", "add_dataset", "damaged_files", "delete_dataset", "gallery", "get_dataset", "import_job",
@@ -55,9 +56,9 @@ def damaged_files(dataset_id: str) -> tuple[LeftOut, ...]:
     return store.check_dataset(dataset_id, get_settings())
 
 
-def split_sizes(dataset_id: str, seed: int = 0, fraction: float = 1.0) -> dict[str, int]:
-    """Images per part for a seed and fraction. Raises: SplitError."""
-    split = splits.make_split(store.load_dataset(dataset_id, get_settings()), seed, fraction)
+def split_sizes(dataset_id: str, seed: int = 0, fraction: float = 1.0, plan: str = FIXED) -> dict[str, int]:
+    """Images per part for a seed, fraction and plan. Raises: SplitError, SpecError."""
+    split = splits.make_split(store.load_dataset(dataset_id, get_settings()), seed, fraction, plan)
     return {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
 
 
@@ -100,6 +101,6 @@ def gallery(dataset_id: str, label: str | None = None, offset: int = 0, limit: i
     return [Picture(path=row.path, label=row.label, thumbnail=str(row.thumbnail)) for row in rows]
 
 
-def split_note(info: DatasetInfo) -> str:
-    """How the dataset is split, in a sentence."""
-    return splits.split_note(info)
+def split_note(info: DatasetInfo, plan: str = FIXED) -> str:
+    """How the dataset is split, in a sentence or two. Raises: SpecError."""
+    return splits.split_note(info, plan)

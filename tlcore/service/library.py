@@ -12,7 +12,10 @@ from tlcore.strategies import CORE, SettingValue
 class Options(TypedDict, total=False):
     """What may be left out of `compare`; each has the command line's default.
 
-    seeds: 0 or greater; each draws its own train/validation split, initialisation and order.
+    seeds: 0 or greater; each draws its own train/validation split, initialisation and order. One, or as many as a
+        k-fold split has folds, where none is given.
+    split: `fixed`, the same test images for every seed; `repeated`, drawn anew by each; `kfold:K`, seed s tests fold
+        s % K of shuffle s // K. The last two need a dataset that brings no test part of its own.
     epochs, steps, seconds: the budget of every run; at most one, else the recipes' default.
     fractions: parts of the training images, in (0, 1].
     image_size: pixels; None for the model's own.
@@ -27,6 +30,7 @@ class Options(TypedDict, total=False):
     """
 
     seeds: Sequence[int]
+    split: str
     epochs: int | None
     steps: int | None
     seconds: float | None
@@ -70,8 +74,10 @@ def compare(
     Raises: SpecError, DatasetError, SplitError, ModelError, WeightsError, DeviceError, StorageError.
     """
     items = [weights] if isinstance(weights, str) else [f"{model}={source}" for model, source in weights.items()]
-    options["seeds"] = tuple(options.get("seeds", (0,)))
-    options["fractions"] = tuple(options.get("fractions", (1.0,)))
+    if "seeds" in options:
+        options["seeds"] = tuple(options["seeds"])
+    if "fractions" in options:
+        options["fractions"] = tuple(options["fractions"])
     info = datasets.resolve_dataset(str(dataset))
     spec = plans.make_spec(info, models=models, strategies=strategies, weights=items, **options)
     comparison_id = comparisons.submit(plans.make_plan(spec))

@@ -15,7 +15,7 @@ from tlcore.results import DatasetSummary
 from tlcore.service import leaks, models
 from tlcore.service import strategies as strategy_files
 from tlcore.settings import get_settings
-from tlcore.spec import Budget, ComparisonSpec, RunSpec, checked
+from tlcore.spec import FIXED, Budget, ComparisonSpec, RunSpec, checked
 from tlcore.strategies import SettingValue, literal
 
 
@@ -52,7 +52,7 @@ def make_spec(
     strategies: references, names of saved strategies, or `file:PATH`; also those of the overrides. weights: items
     `[MODEL=]SOURCE`; one without a model is for all. epochs, steps, seconds: at most one; with none the recipes'
     default for the dataset and device. shared: other fields of ComparisonSpec, of which None means "not given".
-    Raises: SpecError.
+    Raises: SpecError; DeviceError and SplitError where no budget is given.
     """
     wanted = tuple(_absolute(model) for model in models)
     references, own = strategy_files.resolve_names(strategies)
@@ -65,16 +65,16 @@ def make_spec(
         weights=parse_weights(weights, wanted),
         own_strategies=own,
         strategies=references,
-        budget=budget or default_budget_of(dataset, shared.get("device") or "auto"),
+        budget=budget or default_budget_of(dataset, shared.get("device") or "auto", shared.get("split") or FIXED),
         overrides=strategy_files.resolve_keys(overrides or {}, own),
         **{k: v for k, v in shared.items() if v is not None},
     )
 
 
-def default_budget_of(dataset: DatasetInfo, device: str) -> Budget:
-    """The recipes' budget for a dataset on a device as asked. Raises: DeviceError, SplitError."""
+def default_budget_of(dataset: DatasetInfo, device: str, plan: str = FIXED) -> Budget:
+    """The recipes' budget for a dataset on a device as asked. Raises: DeviceError, SplitError, SpecError."""
     picked, _ = models.check_device(device)
-    split = splits.make_split(store.load_dataset(dataset.id, get_settings()), 0)
+    split = splits.make_split(store.load_dataset(dataset.id, get_settings()), 0, plan=plan)
     return default_budget(split.num_train_full, picked != "cpu")
 
 
@@ -123,14 +123,14 @@ def _readings(item: str) -> Iterator[tuple[str, str, str]]:
 def make_plan(spec: ComparisonSpec) -> Plan:
     """Check dataset, splits, models, weights, device and settings. Raises: the TlcoreError of the first that fails."""
     dataset = store.load_dataset(spec.dataset_id, get_settings())
-    drawn = [splits.make_split(dataset, seed, part) for seed in spec.seeds for part in spec.fractions]
+    drawn = [splits.make_split(dataset, seed, part, spec.split) for seed in spec.seeds for part in spec.fractions]
     first = drawn[0]
     facts = {model: models.model_facts(model) for model in spec.all_models}
     data = DataFacts(num_train=first.num_train_full, short_side=dataset.info.short_side)
     runs = {(run.model, run.strategy): run for run in spec.runs()}
     recipes = {cell: recipe_of(run, data, facts[run.model]) for cell, run in runs.items()}
     for recipe in recipes.values():
-        require_steps(recipe, spec.budget, data.num_train)
+        require_steps(recipe, spec.budget, min(split.num_train_full for split in drawn))
     for run in spec.runs():
         tracking.require_storable(run)
     sources = {run.model: run.weights for run in runs.values() if run.entry.needs_weights}

@@ -6,9 +6,9 @@ from statistics import fmean
 import pandas as pd
 
 from tlcore.analysis import anatomy
-from tlcore.analysis.caveats import loud, notes_of
+from tlcore.analysis.caveats import loud, notes_of, split_lines
 from tlcore.analysis.champions import champions, finished_runs
-from tlcore.analysis.comparison import comparable, differences, leaderboard, leaderboard_table, overfitting, result_of
+from tlcore.analysis.comparison import differences, leaderboard, leaderboard_table, overfitting, result_of
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.sweeps import Sweep, sweeps_of
 from tlcore.analysis.trials import trial_rows
@@ -22,7 +22,8 @@ __all__ = ["ComparisonView", "anatomy", "champions", "finished_runs", "progress"
 class ComparisonView:
     """rows, table: the leaderboard as values and as people read it. warnings, notes and the rest: sentences.
 
-    warnings: what changes the meaning of the table. notes: what runs noted while they ran.
+    warnings: what changes the meaning of the table. split: what seeds with test images of their own do to it. notes:
+    what runs noted while they ran.
     """
 
     record: ComparisonRecord
@@ -30,7 +31,7 @@ class ComparisonView:
     table: pd.DataFrame
     verdict: Verdict
     differences: list[str]
-    not_comparable: list[str]
+    split: list[str]
     findings: list[str]
     warnings: list[str]
     notes: list[str]
@@ -48,7 +49,7 @@ def view(comparison_id: str) -> ComparisonView:
         table=leaderboard_table(rows),
         verdict=result_of(record, predictions).verdict,
         differences=differences(record),
-        not_comparable=comparable(record.runs),
+        split=split_lines(record.spec),
         findings=overfitting(record),
         warnings=loud(record),
         notes=notes_of(record),

@@ -101,6 +101,7 @@ def _comparison_params(spec: ComparisonSpec, dataset: DatasetSummary) -> dict[st
     return {
         "dataset_id": dataset.id,
         "budget": str(spec.budget),
+        "split": spec.split,
         "models": ", ".join(spec.models),
         "strategies": ", ".join(spec.strategies),
         "seeds": ", ".join(map(str, spec.seeds)),

@@ -68,7 +68,7 @@ def answer_question(request: dict[str, Any], listener: Listener) -> dict[str, An
     given = {name: request[name] for name in RateRange.model_fields if request.get(name) is not None}
     path, settings = request.get("weights_path"), get_settings()
     dataset = store.load_dataset(spec.dataset_id, settings)
-    split = splits.make_split(dataset, spec.seed, spec.fraction)
+    split = splits.make_split(dataset, spec.seed, spec.fraction, spec.split)
     set_threads(spec.num_threads)
     with tempfile.TemporaryDirectory(prefix="lr-find-") as folder:
         ground = Ground(

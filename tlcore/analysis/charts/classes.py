@@ -28,7 +28,7 @@ def per_class_table(record: ComparisonRecord, split: str = "test") -> pd.DataFra
             rows.append({
                 "Class": name,
                 "Strategy": name_of(group, groups),
-                "Images": found[0].num_images,
+                "Images": _mean_count([c.num_images for c in found]),
                 **{f"{_CAPTION[field]} (%)": _mean_percent(of) for field, of in values.items()},
             })  # fmt: skip
     return pd.DataFrame(rows)
@@ -111,6 +111,12 @@ def class_counts(images: Mapping[str, int], dark: bool = False) -> go.Figure:
 def _mean_percent(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return round(100 * float(np.mean(known)), 1) if known else None
+
+
+def _mean_count(counts: Sequence[int]) -> float:
+    """Images of a class per seed: a whole number unless seeds have test images of their own."""
+    mean = round(float(np.mean(counts)), 1)
+    return int(mean) if mean.is_integer() else mean
 
 
 def _recalls(group: Group, split: str) -> dict[str, list[float]]:
