@@ -1,5 +1,6 @@
 """What a file is, by its first bytes and never by its extension."""
 
+import os
 from pathlib import Path
 
 HEAD_BYTES = 512
@@ -39,9 +40,9 @@ _AVIF_BRANDS = (b"avif", b"avis")
 
 
 def head_of(path: Path) -> bytes:
-    """The first bytes of a file. Raises: OSError."""
-    with path.open("rb") as file:
-        return file.read(HEAD_BYTES)
+    """The first bytes of a file; a pipe that has come into its place has none. Raises: OSError."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        return file.read(HEAD_BYTES) or b""
 
 
 def looks_like_image(head: bytes) -> bool:

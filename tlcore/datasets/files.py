@@ -8,13 +8,14 @@ from pathlib import Path
 
 from tlcore.datasets.content import describe, head_of, looks_like_image
 from tlcore.datasets.dataset import LeftOut
-from tlcore.datasets.names import is_placeholder, is_system, readable
+from tlcore.datasets.names import distinct, is_placeholder, is_system, readable
 from tlcore.errors import DatasetError, RunCancelledError
 
 SYSTEM_REASON = "hidden or left by the system"
 LINK_REASON = "a link (put the file itself here)"
 DEVICE_REASON = "not a plain file"
-_MAX_DEPTH = 64
+MAX_DEPTH = 64  # folders; nobody nests images deeper
+DEPTH_REASON = f"more than {MAX_DEPTH} folders deep"
 Files = dict[tuple[str, ...], Path]  # path below the source, as components -> where the bytes are
 Stop = Callable[[], bool]
 Progress = Callable[[float, str], None]
@@ -39,6 +40,11 @@ class Listing:
     left_out: list[LeftOut]
 
 
+def stage(tell: Progress, start: float, end: float) -> Progress:
+    """The progress of one stage as that of the whole, of which it is the part from `start` to `end`."""
+    return lambda done, words: tell(start + (end - start) * min(1.0, max(0.0, done)), words)
+
+
 def never() -> bool:
     """The answer of an import that nobody can stop."""
     return False
@@ -56,12 +62,13 @@ def list_files(root: Path, limits: Limits, should_stop: Stop = never) -> tuple[F
     Raises: DatasetError beyond the limits, RunCancelledError.
     """
     files: Files = {}
+    numbers: dict[tuple[str, ...], int] = {}
     left_out: list[LeftOut] = []
     num_bytes = 0
     for entry, below in _walk(root, (), left_out):
         check_stop(should_stop)
         num_bytes += entry.stat(follow_symlinks=False).st_size
-        files[below] = Path(entry.path)
+        files[distinct(below, files, numbers)] = Path(entry.path)
         check_limits(len(files), num_bytes, limits, root)
     return files, left_out
 
@@ -86,11 +93,12 @@ def check_limits(num_files: int, num_bytes: int, limits: Limits, source: Path) -
     if num_files > limits.num_files:
         raise DatasetError(
             f"{source} holds more than {limits.num_files:,} files: give the folder of the images alone, "
-            "or raise TLCORE_MAX_DATASET_FILES"
+            "or raise the limit with the environment's TLCORE_MAX_DATASET_FILES"
         )
     if num_bytes > limits.num_bytes:
         raise DatasetError(
-            f"{source} holds more than {limits.num_bytes / 1e9:g} GB: give fewer images, or raise TLCORE_MAX_DATASET_GB"
+            f"{source} holds more than {limits.num_bytes / 1e9:g} GB: give fewer images, "
+            "or raise the limit with the environment's TLCORE_MAX_DATASET_GB"
         )
 
 
@@ -126,8 +134,8 @@ def _walk(
             left_out.append(LeftOut(path=name, reason=SYSTEM_REASON))
         elif entry.is_symlink():
             left_out.append(LeftOut(path=name, reason=LINK_REASON))
-        elif entry.is_dir(follow_symlinks=False) and len(below) > _MAX_DEPTH:
-            left_out.append(LeftOut(path=name, reason=f"more than {_MAX_DEPTH} folders deep"))
+        elif entry.is_dir(follow_symlinks=False) and len(below) > MAX_DEPTH:
+            left_out.append(LeftOut(path=name, reason=DEPTH_REASON))
         elif entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path), below, left_out)
         elif entry.is_file(follow_symlinks=False):

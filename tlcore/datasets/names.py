@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 PART_NAMES = {
     "train": "train",
@@ -17,6 +17,7 @@ PART_NAMES = {
 _SYSTEM_NAMES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "icon\r"}
 # Stand-ins that sites serve for a photo that is gone; the picture decodes, but it shows nothing of its class.
 _PLACEHOLDER = re.compile(r"(image|img|photo|picture)[-_ ]?(not[-_ ]?found|not[-_ ]?available|unavailable)", re.I)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MAX_NAME_BYTES = 120  # file systems take 255 bytes; leaves room for a number that tells equal names apart
 
 
@@ -36,8 +37,11 @@ def is_placeholder(name: str) -> bool:
 
 
 def readable(name: str) -> str:
-    """The name as valid, composed Unicode: file systems may hold any bytes, macOS decomposes accents."""
-    return unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode("utf-8"))
+    """The name as valid, composed Unicode without control characters, which could steer the terminal that shows it.
+
+    File systems may hold any bytes, macOS decomposes accents: several names may read the same.
+    """
+    return _CONTROL.sub("\ufffd", unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode("utf-8")))
 
 
 def safe_name(name: str) -> str:
@@ -45,7 +49,7 @@ def safe_name(name: str) -> str:
 
     Keeps the extension; never empty, `.`, `..` or hidden.
     """
-    clean = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", readable(name)).strip(" ").rstrip(".")
+    clean = re.sub(r'[/\\:*?"<>|]', "_", readable(name)).strip(" ").rstrip(".")
     if not clean or clean.startswith("."):
         clean = f"_{clean}"
     stem, dot, suffix = clean.rpartition(".")
@@ -59,6 +63,22 @@ def slug(text: str, default: str = "dataset") -> str:
     """A short lower-case name for ids, of letters, digits and dashes."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:40].strip("-") or default
+
+
+def distinct(
+    below: tuple[str, ...], taken: Container[tuple[str, ...]], numbers: dict[tuple[str, ...], int]
+) -> tuple[str, ...]:
+    """The path itself, or with `~2`, `~3`, … where another file's reads the same; numbers: how far each has come."""
+    *above, name = below
+    stem, dot, suffix = name.rpartition(".")
+    if not dot:
+        stem, suffix = name, ""
+    path, number = below, numbers.get(below, 1)
+    while path in taken:
+        number += 1
+        path = (*above, f"{stem}~{number}{dot}{suffix}")
+    numbers[below] = number
+    return path
 
 
 class UniquePaths:

@@ -3,9 +3,10 @@
 import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 from tlcore.errors import DatasetError, StorageError
 
 _PREFIX = ".staging-"
+_CHUNK = 1024 * 1024
 _STORAGE_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -54,7 +56,9 @@ def remove_leftovers(datasets: Path) -> None:
             lock.acquire(timeout=0)
         except Timeout:
             continue
-        _discard(folder, lock)
+        with suppress(OSError):  # a child of the dead import may still write there: the next look finds the rest
+            _discard(folder, lock)
+        lock.release()
 
 
 def remove_dataset_folder(folder: Path) -> None:
@@ -93,6 +97,17 @@ def storage_errors(place: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def unchanging(source: str) -> Iterator[None]:
+    """What vanishes while it is read becomes a DatasetError."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise DatasetError(
+            f"{error.filename or source} changed during the import ({error.strerror}): import it again"
+        ) from error
+
+
 def check_space(place: Path, num_bytes: int) -> None:
     """Raises: StorageError when this many bytes cannot fit."""
     free = shutil.disk_usage(place).free
@@ -115,7 +130,11 @@ def _discard(folder: Path, lock: FileLock) -> None:
 
 
 def place_file(source: Path, target: Path, move: bool) -> None:
-    """Move an unpacked file, or copy one that stays where it is, never through a link. Raises: OSError."""
+    """Move an unpacked file, or copy one that stays where it is, never through a link.
+
+    No more is copied than there was at first, however it grows. Raises: DatasetError for a file that is gone or no
+    plain file any more, OSError.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     if move:
         source.rename(target)
@@ -125,4 +144,9 @@ def place_file(source: Path, target: Path, move: bool) -> None:
     except OSError as error:
         raise DatasetError(f"{source} changed during the import ({error.strerror}): import again") from error
     with os.fdopen(descriptor, "rb") as reading, target.open("xb") as writing:
-        shutil.copyfileobj(reading, writing, 1024 * 1024)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise DatasetError(f"{source} changed during the import (no plain file any more): import again")
+        left = found.st_size
+        while left > 0 and (chunk := reading.read(min(left, _CHUNK))):
+            left -= writing.write(chunk)

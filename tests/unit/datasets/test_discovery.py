@@ -1,6 +1,7 @@
 """Labels come from folders or tables, however people arrange them."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,154 @@ def test_small_names():
     assert not is_placeholder("image_not_found_by_dogs_1.png")
     assert slug("Ants & Bées (v2)") == "ants-bees-v2"
     assert slug("蜂") == "dataset"
+
+
+def test_a_table_in_each_part_folder_with_paths_of_its_own(tmp_path):
+    """As the Hugging Face hub has them: `metadata.csv` in train, validation and test, or one JSON object per line."""
+    lay(tmp_path, "train/1.png", "train/sub/2.png", "validation/1.png", "test/1.png", "test/unnamed.png")
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,text,label\n1.png,one,a\nsub/2.png,two,b\n")
+    (tmp_path / "validation" / "metadata.jsonl").write_text('{"file_name": "1.png", "label": "b", "boxes": [1, 2]}\n')
+    (tmp_path / "test" / "metadata.jsonl").write_text('\n{"file_name": "1.png", "label": ["a"]}\n')
+    labels, left_out, notes = found(tmp_path)
+    assert labels == {
+        "train/1.png": ("a", "train"),
+        "train/sub/2.png": ("b", "train"),
+        "validation/1.png": ("b", "val"),
+        "test/1.png": ("a", "test"),
+    }
+    assert left_out == {"test/unnamed.png": "not in the table"}
+    assert notes == ["Labels were read from test/metadata.jsonl, train/metadata.csv and validation/metadata.jsonl."]
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl", "METADATA.CSV"])
+def test_a_metadata_table_at_the_top_names_files_in_part_folders(tmp_path, name):
+    lay(tmp_path, "data/train/1.png", "data/train/2.png", "data/test/1.png")
+    rows = [("train/1.png", 3), ("train/2.png", 4), ("test/1.png", 3)]
+    csv = "\n".join(["file_name,label", *(f"{path},{label}" for path, label in rows)])
+    jsonl = "\n".join(f'{{"file_name": "{path}", "label": {label}}}' for path, label in rows)
+    (tmp_path / "data" / name).write_text(jsonl if name.endswith("l") else csv)
+    labels, _, notes = found(tmp_path)
+    assert labels == {
+        "data/train/1.png": ("3", "train"),
+        "data/train/2.png": ("4", "train"),
+        "data/test/1.png": ("3", "test"),
+    }
+    assert notes == [f"Labels were read from data/{name}.", "The parts are those of the folders test and train."]
+
+
+def test_a_metadata_table_without_labels_leaves_the_class_folders(tmp_path):
+    lay(tmp_path, "train/cats/1", "train/dogs/1", "test/cats/2", "test/dogs/2")
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,text\ncats/1,a cat\n")
+    labels, left_out, _ = found(tmp_path)
+    assert labels["train/cats/1"] == ("cats", "train")
+    assert left_out == {"train/metadata.csv": "not an image but text"}
+
+
+def test_tables_in_class_folders_that_name_few_images_are_stray_files(tmp_path):
+    lay(tmp_path, "cats/1.png", "cats/2.png", "cats/3.png", "dogs/1.png", "dogs/2.png")
+    (tmp_path / "cats" / "breeds.csv").write_text("file,class\n1.png,siamese\n2.png,persian\n")
+    (tmp_path / "dogs" / "breeds.csv").write_text("file,class\n1.png\n")
+    labels, left_out, _ = found(tmp_path)
+    assert set(labels.values()) == {("cats", ""), ("dogs", "")}
+    assert left_out == dict.fromkeys(["cats/breeds.csv", "dogs/breeds.csv"], "not an image but text")
+
+
+def test_tables_of_batches_in_folders_are_joined(tmp_path):
+    lay(tmp_path, *(f"{batch}/images/{n}.png" for batch in ("one", "two") for n in (1, 2)), "one/readme.png")
+    for batch, labels in (("one", "ab"), ("two", "ba")):
+        rows = [f"{n}.png,{label}" for n, label in enumerate(labels, start=1)]
+        (tmp_path / batch / "images" / "labels.csv").write_text("\n".join(["image;y".replace(";", ","), *rows]))
+    labels, left_out, _ = found(tmp_path)
+    assert labels == {
+        "one/images/1.png": ("a", ""),
+        "one/images/2.png": ("b", ""),
+        "two/images/1.png": ("b", ""),
+        "two/images/2.png": ("a", ""),
+    }
+    assert left_out == {"one/readme.png": "not in the table"}
+
+
+def test_a_table_in_a_folder_beside_that_of_the_images(tmp_path):
+    lay(tmp_path, "set/images/1.png", "set/images/2.png", "set/images/3.png")
+    (tmp_path / "set" / "tables").mkdir()
+    (tmp_path / "set" / "tables" / "labels.csv").write_text("id,dx\n1,a\n2,b\n9,b\n")
+    labels, left_out, _ = found(tmp_path)
+    assert labels == {"set/images/1.png": ("a", ""), "set/images/2.png": ("b", "")}
+    assert left_out == {"set/9": "named in the table, but not there", "set/images/3.png": "not in the table"}
+
+
+def test_tables_that_contradict_each_other_label_nothing(tmp_path):
+    lay(tmp_path, "x/1.png", "x/2.png", "y/1.png")
+    (tmp_path / "x" / "a.csv").write_text("path,label\n1.png,cat\n2.png,cat\n")
+    (tmp_path / "x" / "b.csv").write_text("path,label\n1.png,dog\n2.png,cat\n")
+    (tmp_path / "y" / "a.csv").write_text("path,label\n1.png,dog\n")
+    labels, left_out, _ = found(tmp_path)
+    assert labels == {"x/2.png": ("cat", ""), "y/1.png": ("dog", "")}
+    assert left_out == {"x/1.png": "named in several tables, with different labels or parts"}
+
+
+def test_images_of_tables_without_a_part_stay_out_where_others_have_one(tmp_path):
+    lay(tmp_path, "train/1.png", "test/1.png", "spare/1.png")
+    for folder in ("train", "test", "spare"):
+        (tmp_path / folder / "labels.csv").write_text("path,label\n1.png,cat\n")
+    labels, left_out, _ = found(tmp_path)
+    assert labels == {"train/1.png": ("cat", "train"), "test/1.png": ("cat", "test")}
+    assert left_out == {"spare/1.png": "its table says no part (train, val or test), as others do"}
+
+
+def test_a_broken_table_below_is_told_where_nothing_else_has_labels(tmp_path):
+    lay(tmp_path, "images/1.png", "images/2.png")
+    (tmp_path / "images" / "labels.csv").write_text("path,label,split\n1.png,a,fold7\n")
+    with pytest.raises(DatasetError, match=r"images/labels\.csv, line 2: 'fold7' is no part"):
+        found(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("m.jsonl", '{"path": "1.png", "label": "a"}\nno json\n', r"m\.jsonl, line 2, is no JSON object: write one"),
+        ("m.jsonl", '{"path": "1.png", "label": "a", "split": "x"}\n', r"m\.jsonl, line 1: 'x' is no part"),
+        ("m.jsonl", "[" * 100_000, r"m\.jsonl has no columns for path and label"),
+        ("m.jsonl", "[1, 2]\n", r"m\.jsonl has no columns for path and label"),
+        ("m.csv", "path,label\n" + "x" * 2_000_000, r"m\.csv has a line beyond 1,048,576 characters"),
+        ("m.csv", "\ufeff", r"m\.csv has no columns for path and label \(its first line is ''\)"),
+        ("m.csv", 'path,label\n1.png,"a\n' + "x\n" * 200_000, r"m\.csv is no valid CSV \(field larger than"),
+    ],
+)
+def test_tables_that_are_broken_are_one_clear_line(tmp_path, name, text, message):
+    (lay(tmp_path, "1.png") / name).write_text(text, encoding="utf-8")
+    with pytest.raises(DatasetError, match=message):
+        discover_by_table(tmp_path / name, LIMITS)
+
+
+def test_more_rows_than_a_dataset_may_have(tmp_path):
+    text = "path,label\n" + "1.png,a\n" * 3
+    with pytest.raises(
+        DatasetError, match=r"more than 2 rows: split it, or raise the limit .* TLCORE_MAX_DATASET_FILES"
+    ):
+        discover_by_table(lay(tmp_path, "1.png", labels_csv=text) / "labels.csv", Limits(2, 10**9))
+
+
+def test_names_that_read_the_same_are_told_apart(tmp_path):
+    """An accent in one character or two, bytes that are no text, control characters: no file replaces another."""
+    names = ["e\u0301.png", "\u00e9.png", "a\udcff.png", "a\udcfe.png", "b\x1b[2J.png", "b\x1c[2J.png"]
+    lay(tmp_path, *(f"cats/{name}" for name in names), "dogs/1.png")
+    labels, _, _ = found(tmp_path)
+    assert sorted(labels) == sorted(
+        [
+            "cats/é.png",
+            "cats/é~2.png",
+            "cats/a?.png",
+            "cats/a?~2.png",
+            "cats/b\ufffd[2J.png",
+            "cats/b\ufffd[2J~2.png",
+            "dogs/1.png",
+        ]
+    )
+
+
+def test_many_files_of_one_name_are_told_apart_in_one_look_each():
+    started = time.monotonic()
+    names = UniquePaths()
+    assert len({names.take(["cats", "slice.png"]) for _ in range(30_000)}) == 30_000
+    assert time.monotonic() - started < 20  # two looks each take 0.1 s; counting from the start each time took minutes

@@ -18,7 +18,8 @@ from tlcore.datasets.files import Limits, Progress, Stop, list_files, never, sor
 from tlcore.datasets.fingerprints import dataset_fingerprint
 from tlcore.datasets.intake.archives import archive_kind, unpack
 from tlcore.datasets.intake.discovery import HOW, Found, discover, discover_by_table
-from tlcore.datasets.intake.tables import SUFFIXES, Entry
+from tlcore.datasets.intake.matching import Entry
+from tlcore.datasets.intake.tables import SUFFIXES
 from tlcore.datasets.names import UniquePaths, slug
 from tlcore.datasets.pictures.inspection import Inspected, inspect_files, inspector_command
 from tlcore.datasets.staging import check_space, place_file, staging

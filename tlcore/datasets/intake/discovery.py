@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tlcore.datasets.dataset import LeftOut
-from tlcore.datasets.files import Limits, Listing, Stop, left_out_others, list_files, never, sort_out
-from tlcore.datasets.intake.tables import SUFFIXES, Entry, Row, beside, header_of, match, read_table, relative_to
+from tlcore.datasets.files import Limits, Listing, Stop, check_limits, left_out_others, list_files, never, sort_out
+from tlcore.datasets.intake.matching import Entry, Index, beside, match, relative_to
+from tlcore.datasets.intake.nested import parts_by_folder, read_nested, shared_depth
+from tlcore.datasets.intake.tables import Row, header_of, is_table, read_table
 from tlcore.datasets.names import part_of
 from tlcore.errors import DatasetError
 
 HOW = "put one folder per class (cats/1.jpg, dogs/2.jpg), or a CSV with the columns path and label beside the images"
+
+Below = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,9 @@ class Found:
 
 
 def discover(listing: Listing, limits: Limits, source: str) -> Found:
-    """Labels from a table if there is one at the top, else from folders. Raises: DatasetError."""
+    """Labels from a table if there is one at the top, else from tables further down that name at least half of the
+    images, else from folders. Raises: DatasetError.
+    """
     tables = _tables(listing, limits)
     if tables:
         return _by_table(listing, tables)
@@ -32,7 +38,17 @@ def discover(listing: Listing, limits: Limits, source: str) -> Found:
         first = listing.left_out + left_out_others(listing.others)
         seen = f"; {first[0].path}: {first[0].reason}" if first else ""
         raise DatasetError(f"no images found in {source}{seen}: {HOW}")
-    return _by_folders(listing, source)
+    nested = read_nested(listing, limits)
+    if 2 * len(nested.images) >= len(listing.images):
+        return _completed(listing, nested.tables, nested.entries, nested.left_out)
+    try:
+        return _by_folders(listing, source)
+    except DatasetError as problem:
+        if nested.images:
+            return _completed(listing, nested.tables, nested.entries, nested.left_out)
+        if nested.problem is not None:
+            raise nested.problem from problem  # with its table mended, the images may have labels
+        raise
 
 
 def discover_by_table(table: Path, limits: Limits, should_stop: Stop = never) -> Found:
@@ -46,22 +62,24 @@ def discover_by_table(table: Path, limits: Limits, should_stop: Stop = never) ->
     folder = table.parent.resolve()
     rows = relative_to(rows, folder)
     named = beside(rows, folder)
+    check_limits(len(named), sum(file.stat().st_size for file in named.values()), limits, table)
     if 2 * len(named) >= len(rows):
         listing = sort_out(named, [], should_stop)
     else:  # the images are in a folder that the table does not name
         listing = sort_out(*list_files(folder, limits, should_stop), should_stop)
-    return _labelled(listing, rows, [f"Labels were read from {table.name}."])
+    return _labelled(listing, *match(rows, Index(listing.images | listing.others)), [table.name])
 
 
 def _tables(listing: Listing, limits: Limits) -> dict[tuple[str, ...], list[Row]]:
-    """Tables of labels that lie at the top, below wrapping folders only, and name at least one file."""
+    """Tables of labels that lie at the top, in the folder that holds everything, and name at least one file."""
     everything = listing.images | listing.others
-    top = min((len(below) for below in everything), default=0)
+    top = shared_depth([below[:-1] for below in everything])
     tables = {}
+    index = Index(everything)
     for below, file in listing.others.items():
-        if len(below) == top and below[-1].lower().endswith(SUFFIXES):
-            rows = read_table(file, below[-1], limits.num_files)
-            if rows and match(rows, everything)[0]:
+        if len(below) == top + 1 and is_table(below[-1]):
+            rows = read_table(file, "/".join(below), limits.num_files)
+            if rows and match(rows, index)[0]:
                 tables[below] = rows
     return tables
 
@@ -70,21 +88,31 @@ def _by_table(listing: Listing, tables: dict[tuple[str, ...], list[Row]]) -> Fou
     names = [below[-1] for below in tables]
     if len(tables) > 1 and not all(part_of(Path(name).stem) for name in names):
         raise DatasetError(f"{' and '.join(names)} both look like tables of labels: keep one of them")
-    others = {below: file for below, file in listing.others.items() if below not in tables}
     rows = [row for table in tables.values() for row in table]
-    rest = Listing(listing.images, others, listing.left_out)
-    found = _labelled(rest, rows, [f"Labels were read from {' and '.join(names)}."])
+    return _completed(listing, list(tables), *match(rows, Index(listing.images | listing.others)))
+
+
+def _completed(listing: Listing, tables: Collection[Below], entries: list[Entry], left_out: list[LeftOut]) -> Found:
+    """What tables say of a whole listing: their own files are no images, and images that they do not name stay out."""
+    rest = Listing(listing.images, {b: f for b, f in listing.others.items() if b not in tables}, listing.left_out)
+    found = _labelled(rest, entries, left_out, ["/".join(below) for below in tables])
     named = {entry.below for entry in found.entries} | {tuple(left.path.split("/")) for left in found.left_out}
     unnamed = [LeftOut(path="/".join(b), reason="not in the table") for b in listing.images if b not in named]
     return Found(found.entries, found.left_out + unnamed, found.notes)
 
 
-def _labelled(listing: Listing, rows: Sequence[Row], notes: list[str]) -> Found:
-    """Match rows with all files, then leave out those that are no images: their reason says more than `not there`."""
-    entries, left_out = match(rows, listing.images | listing.others)
+def _labelled(listing: Listing, entries: list[Entry], left_out: list[LeftOut], tables: list[str]) -> Found:
+    """Leave out what tables name, but is no image; entries of no part get the part of their folders."""
     no_images = left_out_others({e.below: e.file for e in entries if e.below in listing.others})
-    images = [entry for entry in entries if entry.below in listing.images]
+    images, told = parts_by_folder([entry for entry in entries if entry.below in listing.images])
+    notes = [f"Labels were read from {_listed(tables)}.", *told]
     return Found(images, listing.left_out + left_out + no_images, notes)
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > 4:
+        return f"{len(names):,} tables such as {names[0]}"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _by_folders(listing: Listing, source: str) -> Found:

@@ -1,18 +1,18 @@
-"""Tables of paths and labels: CSV files as people write them."""
+"""Tables of paths and labels as people write them: CSV, TSV, or one JSON object per line."""
 
 import csv
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 from tlcore.datasets.content import head_of, is_text
-from tlcore.datasets.dataset import LeftOut
-from tlcore.datasets.files import Files, is_regular
 from tlcore.datasets.names import part_of, readable
 from tlcore.errors import DatasetError
 
-SUFFIXES = (".csv", ".tsv", ".txt")
+SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl")
+_MAX_LINE = 1024 * 1024  # characters; bounds the memory that a file without line ends takes
 _PATH_HEADERS = (
     "path",
     "filepath",
@@ -42,18 +42,27 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One image of a source: where it is below the source, its bytes, its class and its part."""
+class _Columns:
+    """Which columns hold what, by position in the header. split: None where there is no such column."""
 
-    below: tuple[str, ...]
-    file: Path
-    label: str
-    part: str
+    path: int
+    label: int
+    split: int | None
+
+    @property
+    def last(self) -> int:
+        return max(self.path, self.label, self.split or 0)
 
 
-def read_table(table: Path, name: str, limit: int) -> list[Row] | None:
-    """The rows of a table, or None if it has no columns for path and label. `name`: for messages and its part.
+def is_table(name: str) -> bool:
+    """Whether a file may be a table, by its name."""
+    return name.lower().endswith(SUFFIXES)
 
+
+def read_table(table: Path, name: str, limit: int, part: str = "") -> list[Row] | None:
+    """The rows of a table, or None if it has no columns for path and label.
+
+    name: for messages; where it says a part, and no column does, all rows are of that part, else of `part`.
     Raises: DatasetError for a table that names columns but cannot be used.
     """
     head = head_of(table)
@@ -61,10 +70,10 @@ def read_table(table: Path, name: str, limit: int) -> list[Row] | None:
         return None
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter=_delimiter(head))
-            header = next(reader, [])
-            columns = _columns(header)
-            return None if columns is None else _rows(reader, columns, name, limit)
+            lines = _lines(file, name)
+            cells = _json_cells(lines, name) if name.lower().endswith(".jsonl") else _csv_cells(lines, head)
+            columns = _columns(next(cells, []))
+            return None if columns is None else _rows(cells, columns, name, limit, part)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{name} is not UTF-8 text (byte {error.start:,}): save it as CSV in UTF-8") from error
     except csv.Error as error:
@@ -73,113 +82,83 @@ def read_table(table: Path, name: str, limit: int) -> list[Row] | None:
 
 def header_of(table: Path) -> str:
     """The first line of a table, for messages."""
-    return head_of(table).decode("utf-8-sig", "replace").splitlines()[0][:200]
+    return _first_line(head_of(table))[:200]
 
 
-def match(rows: Sequence[Row], files: Files) -> tuple[list[Entry], list[LeftOut]]:
-    """The file that each row names: by its path, else by the end of it, with or without the extension.
+def _first_line(head: bytes) -> str:
+    return next(iter(head.decode("utf-8-sig", "replace").splitlines()), "")
 
-    Rows that name no file, several files, a place outside, or contradict another row are left out with the reason.
-    """
-    index = _index(files)
-    labels: dict[tuple[str, ...], set[tuple[str, str]]] = defaultdict(set)
-    left_out: list[LeftOut] = []
-    for row in rows:
-        found, reason = _find(row, files, index)
+
+def _lines(file: IO[str], name: str) -> Iterator[str]:
+    while line := file.readline(_MAX_LINE):
+        if len(line) == _MAX_LINE:
+            raise DatasetError(f"{name} has a line beyond {_MAX_LINE:,} characters: write one line per image")
+        yield line
+
+
+def _csv_cells(lines: Iterable[str], head: bytes) -> Iterator[list[str]]:
+    first = _first_line(head)
+    yield from csv.reader(lines, delimiter=max(",;\t", key=first.count))
+
+
+def _json_cells(lines: Iterable[str], name: str) -> Iterator[list[str]]:
+    """The keys of the first object, then the values of each under these keys; nothing where the first is no object."""
+    keys: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        found = _json_object(line)
+        if found is None and not keys:
+            return
         if found is None:
-            left_out.append(LeftOut(path=row.path, reason=reason))
-        else:
-            labels[found].add((row.label, row.part))
-    entries = []
-    for below, named in sorted(labels.items()):
-        if len(named) > 1:
-            left_out.append(
-                LeftOut(path="/".join(below), reason="named twice in the table, with different labels or parts")
-            )
-        else:
-            ((label, part),) = named
-            entries.append(Entry(below, files[below], label, part))
-    return entries, left_out
+            raise DatasetError(f"{name}, line {number}, is no JSON object: write one per image")
+        if not keys:
+            keys = list(found)
+            yield keys
+        yield [_json_cell(found.get(key)) for key in keys]
 
 
-def beside(rows: Iterable[Row], folder: Path) -> Files:
-    """The files that rows name relative to the table's folder (or by an absolute path below it)."""
-    files: Files = {}
-    for row in rows:
-        parts = _components(row.path, folder)
-        if parts and is_regular(folder.joinpath(*parts)) and folder.joinpath(*parts).resolve().is_relative_to(folder):
-            files[parts] = folder.joinpath(*parts)
-    return files
+def _json_object(line: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
-def relative_to(rows: Iterable[Row], folder: Path) -> list[Row]:
-    """Rows whose absolute paths below the folder are made relative to it."""
-    return [Row("/".join(_components(row.path, folder) or (row.path,)), row.label, row.part) for row in rows]
+def _json_cell(value: object) -> str:
+    """A list with one value stands for that value; other lists and objects are no label."""
+    while isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    return "" if value is None or isinstance(value, list | dict) else str(value)
 
 
-def _delimiter(head: bytes) -> str:
-    first = head.decode("utf-8-sig", "replace").splitlines()[0]
-    return max(",;\t", key=first.count)
-
-
-def _columns(header: Sequence[str]) -> tuple[int, int, int | None] | None:
+def _columns(header: Sequence[str]) -> _Columns | None:
     plain = ["".join(c for c in name.casefold() if c.isalnum()) for name in header]
 
     def column(names: Sequence[str]) -> int | None:
         return next((plain.index(name) for name in names if name in plain), None)
 
     path, label = column(_PATH_HEADERS), column(_LABEL_HEADERS)
-    return None if path is None or label is None else (path, label, column(_SPLIT_HEADERS))
+    return None if path is None or label is None else _Columns(path, label, column(_SPLIT_HEADERS))
 
 
-def _rows(reader: Iterable[list[str]], columns: tuple[int, int, int | None], name: str, limit: int) -> list[Row]:
-    path, label, split = columns
-    rows = []
-    default = part_of(PurePosixPath(name).stem) or ""
-    for number, cells in enumerate(reader, start=2):
-        if number > limit + 1:
-            raise DatasetError(f"{name} has more than {limit:,} rows: split it, or raise TLCORE_MAX_DATASET_FILES")
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) <= max(path, label, split or 0):
+def _rows(cells: Iterable[list[str]], columns: _Columns, name: str, limit: int, part: str) -> list[Row]:
+    rows: list[Row] = []
+    default = part_of(PurePosixPath(name).stem) or part
+    first = 1 if name.lower().endswith(".jsonl") else 2
+    for number, row in enumerate(cells, start=first):
+        if len(rows) == limit:
             raise DatasetError(
-                f"{name}, line {number}, has {len(cells)} columns, fewer than the header: mend that line"
+                f"{name} has more than {limit:,} rows: split it, or raise the limit with the environment's "
+                "TLCORE_MAX_DATASET_FILES"
             )
-        part = default if split is None else part_of(cells[split])
-        if part is None:
-            raise DatasetError(f"{name}, line {number}: {cells[split or 0]!r} is no part: use train, val or test")
-        rows.append(Row(cells[path].strip().replace("\\", "/"), readable(cells[label].strip()), part))
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) <= columns.last:
+            raise DatasetError(f"{name}, line {number}, has {len(row)} columns, fewer than the header: mend that line")
+        said = default if columns.split is None else part_of(row[columns.split])
+        if said is None:
+            raise DatasetError(f"{name}, line {number}: {row[columns.split or 0]!r} is no part: use train, val or test")
+        rows.append(Row(row[columns.path].strip().replace("\\", "/"), readable(row[columns.label].strip()), said))
     return rows
-
-
-def _components(path: str, folder: Path) -> tuple[str, ...] | None:
-    """The path below the folder; None if it is empty or points outside."""
-    pure = PurePosixPath(path)
-    if pure.is_absolute():
-        if not pure.is_relative_to(folder.as_posix()):
-            return None
-        pure = pure.relative_to(folder.as_posix())
-    return None if ".." in pure.parts or "\0" in path or not pure.parts else pure.parts
-
-
-def _index(files: Files) -> dict[str, list[tuple[str, ...]]]:
-    """Files by name and by name without extension."""
-    index: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for below in files:
-        for name in {below[-1], PurePosixPath(below[-1]).stem}:
-            index[name].append(below)
-    return index
-
-
-def _find(row: Row, files: Files, index: dict[str, list[tuple[str, ...]]]) -> tuple[tuple[str, ...] | None, str]:
-    parts = tuple(readable(part) for part in PurePosixPath(row.path).parts)
-    if not row.label:
-        return None, "has no label in the table"
-    if not parts or parts[0] == "/" or ".." in parts:
-        return None, "its path points outside the folder of the table: write paths relative to the table"
-    if parts in files:
-        return parts, ""
-    ends = [b for b in index.get(parts[-1], []) if b[:-1][len(b) - len(parts) :] == parts[:-1]]
-    if len(ends) == 1:
-        return ends[0], ""
-    return None, f"names {len(ends)} files" if ends else "named in the table, but not there"
