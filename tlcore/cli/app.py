@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import typer
 
-from tlcore.cli import compare, datasets, lr_finder, models, runs, sources, strategies, system
+from tlcore.cli import compare, datasets, lr_finder, models, runs, sources, strategies, system, versions
 from tlcore.errors import TlcoreError
 
 app = typer.Typer(
@@ -16,7 +16,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-app.add_typer(datasets.app, name="dataset", help="Add, list, show and check datasets.")
+app.add_typer(datasets.app, name="dataset", help="Add, list, show, check and edit datasets.")
+for name, command in versions.COMMANDS.items():
+    datasets.app.command(name)(command)
 app.add_typer(strategies.app, name="strategies")
 COMMANDS: tuple[Callable[..., None], ...] = (
     compare.demo,

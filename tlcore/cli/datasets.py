@@ -65,6 +65,8 @@ def show_info(info: DatasetInfo) -> None:
     """A dataset's facts, one line each."""
     say(f"{info.id}  ({info.name})")
     say(f"{info.num_images:,} images in {len(info.classes)} classes, fingerprint {info.fingerprint[:16]}")
+    if info.parent:
+        say(f"version {info.version}, made from {info.parent}: {' '.join(info.changes)}")
     for name in info.classes:
         say(f"  {name}: {info.class_counts[name]:,}")
     for text in info.notes:

@@ -1,19 +1,46 @@
-"""Datasets: add, find, show, delete."""
+"""Datasets: add, find, show, delete; and all that `versions` and `label_errors` do with them."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from tlcore import jobs
+from tlcore.analysis.label_errors import LabelErrors
 from tlcore.datasets import intake, splits, store
 from tlcore.datasets.dataset import DatasetInfo, LeftOut
+from tlcore.datasets.versions import (
+    DataCard,
+    Edit,
+    LeaveOut,
+    Move,
+    Relabel,
+    RenameClass,
+    Version,
+    keep_one,
+    leave_out_all,
+    move_all,
+)
 from tlcore.errors import DatasetError, NotFoundError
 from tlcore.results import JobView, Value
+from tlcore.service.label_errors import label_errors
+from tlcore.service.versions import (
+    derive_version,
+    export_zip,
+    freed_bytes,
+    parse_edits,
+    read_card,
+    versions_of,
+    write_card,
+    zip_for_browser,
+)
 from tlcore.settings import get_settings
 from tlcore.spec import FIXED
 
 __all__ = [
-    "DatasetInfo", "Picture", "add_dataset", "damaged_files", "delete_dataset", "gallery", "get_dataset", "import_job",
-    "list_datasets", "resolve_dataset", "split_note", "split_sizes", "submit_import", "upload_folder",
+    "DataCard", "DatasetInfo", "Edit", "LabelErrors", "LeaveOut", "Move", "Picture", "Relabel", "RenameClass",
+    "Version", "add_dataset", "damaged_files", "delete_dataset", "derive_version", "export_zip", "freed_bytes",
+    "gallery", "get_dataset", "import_job", "keep_one", "label_errors", "leave_out_all", "list_datasets", "move_all",
+    "parse_edits", "read_card", "resolve_dataset", "split_note", "split_sizes", "submit_import", "upload_folder",
+    "versions_of", "write_card", "zip_for_browser",
 ]  # fmt: skip
 Progress = Callable[[float, str], None]
 
@@ -81,7 +108,10 @@ def upload_folder() -> Path:
 
 
 def delete_dataset(dataset_id: str) -> None:
-    """Remove a dataset and its caches from the disk; runs made with it keep their results."""
+    """Remove a version and its caches from the disk; other versions stay, and runs made with it keep their results.
+
+    `freed_bytes` tells before how much that frees. Raises: NotFoundError, StorageError.
+    """
     store.delete_dataset(dataset_id, get_settings())
 
 

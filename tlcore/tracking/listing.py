@@ -13,13 +13,15 @@ from tlcore.tracking.writing import children_of
 
 
 def list_comparisons(
-    settings: Settings, limit: int = 20, offset: int = 0, purpose: str = ""
+    settings: Settings, limit: int = 20, offset: int = 0, purpose: str = "", dataset_id: str = ""
 ) -> list[ComparisonSummary]:
-    """Comparisons, newest first. purpose: only those that were made for it. Raises: StorageError."""
+    """Comparisons, newest first. purpose, dataset_id: only those made for it, on it. Raises: StorageError."""
     store = connect(settings)
     query = f"tags.`{tags.KIND}` = 'comparison'"
     if purpose:
         query += f" and tags.`{tags.PURPOSE}` = '{purpose}'"
+    if dataset_id:
+        query += f" and tags.`{tags.DATASET_ID}` = '{dataset_id}'"
     with translated(settings):
         found = store.client.search_runs(
             [store.experiment_id], query, max_results=limit + offset, order_by=["attributes.start_time DESC"]

@@ -1,0 +1,273 @@
+"""`python -m tlcore dataset …` for versions, cards, zips, deletions and label errors, and the functions behind it."""
+
+import io
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.fake_trainer import write_files
+from tests.helpers import make_image_folder
+from tests.helpers_mlflow import make_history, make_outcome, make_spec
+from tlcore import tracking
+from tlcore.cli.app import main
+from tlcore.datasets.dataset import DatasetInfo
+from tlcore.datasets.intake import add_dataset
+from tlcore.datasets.store import load_dataset
+from tlcore.errors import DatasetError, NotFoundError
+from tlcore.results import DatasetSummary
+from tlcore.service import datasets as service
+from tlcore.service import label_errors as label_error_service
+from tlcore.service import recorded
+from tlcore.service.datasets import LeaveOut, Move, Relabel, RenameClass
+from tlcore.settings import Settings
+
+
+@pytest.fixture
+def info(tmp_path: Path, settings: Settings) -> DatasetInfo:
+    return add_dataset(make_image_folder(tmp_path, ("ants", "bees"), 8), "insects", settings)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """A function that runs the command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tlcore", "dataset", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    return run
+
+
+def test_edit_prints_the_new_id_and_what_changed(info, said):
+    code, out, _ = said(
+        "edit", "insects", "--leave-out", "ants/ants_0000.png", "--leave-out", "bees/bees_0000.png",
+        "--relabel", "ants/ants_0001.png=bees", "--rename-class", "ants=Formicidae",
+    )  # fmt: skip
+    assert code == 0
+    new = service.get_dataset("insects v2")
+    assert out.splitlines() == [
+        new.id,
+        "Left out 2 images (ants/ants_0000.png, bees/bees_0000.png).",
+        "Relabelled as 'bees': 1 image (ants/ants_0001.png).",
+        "Renamed the class 'ants' to 'Formicidae'.",
+        "14 images in 2 classes (were 16 in 2)",
+        "  Formicidae: 6 (were 0)",
+        "  ants: 0 (were 8)",
+    ]
+    assert (new.class_counts, new.parent) == ({"Formicidae": 6, "bees": 8}, info.id)
+    _, again, _ = said("edit", info.id, "--leave-out", "ants/ants_0000.png")
+    assert "Left out 1 image" in again
+    _, same, _ = said("edit", info.id, "--leave-out", "ants/ants_0000.png")
+    assert f"This is the content of {again.split()[0]}, added before" in same
+    _, shown, _ = said("show", new.id)
+    assert f"version 2, made from {info.id}: Left out 2 images" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "no edit of insects"),
+        (("--leave-out", "ants/ants_9.png"), "did you mean ants/ants_000"),
+        (("--relabel", "ants/ants_0000.png"), "has no `=`"),
+        (("--relabel", "ants/x.png=bees"), "no image 'ants/x.png'"),
+        (("--move", "ants/ants_0000.png=tset"), "'tset' is no part: use train, val or test"),
+        (("--move", "ants/ants_0000.png=validation"), "brings no parts"),
+        (("--rename-class", "ant=x"), "no class 'ant' to rename: did you mean ants?"),
+    ],
+)
+def test_edits_that_cannot_be_read_or_done_are_one_line(info, said, options, message):
+    code, out, err = said("edit", info.id, *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert service.list_datasets() == [info]
+
+
+def test_texts_are_cut_where_the_left_side_is_known(tmp_path, settings):
+    folder = make_image_folder(tmp_path, ("a", "a=b"), 4)
+    (folder / "a" / "a_0000.png").rename(folder / "a" / "x=1.png")
+    info = add_dataset(folder, "odd", settings)
+    edits = service.parse_edits(
+        info.id,
+        leave_out=["a/a_0003.png"],
+        relabel=["a/x=1.png=c=d", "a=b/a=b_0000.png=c=d", "a/a_0001.png=e"],
+        rename_class=["c=d=f"],
+    )
+    assert edits == [
+        LeaveOut(paths=("a/a_0003.png",)),
+        Relabel(paths=("a/x=1.png", "a=b/a=b_0000.png"), label="c=d"),
+        Relabel(paths=("a/a_0001.png",), label="e"),
+        RenameClass(old="c=d", new="f"),
+    ]
+    with pytest.raises(DatasetError, match="can be read in 2 ways"):
+        service.parse_edits(info.id, rename_class=["a=b=c"])
+
+
+def test_parts_have_their_other_names_too(tmp_path, settings):
+    info = add_dataset(make_image_folder(tmp_path, 2, 4, 32, ("train", "val")), settings=settings)
+    path = "train/class_0/class_0_0000.png"
+    assert service.parse_edits(info.id, move=[f"{path}=Validation"]) == [Move(paths=(path,), part="val")]
+
+
+def test_versions_are_listed_with_what_changed(info, said):
+    said("edit", info.id, "--rename-class", "ants=Ants")
+    second = service.get_dataset("insects v2")
+    third = service.derive_version(second.id, [RenameClass(old="bees", new="Bees")])
+    service.delete_dataset(second.id)
+    code, out, _ = said("versions", third.id)
+    lines = [" ".join(line.split()) for line in out.splitlines()[1:] if line.strip()]
+    assert code == 0
+    assert lines == [
+        f"1 {info.id} – 16 2 imported",
+        f"2 {second.id} {info.id} – – deleted",
+        f"3 {third.id} {second.id} 16 2 Renamed the class 'bees' to 'Bees'.",
+    ]
+
+
+def test_a_card_is_typed_field_by_field(info, said):
+    assert said("card", info.id)[1].splitlines()[1:] == ["source: not said", "licence: not said", "notes: not said"]
+    said("card", info.id, "--source", "our garden", "--licence", "CC0")
+    code, out, _ = said("card", "insects", "--licence", "CC BY 4.0")
+    assert (code, out.splitlines()[1:]) == (0, ["source: our garden", "licence: CC BY 4.0", "notes: not said"])
+    said("card", info.id, "--source", "")
+    assert service.read_card(info.id).source == ""
+    assert said("card", info.id, "--notes", "x" * 20_001)[0] == 2
+
+
+def test_a_damaged_card_can_be_written_anew(info, settings):
+    (settings.datasets / info.id / "card.json").write_text("{")
+    with pytest.raises(DatasetError, match="damaged"):
+        service.write_card(info.id, licence="CC0")
+    assert service.write_card(info.id, "a", "b", "c").licence == "b"
+
+
+def test_export_writes_a_new_zip_and_no_other(info, said, tmp_path):
+    code, out, _ = said("export", "insects", "--to", tmp_path / "out.zip")
+    assert (code, out.strip()) == (0, str(tmp_path / "out.zip"))
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert len(archive.namelist()) == 18
+    code, _, err = said("export", "insects", "--to", tmp_path / "out.zip")
+    assert (code, "exists already" in err) == (2, True)
+
+
+def test_a_browser_gets_the_zip_up_to_its_limit(info, monkeypatch):
+    assert zipfile.is_zipfile(io.BytesIO(service.zip_for_browser(info.id)))
+    monkeypatch.setenv("TLCORE_MAX_UPLOAD_MB", "0")
+    with pytest.raises(DatasetError, match=f"dataset export {info.id} --to"):
+        service.zip_for_browser(info.id)
+
+
+def test_delete_asks_says_what_is_freed_and_what_stays(info, said, settings):
+    new = service.derive_version(info.id, [LeaveOut(paths=("ants/ants_0000.png",))])
+    code, out, err = said("delete", info.id)
+    assert (code, out.strip()) == (1, ""), "nobody said yes"
+    assert f"{info.id}: 16 images; deleting it frees 0.0 MB; {new.id} stays" in err
+    assert len(service.list_datasets()) == 2
+    code, out, _ = said("delete", info.id, "--yes")
+    assert (code, out.strip()) == (0, f"deleted {info.id}, 0.0 MB freed; {new.id} stays")
+    assert service.list_datasets() == [new]
+    assert not (settings.datasets / info.id).exists()
+    assert said("delete", info.id, "--yes")[0] == 2
+
+
+# Label errors
+
+
+def summary_of(info: DatasetInfo) -> DatasetSummary:
+    return DatasetSummary(
+        id=info.id, name=info.name, fingerprint=info.fingerprint, num_images=info.num_images,
+        num_classes=len(info.classes), classes=info.classes, splits={"train": 10, "val": 3, "test": 3},
+    )  # fmt: skip
+
+
+def compared(
+    settings: Settings, info: DatasetInfo, folder: Path, wrong: str, seeds: tuple[int, ...] = (0, 1), **outcome: object
+) -> str:
+    """A comparison of one strategy whose runs are sure of every label but one; returns its id."""
+    spec = make_spec(summary_of(info), strategies=("fine_tuning",), seeds=seeds)
+    comparison_id = tracking.create_comparison(settings, spec, summary_of(info), "ann")
+    images = load_dataset(info.id, settings).images
+    for run in spec.runs():
+        run_id = tracking.create_run(settings, comparison_id, run, summary_of(info), "ann")
+        labels = images["label"].to_numpy()
+        sure = np.where(images["path"] == wrong, 0.02, 0.9)
+        told = {
+            "split": "test",
+            "path": images["path"],
+            "label": labels,
+            "predicted": np.where(sure > 0.5, labels, 1 - labels),
+        }
+        told |= {f"prob_{k}": np.where(labels == k, sure, 1 - sure).astype(np.float32) for k in (0, 1)}
+        work = folder / run_id
+        work.mkdir(parents=True)
+        (work / "checkpoint.json").write_text("[" + ",".join(p.model_dump_json() for p in make_history()) + "]")
+        write_files(work)
+        (work / "artifacts/outcome.json").write_text(make_outcome(**outcome).model_dump_json())
+        frame = pd.DataFrame(told)
+        frame[frame["path"] != images["path"].iloc[0]].to_parquet(work / "artifacts/predictions.parquet")
+        tracking.start_run(settings, run_id)
+        tracking.upload_artifacts(settings, run_id, work)
+        tracking.end_run(settings, run_id, "FINISHED")
+    return comparison_id
+
+
+def test_label_errors_of_a_comparison_and_of_a_version(info, said, tracked, tmp_path):
+    first = compared(tracked, info, tmp_path / "work", "bees/bees_0003.png")
+    code, out, err = said("label-errors", first)
+    assert code == 0
+    assert [" ".join(line.split()) for line in out.splitlines()[1:] if line.strip()] == [
+        "bees/bees_0003.png bees ants 0.02 0.98 2 of 2",
+        f"1 likely label error among 15 judged images of {info.id}",
+    ]
+    assert "1 of 16 images were for training in every run" in err
+    assert f"dataset edit {info.id} --relabel PATH=CLASS" in err
+    second = compared(tracked, info, tmp_path / "work", "ants/ants_0005.png", (2, 3))
+    assert [e.path for e in service.label_errors(second).errors] == ["ants/ants_0005.png"]
+    both = service.label_errors(info.id)
+    assert both.runs_used == 4
+    assert both.errors == (), "two against two: on average nobody is sure"
+    child = service.derive_version(info.id, [LeaveOut(paths=("ants/ants_0000.png",))])
+    none = service.label_errors(child.id)
+    assert (none.runs_used, none.judged, none.num_images, none.dataset_id) == (0, 0, 15, child.id)
+    assert "No run can judge" in none.limits[-1]
+
+
+def test_runs_that_did_not_learn_are_not_asked(info, tracked, tmp_path):
+    blind = compared(tracked, info, tmp_path / "work", "bees/bees_0003.png", did_not_learn=True)
+    found = service.label_errors(blind)
+    assert (found.errors, found.runs_used) == ((), 0)
+    assert found.limits[0] == "Not asked: 2 runs whose training loss stayed at guessing."
+
+
+def test_only_so_many_runs_are_asked(info, tracked, tmp_path, monkeypatch):
+    for seeds in ((0, 1), (2, 3)):
+        compared(tracked, info, tmp_path / "work", "bees/bees_0003.png", seeds)
+    monkeypatch.setattr(label_error_service, "MAX_RUNS", 3)
+    found = service.label_errors(info.id)
+    assert found.runs_used == 3
+    assert "Of 4 runs the newest 3 were asked." in found.limits
+    monkeypatch.setattr(label_error_service, "MAX_COMPARISONS", 1)
+    found = service.label_errors(info.id)
+    assert found.runs_used == 2
+    assert "The newest 1 comparisons were asked." in found.limits
+
+
+def test_the_shipped_recording_can_be_asked(tracked):
+    found = service.label_errors(recorded.RECORDED_ID)
+    assert found.runs_used > 0
+    assert 0 < found.judged <= found.num_images
+
+
+def test_an_id_of_neither(tracked, said):
+    with pytest.raises(NotFoundError, match="neither a comparison nor a dataset version"):
+        service.label_errors("0" * 32)
+    assert said("label-errors", "nothing")[0] == 2

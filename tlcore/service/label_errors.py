@@ -1,0 +1,75 @@
+"""Likely label errors of a dataset version, from the predictions of the comparisons that were made on it."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from tlcore import tracking
+from tlcore.analysis import label_errors as analysis
+from tlcore.analysis.label_errors import Judge, LabelErrors
+from tlcore.datasets import store
+from tlcore.errors import NotFoundError
+from tlcore.results import ComparisonRecord, DatasetSummary
+from tlcore.service import recorded
+from tlcore.settings import get_settings
+
+MAX_COMPARISONS = 20
+MAX_RUNS = 60
+
+
+def label_errors(id_: str) -> LabelErrors:
+    """What finished runs say against the labels: those of one comparison, or of the newest on a dataset version.
+
+    At most `MAX_RUNS` runs of at most `MAX_COMPARISONS` comparisons are asked; where there are more, it says so.
+    Raises: NotFoundError for what is neither, StorageError.
+    """
+    dataset, records, notes = _gathered(id_)
+    judges: list[Judge] = []
+    for record in records:
+        found, reasons = analysis.judges(record)
+        judges += found
+        notes += reasons
+    if len(judges) > MAX_RUNS:
+        notes.append(f"Of {len(judges):,} runs the newest {MAX_RUNS} were asked.")
+    return analysis.label_errors(dataset, _predictions(judges[:MAX_RUNS]), notes)
+
+
+def _gathered(id_: str) -> tuple[DatasetSummary, list[ComparisonRecord], list[str]]:
+    """The dataset version, the comparisons to ask, newest first, and what to say of the choice."""
+    settings = get_settings()
+    known = {info.id: info for info in store.list_datasets(settings)}
+    if id_ not in known:
+        record = _record(id_)
+        return record.dataset, [record], []
+    found = tracking.list_comparisons(settings, MAX_COMPARISONS + 1, dataset_id=id_)
+    records = [tracking.load_comparison(settings, c.comparison_id, False) for c in found[:MAX_COMPARISONS]]
+    notes = [f"The newest {MAX_COMPARISONS} comparisons were asked."] if len(found) > MAX_COMPARISONS else []
+    info = known[id_]
+    dataset = DatasetSummary(
+        id=info.id,
+        name=info.name,
+        fingerprint=info.fingerprint,
+        num_images=info.num_images,
+        num_classes=len(info.classes),
+        classes=info.classes,
+        splits={},
+    )
+    return dataset, records, notes
+
+
+def _record(comparison_id: str) -> ComparisonRecord:
+    if comparison_id == recorded.RECORDED_ID:
+        return recorded.record()
+    try:
+        return tracking.load_comparison(get_settings(), comparison_id, with_history=False)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{comparison_id!r} is neither a comparison nor a dataset version: see `python -m tlcore runs` and "
+            "`python -m tlcore dataset list`"
+        ) from error
+
+
+def _predictions(judges: list[Judge]) -> Iterator[tuple[Judge, pd.DataFrame]]:
+    for judge in judges:
+        known = recorded.predictions(judge.run_id)
+        yield judge, tracking.load_predictions(get_settings(), judge.run_id) if known is None else known

@@ -1,0 +1,118 @@
+"""Versions of a dataset: edit one, see where it comes from, say what it is, pack it."""
+
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from tlcore.datasets import store, versions
+from tlcore.datasets.dataset import PARTS, DatasetInfo
+from tlcore.datasets.names import part_of
+from tlcore.datasets.versions import DataCard, Edit, LeaveOut, Move, Relabel, RenameClass, Version
+from tlcore.errors import DatasetError
+from tlcore.settings import get_settings
+
+Progress = Callable[[float, str], None]
+
+
+def derive_version(dataset_id: str, edits: Sequence[Edit], progress: Progress | None = None) -> DatasetInfo:
+    """A new version made by edits, done in order; the old one and its runs stay. Its `changes` say what was done.
+
+    Raises: NotFoundError, DatasetError for what cannot be done or changes nothing, StorageError.
+    """
+    return versions.derive(dataset_id, edits, get_settings(), progress)
+
+
+def parse_edits(
+    dataset_id: str,
+    leave_out: Sequence[str] = (),
+    move: Sequence[str] = (),
+    relabel: Sequence[str] = (),
+    rename_class: Sequence[str] = (),
+) -> list[Edit]:
+    """Edits from texts: PATH, PATH=PART, PATH=CLASS and OLD=NEW, to be done in this order.
+
+    A path or a class may hold `=` itself: the text is cut where its left side is one that the dataset has.
+    Raises: DatasetError.
+    """
+    dataset = store.load_dataset(dataset_id, get_settings())
+    paths = set(dataset.images["path"])
+    edits: list[Edit] = [LeaveOut(paths=tuple(leave_out))] if leave_out else []
+    moves = _gathered([_cut("--move", text, paths) for text in move])
+    edits += [Move.model_validate({"paths": named, "part": _part(part)}) for part, named in moves.items()]
+    labels = _gathered([_cut("--relabel", text, paths) for text in relabel])
+    edits += [Relabel(paths=tuple(named), label=label) for label, named in labels.items()]
+    classes = {*dataset.info.classes, *labels}
+    renames = [_cut("--rename-class", text, classes) for text in rename_class]
+    return [*edits, *(RenameClass(old=old, new=new) for old, new in renames)]
+
+
+def versions_of(dataset_id: str) -> tuple[Version, ...]:
+    """All versions of one origin, oldest first; `info` is None for a deleted one. Raises: NotFoundError."""
+    return versions.versions_of(dataset_id, get_settings())
+
+
+def freed_bytes(dataset_id: str) -> int:
+    """Bytes that the disk gets back when this version is deleted: no more than no other version shares."""
+    return versions.freed_bytes(dataset_id, get_settings())
+
+
+def read_card(dataset_id: str) -> DataCard:
+    """Source, licence and notes as somebody typed them; empty texts where nobody did. Raises: NotFoundError."""
+    return versions.read_card(dataset_id, get_settings())
+
+
+def write_card(
+    dataset_id: str, source: str | None = None, licence: str | None = None, notes: str | None = None
+) -> DataCard:
+    """Change the fields of the card that are given; returns the whole card. Raises: NotFoundError, DatasetError."""
+    given = {"source": source, "licence": licence, "notes": notes}
+    changed = {name: text for name, text in given.items() if text is not None}
+    card = DataCard() if len(changed) == len(given) else read_card(dataset_id)
+    return versions.write_card(dataset_id, card.model_copy(update=changed), get_settings())
+
+
+def export_zip(dataset_id: str, to: Path, progress: Progress | None = None) -> Path:
+    """Write a version to a new zip of class folders, with labels.csv and the card; any size, with flat memory.
+
+    Raises: NotFoundError, DatasetError for damaged files, StorageError, also where the file is there already.
+    """
+    return versions.pack(dataset_id, to, get_settings(), progress)
+
+
+def zip_for_browser(dataset_id: str) -> bytes:
+    """The same zip in memory, as a browser's download needs it. Raises: DatasetError beyond the upload limit."""
+    settings = get_settings()
+    info = store.load_info(dataset_id, settings)
+    if info.total_bytes > settings.max_upload_mb * 1_000_000:
+        raise DatasetError(
+            f"{info.id} has {info.total_bytes / 1e6:,.0f} MB, more than the {settings.max_upload_mb:,} MB that a "
+            f"browser is given: run `python -m tlcore dataset export {info.id} --to FILE.zip` on this machine"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        return versions.pack(dataset_id, Path(folder) / "dataset.zip", settings).read_bytes()
+
+
+def _cut(option: str, text: str, known: Collection[str]) -> tuple[str, str]:
+    """The two sides of LEFT=RIGHT, with a left side that is known where that can be. Raises: DatasetError."""
+    cuts = [(text[:i], text[i + 1 :]) for i, character in enumerate(text) if character == "="]
+    if not cuts:
+        raise DatasetError(f"{option} {text!r} has no `=`: write what is changed, `=`, and what it becomes")
+    fitting = [(left, right) for left, right in cuts if left in known]
+    if len(fitting) > 1:
+        raise DatasetError(f"{option} {text!r} can be read in {len(fitting)} ways: rename one of the classes first")
+    return fitting[0] if fitting else cuts[-1]
+
+
+def _gathered(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Paths by what they become, in the order given."""
+    found: dict[str, list[str]] = {}
+    for path, value in pairs:
+        found.setdefault(value, []).append(path)
+    return found
+
+
+def _part(name: str) -> str:
+    part = part_of(name)
+    if part is None:
+        raise DatasetError(f"{name!r} is no part: use {', '.join(PARTS[:-1])} or {PARTS[-1]}")
+    return part
