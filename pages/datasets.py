@@ -7,14 +7,16 @@ import streamlit as st
 
 from pages.shared import look
 from pages.shared.choose import choose
+from pages.shared.dataset_gallery import show_gallery
+from pages.shared.dataset_health import show_health
+from pages.shared.dataset_versions import show_card, show_classes_form, show_versions
 from pages.shared.intake import LAYOUT_HELP, show_intake
 from pages.shared.navigation import start_with_app
-from pages.shared.words import count, guard, plain, size
+from pages.shared.words import guard, plain, size
 from tlcore.analysis import charts
 from tlcore.service import datasets
 from tlcore.service.datasets import DatasetInfo
 
-PER_PAGE = 24
 MANY_CLASSES = 12
 
 
@@ -36,8 +38,6 @@ def show_facts(info: DatasetInfo) -> None:
             f"Training {parts['train']:,} · validation {parts['val']:,} · test {parts['test']:,} images",
             help="Training images teach, validation images choose the best moment, test images give the final figure.",
         )
-    for note in info.notes:
-        st.info(plain(note), icon="ℹ️")
     added = datetime.fromtimestamp(info.created_ms / 1000, UTC)
     source = Path(info.source)  # an upload is known to its owner by its name alone
     shown = source.name if source.is_relative_to(datasets.upload_folder()) else info.source
@@ -49,55 +49,30 @@ def show_classes(info: DatasetInfo) -> None:
         look.chart(charts.class_counts(info.class_counts, dark=look.is_dark()), f"counts_{info.id}")
 
 
-def show_left_out(info: DatasetInfo) -> None:
-    if not info.left_out:
-        st.success("Every file was used.", icon="✅")
-        return
-    st.subheader(f"Left out: {count(len(info.left_out), 'file')}")
-    look.table([{"File": f.path, "Reason": f.reason} for f in info.left_out])
-
-
-@st.fragment
-def show_gallery(info: DatasetInfo) -> None:
-    st.subheader("Pictures")
-    label = st.selectbox("Class", [*info.classes, "All classes"], key=f"class_{info.id}")
-    one = label if label in info.class_counts else None
-    total = info.class_counts[one] if one else info.num_images
-    pages = max(1, -(-total // PER_PAGE))
-    number = st.pagination(pages, key=f"page_{info.id}_{label}") if pages > 1 else 1
-    with guard(), st.spinner("Making thumbnails …"):
-        pictures = datasets.gallery(info.id, one, offset=(number - 1) * PER_PAGE, limit=PER_PAGE)
-        with st.grid(8, min_column_width=110):
-            for picture in pictures:
-                st.image(
-                    picture.thumbnail, caption=None if one else plain(picture.label), width="stretch", alt=picture.path
-                )
-
-
-def show_delete(info: DatasetInfo) -> None:
-    with st.popover("Delete this dataset", icon="🗑️"):
-        st.markdown(
-            f"**{plain(info.name)}**, {count(info.num_images, 'image')}, goes from the disk. Results of its runs stay."
-        )
-        if st.button("Yes, delete it", type="primary", key="delete_yes"):
-            with guard():
-                datasets.delete_dataset(info.id)
-                st.query_params.pop("dataset", None)
-                st.session_state.pop("chosen_dataset", None)
-                st.rerun()
+VIEWS = {
+    "Health": show_health,
+    "Pictures": show_gallery,
+    "Versions": show_versions,
+    "Card and download": show_card,
+}
 
 
 def show_dataset(info: DatasetInfo) -> None:
+    if st.session_state.pop("made_version", None) == info.id:
+        st.success(f"This is the new version: {plain(' '.join(info.changes))}", icon="✅")
     left, right = st.columns([3, 2], gap="large")
     with left:
         show_facts(info)
-        show_left_out(info)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.page_link("pages/launch.py", label="Launch a comparison on it", icon="🚀",
+                         query_params={"dataset": info.id})  # fmt: skip
+            show_classes_form(info)
     with right:
         show_classes(info)
-    show_gallery(info)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.page_link("pages/launch.py", label="Launch a comparison on it", icon="🚀", query_params={"dataset": info.id})
-        show_delete(info)
+    view = st.segmented_control("Show", list(VIEWS), default="Health", required=True, key="dataset_view",
+                                label_visibility="collapsed")  # fmt: skip
+    with guard():
+        VIEWS[view](info)
 
 
 def show() -> None:

@@ -22,8 +22,8 @@ from tlcore.errors import DatasetError, NotFoundError
 from tlcore.results import DatasetSummary
 from tlcore.service import datasets as service
 from tlcore.service import label_errors as label_error_service
-from tlcore.service import recorded
-from tlcore.service.datasets import LeaveOut, Move, Relabel, RenameClass
+from tlcore.service import recorded, versions
+from tlcore.service.versions import LeaveOut, Move, Relabel, RenameClass
 from tlcore.settings import Settings
 
 
@@ -96,7 +96,7 @@ def test_texts_are_cut_where_the_left_side_is_known(tmp_path, settings):
     folder = make_image_folder(tmp_path, ("a", "a=b"), 4)
     (folder / "a" / "a_0000.png").rename(folder / "a" / "x=1.png")
     info = add_dataset(folder, "odd", settings)
-    edits = service.parse_edits(
+    edits = versions.parse_edits(
         info.id,
         leave_out=["a/a_0003.png"],
         relabel=["a/x=1.png=c=d", "a=b/a=b_0000.png=c=d", "a/a_0001.png=e"],
@@ -109,19 +109,19 @@ def test_texts_are_cut_where_the_left_side_is_known(tmp_path, settings):
         RenameClass(old="c=d", new="f"),
     ]
     with pytest.raises(DatasetError, match="can be read in 2 ways"):
-        service.parse_edits(info.id, rename_class=["a=b=c"])
+        versions.parse_edits(info.id, rename_class=["a=b=c"])
 
 
 def test_parts_have_their_other_names_too(tmp_path, settings):
     info = add_dataset(make_image_folder(tmp_path, 2, 4, 32, ("train", "val")), settings=settings)
     path = "train/class_0/class_0_0000.png"
-    assert service.parse_edits(info.id, move=[f"{path}=Validation"]) == [Move(paths=(path,), part="val")]
+    assert versions.parse_edits(info.id, move=[f"{path}=Validation"]) == [Move(paths=(path,), part="val")]
 
 
 def test_versions_are_listed_with_what_changed(info, said):
     said("edit", info.id, "--rename-class", "ants=Ants")
     second = service.get_dataset("insects v2")
-    third = service.derive_version(second.id, [RenameClass(old="bees", new="Bees")])
+    third = versions.derive_version(second.id, [RenameClass(old="bees", new="Bees")])
     service.delete_dataset(second.id)
     code, out, _ = said("versions", third.id)
     lines = [" ".join(line.split()) for line in out.splitlines()[1:] if line.strip()]
@@ -139,15 +139,15 @@ def test_a_card_is_typed_field_by_field(info, said):
     code, out, _ = said("card", "insects", "--licence", "CC BY 4.0")
     assert (code, out.splitlines()[1:]) == (0, ["source: our garden", "licence: CC BY 4.0", "notes: not said"])
     said("card", info.id, "--source", "")
-    assert service.read_card(info.id).source == ""
+    assert versions.read_card(info.id).source == ""
     assert said("card", info.id, "--notes", "x" * 20_001)[0] == 2
 
 
 def test_a_damaged_card_can_be_written_anew(info, settings):
     (settings.datasets / info.id / "card.json").write_text("{")
     with pytest.raises(DatasetError, match="damaged"):
-        service.write_card(info.id, licence="CC0")
-    assert service.write_card(info.id, "a", "b", "c").licence == "b"
+        versions.write_card(info.id, licence="CC0")
+    assert versions.write_card(info.id, "a", "b", "c").licence == "b"
 
 
 def test_export_writes_a_new_zip_and_no_other(info, said, tmp_path):
@@ -160,14 +160,14 @@ def test_export_writes_a_new_zip_and_no_other(info, said, tmp_path):
 
 
 def test_a_browser_gets_the_zip_up_to_its_limit(info, monkeypatch):
-    assert zipfile.is_zipfile(io.BytesIO(service.zip_for_browser(info.id)))
+    assert zipfile.is_zipfile(io.BytesIO(versions.zip_for_browser(info.id)))
     monkeypatch.setenv("TLCORE_MAX_UPLOAD_MB", "0")
     with pytest.raises(DatasetError, match=f"dataset export {info.id} --to"):
-        service.zip_for_browser(info.id)
+        versions.zip_for_browser(info.id)
 
 
 def test_delete_asks_says_what_is_freed_and_what_stays(info, said, settings):
-    new = service.derive_version(info.id, [LeaveOut(paths=("ants/ants_0000.png",))])
+    new = versions.derive_version(info.id, [LeaveOut(paths=("ants/ants_0000.png",))])
     code, out, err = said("delete", info.id)
     assert (code, out.strip()) == (1, ""), "nobody said yes"
     assert f"{info.id}: 16 images; deleting it frees 0.0 MB; {new.id} stays" in err
@@ -231,19 +231,19 @@ def test_label_errors_of_a_comparison_and_of_a_version(info, said, tracked, tmp_
     assert "1 of 16 images were for training in every run" in err
     assert f"dataset edit {info.id} --relabel PATH=CLASS" in err
     second = compared(tracked, info, tmp_path / "work", "ants/ants_0005.png", (2, 3))
-    assert [e.path for e in service.label_errors(second).errors] == ["ants/ants_0005.png"]
-    both = service.label_errors(info.id)
+    assert [e.path for e in label_error_service.label_errors(second).errors] == ["ants/ants_0005.png"]
+    both = label_error_service.label_errors(info.id)
     assert both.runs_used == 4
     assert both.errors == (), "two against two: on average nobody is sure"
-    child = service.derive_version(info.id, [LeaveOut(paths=("ants/ants_0000.png",))])
-    none = service.label_errors(child.id)
+    child = versions.derive_version(info.id, [LeaveOut(paths=("ants/ants_0000.png",))])
+    none = label_error_service.label_errors(child.id)
     assert (none.runs_used, none.judged, none.num_images, none.dataset_id) == (0, 0, 15, child.id)
     assert "No run can judge" in none.limits[-1]
 
 
 def test_runs_that_did_not_learn_are_not_asked(info, tracked, tmp_path):
     blind = compared(tracked, info, tmp_path / "work", "bees/bees_0003.png", did_not_learn=True)
-    found = service.label_errors(blind)
+    found = label_error_service.label_errors(blind)
     assert (found.errors, found.runs_used) == ((), 0)
     assert found.limits[0] == "Not asked: 2 runs whose training loss stayed at guessing."
 
@@ -252,22 +252,22 @@ def test_only_so_many_runs_are_asked(info, tracked, tmp_path, monkeypatch):
     for seeds in ((0, 1), (2, 3)):
         compared(tracked, info, tmp_path / "work", "bees/bees_0003.png", seeds)
     monkeypatch.setattr(label_error_service, "MAX_RUNS", 3)
-    found = service.label_errors(info.id)
+    found = label_error_service.label_errors(info.id)
     assert found.runs_used == 3
     assert "Of 4 runs the newest 3 were asked." in found.limits
     monkeypatch.setattr(label_error_service, "MAX_COMPARISONS", 1)
-    found = service.label_errors(info.id)
+    found = label_error_service.label_errors(info.id)
     assert found.runs_used == 2
     assert "The newest 1 comparisons were asked." in found.limits
 
 
 def test_the_shipped_recording_can_be_asked(tracked):
-    found = service.label_errors(recorded.RECORDED_ID)
+    found = label_error_service.label_errors(recorded.RECORDED_ID)
     assert found.runs_used > 0
     assert 0 < found.judged <= found.num_images
 
 
 def test_an_id_of_neither(tracked, said):
     with pytest.raises(NotFoundError, match="neither a comparison nor a dataset version"):
-        service.label_errors("0" * 32)
+        label_error_service.label_errors("0" * 32)
     assert said("label-errors", "nothing")[0] == 2

@@ -9,7 +9,7 @@ from tlcore.datasets.health import health_of
 from tlcore.datasets.intake import add_dataset
 from tlcore.datasets.pictures.decoding import open_rgb, probe
 from tlcore.datasets.splits import make_split, split_note
-from tlcore.datasets.store import gallery, load_dataset
+from tlcore.datasets.store import find_rows, gallery, load_dataset
 
 pytestmark = pytest.mark.real
 
@@ -71,7 +71,7 @@ def test_odd_images(real_data, settings, tmp_path):
     assert sorted(x.path.partition("unreadable-")[2] for x in info.left_out) == unreadable
     assert all(x.reason for x in info.left_out)
     dataset = load_dataset(info.id, settings)
-    assert all(row.thumbnail.is_file() for row in gallery(dataset))
+    assert all(row.thumbnail.is_file() for row in gallery(dataset, find_rows(dataset)))
     for image in dataset.images.itertuples():
         rgb = open_rgb(dataset.root / image.path)
         assert (rgb.mode, rgb.size) == ("RGB", (image.width, image.height))

@@ -7,8 +7,10 @@ import typer
 from tlcore.cli.output import progress, say, table
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.service import datasets as service
+from tlcore.service import pictures
 from tlcore.spec import FIXED
 
+SHOWN_GROUPS = 25  # of a finding's groups of images
 app = typer.Typer()
 
 
@@ -18,7 +20,13 @@ def add(
     name: Annotated[str | None, typer.Option(help="how to call it; default: the file's name")] = None,
 ) -> None:
     """Add a dataset; prints its id and what was found."""
-    show_info(add_with_progress(path, name))
+    info = add_with_progress(path, name)
+    show_info(info)
+    found = [f for f in pictures.health(info.id).findings if f.kind != "left_out"]
+    for finding in found:
+        say(f"{finding.severity}: {finding.title}")
+    if found:
+        say(f"more of it: python -m tlcore dataset check {info.id}, or the Datasets page")
 
 
 @app.command("list")
@@ -39,10 +47,16 @@ def check(
     dataset: str,
     split: Annotated[str, typer.Option(metavar="PLAN", help="fixed, repeated or kfold:K, as of compare")] = FIXED,
 ) -> None:
-    """Whether a dataset can be split and trained on, what was left out of it, and whether its files are whole."""
+    """What is wrong with a dataset, whether it can be split, and whether its files are whole."""
     info = service.get_dataset(dataset)
-    sizes = service.split_sizes(info.id, plan=split)
     show_info(info)
+    for finding in pictures.health(info.id).findings:
+        say(f"{finding.severity}: {finding.title}: {finding.words}")
+        for group in finding.groups[:SHOWN_GROUPS]:
+            say(f"  {', '.join(group)}")
+        if len(finding.groups) > SHOWN_GROUPS:
+            say(f"  and {len(finding.groups) - SHOWN_GROUPS:,} more: look at them on the Datasets page")
+    sizes = service.split_sizes(info.id, plan=split)
     say(service.split_note(info, split))
     say(f"split for seed 0: {sizes['train']} train, {sizes['val']} validation, {sizes['test']} test")
     damaged = service.damaged_files(info.id)

@@ -9,6 +9,8 @@ import typer
 from tlcore.cli.output import note, progress, say, table
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.service import datasets as service
+from tlcore.service import label_errors as label_error_service
+from tlcore.service import versions as editing
 
 LEAVE_OUT_HELP = "an image that the new version lacks, by its path in this one; repeatable"
 MOVE_HELP = "PATH=PART: an image for another of the parts train, val and test that the data brought; repeatable"
@@ -26,10 +28,10 @@ def edit(
 ) -> None:
     """Make a new version of a dataset; the old one and its runs stay. Edits are done in the order of these options."""
     old = service.get_dataset(dataset)
-    edits = service.parse_edits(old.id, leave_out, move, relabel, rename_class)
+    edits = editing.parse_edits(old.id, leave_out, move, relabel, rename_class)
     with progress() as bars:
         task = bars.add_task("version", total=1.0)
-        new = service.derive_version(
+        new = editing.derive_version(
             old.id, edits, lambda done, message: bars.update(task, completed=done, description=message)
         )
     say(new.id)
@@ -44,7 +46,7 @@ def edit(
 def versions(dataset: str) -> None:
     """All versions of a dataset, oldest first, and what was changed from one to the next."""
     rows = []
-    for version in service.versions_of(service.get_dataset(dataset).id):
+    for version in editing.versions_of(service.get_dataset(dataset).id):
         info = version.info
         facts = [f"{info.num_images:,}", str(len(info.classes))] if info else ["–", "–"]
         words = " ".join(info.changes) or "imported" if info else "deleted"
@@ -61,7 +63,7 @@ def card(
     """The data card of a dataset; the fields that are given are changed first."""
     info = service.get_dataset(dataset)
     changes = any(text is not None for text in (source, licence, notes))
-    shown = service.write_card(info.id, source, licence, notes) if changes else service.read_card(info.id)
+    shown = editing.write_card(info.id, source, licence, notes) if changes else editing.read_card(info.id)
     say(f"{info.id}  ({info.name})")
     for name in ("source", "licence", "notes"):
         say(f"{name}: {getattr(shown, name) or 'not said'}")
@@ -72,7 +74,7 @@ def export(dataset: str, to: Annotated[Path, typer.Option(metavar="FILE.zip", he
     info = service.get_dataset(dataset)
     with progress() as bars:
         task = bars.add_task("export", total=1.0)
-        made = service.export_zip(
+        made = editing.export_zip(
             info.id, to, lambda done, message: bars.update(task, completed=done, description=message)
         )
     say(str(made))
@@ -81,8 +83,8 @@ def export(dataset: str, to: Annotated[Path, typer.Option(metavar="FILE.zip", he
 def delete(dataset: str, yes: Annotated[bool, typer.Option("--yes", help="do not ask; for scripts")] = False) -> None:
     """Remove one version of a dataset from the disk; results of its runs stay."""
     info = service.get_dataset(dataset)
-    freed = service.freed_bytes(info.id)
-    others = [v.id for v in service.versions_of(info.id) if v.info is not None and v.id != info.id]
+    freed = editing.freed_bytes(info.id)
+    others = [v.id for v in editing.versions_of(info.id) if v.info is not None and v.id != info.id]
     stay = f"; {', '.join(others)} {'stays' if len(others) == 1 else 'stay'}" if others else ""
     note(f"{info.id}: {info.num_images:,} images; deleting it frees {freed / 1e6:,.1f} MB{stay}")
     if not yes:
@@ -96,7 +98,7 @@ def label_errors(
     limit: Annotated[int, typer.Option(min=1, help="how many to list, the likeliest first")] = MANY,
 ) -> None:
     """Images whose label is likely wrong, judged by runs that did not train on them."""
-    found = service.label_errors(comparison)
+    found = label_error_service.label_errors(comparison)
     rows = [
         [e.path, e.given, e.suggested, f"{e.given_probability:.2f}", f"{e.suggested_probability:.2f}",
          f"{e.agreeing} of {e.runs}"]

@@ -2,19 +2,18 @@
 
 import difflib
 import hashlib
-import io
 import re
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 from pydantic import ValidationError
 
 from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut
-from tlcore.datasets.pictures.inspector import THUMBNAIL_PX, thumbnail_path
+from tlcore.datasets.pictures.inspector import thumbnail_path
 from tlcore.datasets.staging import datasets_lock, remove_dataset_folder, storage_errors
 from tlcore.errors import DatasetError, NotFoundError
 from tlcore.settings import Settings, get_settings
@@ -116,10 +115,21 @@ def check_dataset(dataset_id: str, settings: Settings | None = None) -> tuple[Le
     return tuple(problems)
 
 
-def gallery(dataset: Dataset, label: int | None = None, offset: int = 0, limit: int = 50) -> list[GalleryRow]:
-    """A page of images in the order of their paths, of one class (its index) or of all."""
-    images = dataset.images if label is None else dataset.images[dataset.images["label"] == label]
-    page = images.sort_values("path").iloc[offset : offset + limit]
+def find_rows(dataset: Dataset, label: int | None = None, part: str | None = None, search: str = "") -> list[int]:
+    """Row numbers in the order of the paths: of one class (its index), of one given part, with `search` in the path."""
+    images = dataset.images
+    chosen = pd.Series(True, index=images.index)
+    if label is not None:
+        chosen &= images["label"] == label
+    if part is not None:
+        chosen &= images["part"] == part
+    if search:
+        chosen &= images["path"].str.contains(search, case=False, regex=False)
+    return [int(row) for row in images["path"][chosen].sort_values().index]
+
+
+def gallery(dataset: Dataset, rows: Sequence[int]) -> list[GalleryRow]:
+    """What a gallery shows of these rows, in their order."""
     return [
         GalleryRow(
             row=int(image.Index),
@@ -130,20 +140,8 @@ def gallery(dataset: Dataset, label: int | None = None, offset: int = 0, limit: 
             height=int(image.height),
             thumbnail=thumbnail_path(dataset.root.parent / "thumbnails", str(image.sha256)),
         )
-        for image in page.itertuples()
+        for image in dataset.images.loc[list(rows)].itertuples()
     ]
-
-
-def thumbnail(dataset: Dataset, row: int, px: int = THUMBNAIL_PX) -> bytes:
-    """A JPEG of at most px × px pixels (and at most 160), made from the one that the import stored."""
-    stored = thumbnail_path(dataset.root.parent / "thumbnails", str(dataset.images["sha256"].iloc[row])).read_bytes()
-    if px >= THUMBNAIL_PX:
-        return stored
-    with Image.open(io.BytesIO(stored), formats=["JPEG"]) as picture:
-        picture.thumbnail((px, px))
-        out = io.BytesIO()
-        picture.save(out, "JPEG", quality=85)
-    return out.getvalue()
 
 
 def land(dataset: Dataset, folder: Path, settings: Settings) -> DatasetInfo:

@@ -1,46 +1,19 @@
-"""Datasets: add, find, show, delete; and all that `versions` and `label_errors` do with them."""
+"""Datasets: add, find, show, delete. Their pictures, versions and label errors have modules of their own."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from tlcore import jobs
-from tlcore.analysis.label_errors import LabelErrors
 from tlcore.datasets import intake, splits, store
 from tlcore.datasets.dataset import DatasetInfo, LeftOut
-from tlcore.datasets.versions import (
-    DataCard,
-    Edit,
-    LeaveOut,
-    Move,
-    Relabel,
-    RenameClass,
-    Version,
-    keep_one,
-    leave_out_all,
-    move_all,
-)
 from tlcore.errors import DatasetError, NotFoundError
-from tlcore.results import JobView, Value
-from tlcore.service.label_errors import label_errors
-from tlcore.service.versions import (
-    derive_version,
-    export_zip,
-    freed_bytes,
-    parse_edits,
-    read_card,
-    versions_of,
-    write_card,
-    zip_for_browser,
-)
+from tlcore.results import JobView
 from tlcore.settings import get_settings
 from tlcore.spec import FIXED
 
 __all__ = [
-    "DataCard", "DatasetInfo", "Edit", "LabelErrors", "LeaveOut", "Move", "Picture", "Relabel", "RenameClass",
-    "Version", "add_dataset", "damaged_files", "delete_dataset", "derive_version", "export_zip", "freed_bytes",
-    "gallery", "get_dataset", "import_job", "keep_one", "label_errors", "leave_out_all", "list_datasets", "move_all",
-    "parse_edits", "read_card", "resolve_dataset", "split_note", "split_sizes", "submit_import", "upload_folder",
-    "versions_of", "write_card", "zip_for_browser",
+    "DatasetInfo", "add_dataset", "damaged_files", "delete_dataset", "get_dataset", "import_job",
+    "list_datasets", "resolve_dataset", "split_note", "split_sizes", "submit_import", "upload_folder",
 ]  # fmt: skip
 Progress = Callable[[float, str], None]
 
@@ -110,25 +83,9 @@ def upload_folder() -> Path:
 def delete_dataset(dataset_id: str) -> None:
     """Remove a version and its caches from the disk; other versions stay, and runs made with it keep their results.
 
-    `freed_bytes` tells before how much that frees. Raises: NotFoundError, StorageError.
+    `versions.freed_bytes` tells before how much that frees. Raises: NotFoundError, StorageError.
     """
     store.delete_dataset(dataset_id, get_settings())
-
-
-class Picture(Value):
-    """One image of a gallery. thumbnail: path of a small JPEG."""
-
-    path: str
-    label: str
-    thumbnail: str
-
-
-def gallery(dataset_id: str, label: str | None = None, offset: int = 0, limit: int = 24) -> list[Picture]:
-    """A page of a dataset's pictures, of one class or of all."""
-    dataset = store.load_dataset(dataset_id, get_settings())
-    classes = dataset.info.classes
-    rows = store.gallery(dataset, None if label is None else classes.index(label), offset, limit)
-    return [Picture(path=row.path, label=row.label, thumbnail=str(row.thumbnail)) for row in rows]
 
 
 def split_note(info: DatasetInfo, plan: str = FIXED) -> str:

@@ -8,6 +8,7 @@ from tlcore.analysis.charts.anatomy import chart_width, movement_chart, trained_
 from tlcore.analysis.charts.classes import class_counts, per_class_chart, per_class_table
 from tlcore.analysis.charts.confusion import confusion_matrices
 from tlcore.analysis.charts.curves import learning_curves
+from tlcore.analysis.charts.images import image_sizes
 from tlcore.analysis.charts.live import live_curves
 from tlcore.analysis.charts.lr_finder import lr_chart
 from tlcore.analysis.charts.models import ModelPoint, accuracy_against_work
@@ -26,6 +27,7 @@ __all__ = [
     "class_counts",
     "confusion_matrices",
     "cost_chart",
+    "image_sizes",
     "learning_curves",
     "learning_rates",
     "live_curves",

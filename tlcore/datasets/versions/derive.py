@@ -15,7 +15,6 @@ from tlcore.datasets.files import Progress, Stop, check_stop, never
 from tlcore.datasets.fingerprints import dataset_fingerprint
 from tlcore.datasets.names import slug
 from tlcore.datasets.pictures.inspector import thumbnail_path
-from tlcore.datasets.splits import check_splittable
 from tlcore.datasets.staging import place_file, staging
 from tlcore.datasets.store import dataset_folder, land, load_dataset
 from tlcore.datasets.versions.applying import Edited, edited
@@ -40,7 +39,7 @@ def derive(
     Its files are hard links to the old ones where the disk can, else copies. Where a dataset of the same content is
     there already, that one is returned, with a note. progress: called with 0…1 and a few words.
     Raises: NotFoundError (also where the version is deleted meanwhile), DatasetError for unknown paths, classes and
-    parts and for edits that change nothing or leave too little (SplitError), StorageError, RunCancelledError; then
+    parts and for edits that change nothing or leave a single class, StorageError, RunCancelledError; then
     nothing is left behind.
     """
     settings = settings or get_settings()
@@ -53,7 +52,6 @@ def derive(
         try:
             dataset = _described(parent, changed, images, folder)
             _require_change(parent, dataset)
-            check_splittable(dataset)
             _place(parent, images, folder, progress or _silent, should_stop or never)
         except FileNotFoundError as error:
             dataset_folder(dataset_id, settings)  # says so where the whole version is gone

@@ -1,0 +1,74 @@
+"""The health report of a dataset: what was found, the pictures, and what could be done about it."""
+
+import streamlit as st
+
+from pages.shared import look
+from pages.shared.dataset_pictures import change, edit_bar, pick
+from pages.shared.words import count, plain
+from tlcore.analysis import charts
+from tlcore.service import pictures
+from tlcore.service.datasets import DatasetInfo
+from tlcore.service.pictures import Finding, Health
+
+ICONS = {"error": "⛔", "warning": "⚠️", "note": "ℹ️"}
+GROUPS_PER_PAGE = 8
+SINGLES_PER_PAGE = 24
+
+
+@st.cache_data(max_entries=16, show_spinner="Looking at the images …")
+def _health(dataset_id: str, fingerprint: str) -> Health:
+    """A version never changes, so its report can be kept."""
+    return pictures.health(dataset_id)
+
+
+def show_health(info: DatasetInfo) -> None:
+    """Findings, the worst first, then what the images are like."""
+    report = _health(info.id, info.fingerprint)
+    if not report.findings:
+        st.success("Nothing stands out: no copies, no contradictions, no blank images.", icon="✅")
+    for finding in report.findings:
+        _show_finding(info, finding)
+    left, right = st.columns(2, gap="large")
+    with left:
+        look.chart(charts.image_sizes(report.sizes, f"sizes_{info.id}", dark=look.is_dark()), f"sizes_{info.id}")
+    with right:
+        st.markdown("**Pixel modes and file formats**")
+        rows = [{"Kind": mode, "Images": number} for mode, number in {**report.modes, **report.formats}.items()]
+        look.table(rows)
+        st.caption(
+            "All are read as 8-bit sRGB: upright, transparent parts white, first frame of several, deep grey scaled."
+        )
+
+
+def _show_finding(info: DatasetInfo, finding: Finding) -> None:
+    key = f"{info.id}_{finding.kind}"
+    with st.container(border=True, key=f"finding_{key}"):
+        st.markdown(f"{ICONS[finding.severity]} **{plain(finding.title)}**")
+        st.markdown(plain(finding.words))
+        with st.container(horizontal=True):
+            opened = bool(finding.groups) and st.toggle(
+                f"Show the {count(finding.num_images, 'picture')}", key=f"show_{key}"
+            )
+            for number, suggestion in enumerate(finding.suggestions):
+                if st.button(plain(suggestion.label), key=f"do_{key}_{number}"):
+                    change(info, suggestion.edits)
+        if finding.files:
+            look.table([{"File": name, "Reason": reason} for name, reason in finding.files], tall=8)
+        if opened:
+            _show_groups(info, finding, key)
+
+
+def _show_groups(info: DatasetInfo, finding: Finding, key: str) -> None:
+    """The pictures of a finding, a page at a time; those of one group stand under one line."""
+    several = any(len(group) > 1 for group in finding.groups)
+    per_page = GROUPS_PER_PAGE if several else SINGLES_PER_PAGE
+    num_pages = -(-len(finding.groups) // per_page)
+    number = st.pagination(num_pages, key=f"page_{key}") if num_pages > 1 else 1
+    page = finding.groups[(number - 1) * per_page : number * per_page]
+    found = {picture.path: picture for picture in pictures.pictures_of(info.id, [p for group in page for p in group])}
+    ticked = []
+    for place, group in enumerate(page if several else [tuple(found)]):
+        if several:
+            st.caption(f"Group {(number - 1) * per_page + place + 1} of {len(finding.groups)}")
+        ticked += pick([found[path] for path in group if path in found], key)
+    edit_bar(info, ticked, key)

@@ -1,0 +1,68 @@
+"""Pictures that can be ticked, and what can be done with the ticked ones: each change makes a new version."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.shared.words import count, guard, plain
+from tlcore.service import versions
+from tlcore.service.datasets import DatasetInfo
+from tlcore.service.pictures import Picture
+from tlcore.service.versions import Edit, LeaveOut, Move, Relabel
+
+NEW_CLASS = "a new class …"
+PARTS = ("train", "val", "test")
+PART_WORDS = {"train": "training", "val": "validation", "test": "test", "": ""}
+
+
+def pick(pictures: Sequence[Picture], key: str) -> list[str]:
+    """A grid of pictures with a box to tick under each; the paths of the ticked ones."""
+    ticked = []
+    with st.grid(6, min_column_width=130):
+        for picture in pictures:
+            with st.container():
+                st.image(picture.thumbnail, width="stretch", alt=picture.path)
+                part = f" · {PART_WORDS[picture.part]}" if picture.part else ""
+                name = picture.path.rpartition("/")[2]
+                about = f"{picture.path}, {picture.width} × {picture.height} px"
+                if st.checkbox(f"{plain(picture.label)}{part}", key=f"{key}_{picture.path}", help=plain(about)):
+                    ticked.append(picture.path)
+                st.caption(plain(name if len(name) < 22 else f"{name[:20]}…"))
+    return ticked
+
+
+def edit_bar(info: DatasetInfo, ticked: Sequence[str], key: str) -> None:
+    """What can be done with the ticked pictures."""
+    paths = tuple(ticked)
+    with st.container(horizontal=True, vertical_alignment="bottom", key=f"bar_{key}"):
+        st.markdown(f"**{count(len(paths), 'picture')} ticked**", width="content")
+        if st.button("Leave out", disabled=not paths, key=f"{key}_leave_out", icon="🗑️"):
+            change(info, [LeaveOut(paths=paths)])
+        label = _class_box(info, key)
+        if st.button("Relabel", disabled=not paths or not label, key=f"{key}_relabel", icon="🏷️") and label:
+            change(info, [Relabel(paths=paths, label=label)])
+        if info.given != "none":
+            part = st.selectbox(
+                "Part", PARTS, key=f"{key}_part", width=150, format_func=lambda name: PART_WORDS[name].capitalize()
+            )
+            if st.button("Move", disabled=not paths, key=f"{key}_move", icon="↪️"):
+                change(info, [Move(paths=paths, part=part)])
+
+
+def change(info: DatasetInfo, edits: Sequence[Edit]) -> None:
+    """Make a new version and show it."""
+    with guard(), st.spinner("Making a new version …"):
+        made = versions.derive_version(info.id, edits)
+        st.query_params["dataset"] = made.id
+        st.session_state["chosen_dataset"] = made.id
+        st.session_state["made_version"] = made.id
+        st.rerun()
+
+
+def _class_box(info: DatasetInfo, key: str) -> str | None:
+    """The class to relabel to: one that is there, or a new name."""
+    chosen = st.selectbox("Class", [*info.classes, NEW_CLASS], index=None, key=f"{key}_class", width=200,
+                          placeholder="choose", format_func=str)  # fmt: skip
+    if chosen != NEW_CLASS:
+        return chosen
+    return st.text_input("Its name", key=f"{key}_new_class", width=200, max_chars=80).strip() or None
