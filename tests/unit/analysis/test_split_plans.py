@@ -107,6 +107,15 @@ def test_where_test_splits_differ_nobody_wins_and_it_is_said_first(split):
     assert "not compared: the test images differ" in html
 
 
+def test_seeds_of_a_fixed_split_that_met_other_images_have_no_mean():
+    found = example(strategies=TWO)
+    last = next(run.run_id for run in found.record.runs if run.spec.seed == 2)
+    moved = {**found.predictions, last: found.predictions[last].assign(path=lambda f: "x/" + f["path"])}
+    for view in (leaderboard, result_of, report_html):
+        with pytest.raises(ComparisonError, match="did not predict the same test images"):
+            view(found.record, moved)
+
+
 def test_the_report_and_the_verdict_name_the_plan(folds):
     assert "over 3 seeds, each with its own test images, at a budget" in result_of(folds.record, {}).verdict.text
     assert result_of(folds.record, {}).split == "kfold:3"
