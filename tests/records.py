@@ -76,7 +76,7 @@ def example(
 ) -> Example:
     """A grid of runs over one dataset. status: of the runs (strategy, seed) that have not finished.
 
-    more: of the comparison's spec, such as `scratch_model`, `own_strategies` or `tune`.
+    more: of the comparison's spec, such as `scratch_model`, `own_strategies`, `tune` or `split`.
     """
     spec = ComparisonSpec(
         dataset_id="hymenoptera-1a2b3c4d", dataset_fingerprint="d" * 64, budget=Budget(epochs=epochs),
@@ -182,6 +182,8 @@ def _run(
     test = min(1.0, max(0.0, end.test - loss + rng.normal(scale=end.spread)))
     named = {"val": sizes[0], "test": sizes[1]}
     frame = predictions_frame({"val": min(1.0, end.test - loss + 0.005), "test": test}, named, len(classes), rng)
+    if not spec.split_plan.is_fixed:
+        frame["path"] = f"{spec.seed}/" + frame["path"]
     matrices = {part: confusion(frame, part, classes) for part in named}
     points = history(spec, rng)
     return RunRecord.model_validate(
@@ -219,10 +221,11 @@ def resolved(spec: RunSpec, sizes: tuple[int, int]) -> Resolved:
     """What such a run would have resolved on two CPU cores, with the true recipe."""
     strategy, recipe = spec.entry, recipe_of(spec)
     fit = all(isinstance(phase, FitRecipe) for phase in recipe.phases)
+    tested = "7" * 7 if spec.split_plan.is_fixed else f"{spec.seed:07d}"
     return Resolved(
         device="cpu", device_reason="asked for", dtype="bfloat16", num_threads=2, image_size=224, batch_size=32,
         total_steps=None if fit else 42, num_train=int(194 * spec.fraction), num_val=sizes[0], num_test=sizes[1],
-        split_fingerprint=f"{spec.seed:064d}", test_fingerprint="7" * 64,
+        split_fingerprint=f"{spec.seed:064d}", test_fingerprint=tested + "7" * 57,
         weights_fingerprint="e" * 64 if strategy.needs_weights else None, recipe=recipe.model_dump(mode="json"),
         library_versions={"torch": "2.15.0", "timm": "1.0.31"},
     )  # fmt: skip

@@ -77,6 +77,38 @@ def test_more_seeds_join_the_same_comparison(
     assert joined == [((3, 4), fakes.FINISHED)]
 
 
+def test_a_comparison_on_folds_says_so_and_grows_by_whole_rounds(
+    open_page: Open, full: fakes.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = example(strategies=("fine_tuning", "transfer_learning"), split="kfold:3")
+    full.examples["e" * 32] = renamed(found, "e" * 32)
+    joined: list[tuple[int, ...]] = []
+    monkeypatch.setattr(plans, "make_plan", lambda spec: spec)
+    monkeypatch.setattr(comparisons, "submit", lambda spec, add_to: joined.append(spec.seeds))
+    app = open_page("compare", comparison="e" * 32)
+    assert is_fine(app)
+    assert "3 seeds · split kfold:3" in shown(app)
+    assert "Split kfold:3: each seed has its own test images, so intervals are over seeds" in shown(app)
+    more = app.number_input(key="more_seeds")
+    assert (more.label, more.value) == ("More rounds of all 3 folds, to be surer", 1)
+    more.set_value(2).run()
+    app.button(key="add_seeds").click().run()
+    assert joined == [(3, 4, 5, 6, 7, 8)]
+    assert "own test images" not in shown(open_page("compare", comparison=fakes.FINISHED))
+
+
+def test_runs_that_met_other_test_images_are_refused_beside_the_table(open_page: Open, full: fakes.Store) -> None:
+    found = example(strategies=("fine_tuning", "transfer_learning"), split="kfold:3")
+    first, *rest = found.record.runs
+    moved = first.model_copy(update={"resolved": first.resolved.model_copy(update={"test_fingerprint": "9" * 64})})
+    record = found.record.model_copy(update={"runs": (moved, *rest)})
+    full.examples["e" * 32] = renamed(Example(record, found.predictions), "e" * 32)
+    app = open_page("compare", comparison="e" * 32)
+    assert is_fine(app)
+    assert "Not compared: the test images differ for seed 0" in shown(app)
+    assert any("Not comparable: the test images differ for seed 0" in w.value.replace("\\", "") for w in app.warning)
+
+
 def test_an_unknown_comparison_is_one_clear_line(open_page: Open, full: fakes.Store) -> None:
     app = open_page("compare", comparison="0" * 32)
     assert is_fine(app)

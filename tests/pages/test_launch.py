@@ -1,12 +1,15 @@
 """Launch: the form, the check before the launch, and what is submitted."""
 
+from pathlib import Path
+
 import pytest
 
+from tests.helpers import make_image_folder
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
 from tests.records import FACTS
 from tlcore.errors import DeviceError, WeightsError
-from tlcore.service import comparisons, models
+from tlcore.service import comparisons, datasets, models
 from tlcore.service import strategies as saved_strategies
 from tlcore.service.datasets import DatasetInfo
 from tlcore.service.plans import Plan
@@ -149,6 +152,66 @@ def test_a_bad_seed_is_one_clear_line(
     assert is_fine(app)
     assert len(app.error) == 1
     assert "seeds" in errors(app)[0]
+
+
+def test_k_fold_is_chosen_with_the_dataset_and_counts_rounds(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, submitted: list[Plan]
+) -> None:
+    app = open_page("launch")
+    assert "the same for every run" in shown(app)
+    app.selectbox(key="split").set_value("kfold").run()
+    assert is_fine(app)
+    assert "seeds 0 to 4 test every image once" in shown(app)
+    assert "1 model × 5 strategies × 5 seeds" in shown(app)
+    rounds = app.number_input(key="num_rounds")
+    assert (rounds.label, rounds.value) == ("Rounds of all 5 folds", 1)
+    assert "A round is 5 seeds: each trains without one fold and is tested on it" in rounds.help
+    app.number_input(key="folds").set_value(3)
+    app.number_input(key="num_rounds").set_value(2).run()
+    assert "1 model × 5 strategies × 6 seeds" in shown(app)
+    app.button(key="launch").click().run()
+    assert is_fine(app)
+    assert (submitted[0].spec.split, submitted[0].spec.seeds) == ("kfold:3", (0, 1, 2, 3, 4, 5))
+    assert submitted[0].dataset.splits == {"train": 45, "val": 15, "test": 30}
+
+
+def test_repeated_splits_say_that_a_seed_has_its_own_test_images(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo
+) -> None:
+    app = open_page("launch")
+    app.selectbox(key="split").set_value("repeated").run()
+    assert is_fine(app)
+    assert "Each seed draws its own parts" in shown(app)
+    assert "order and test, validation and training images" in app.number_input(key="num_seeds").help
+
+
+def test_more_folds_than_a_class_allows_are_one_clear_line_where_they_are_chosen(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo
+) -> None:
+    app = open_page("launch")
+    app.selectbox(key="split").set_value("kfold").run()
+    app.number_input(key="folds").set_value(31).run()
+    assert is_fine(app)
+    (told,) = errors(app)
+    assert "class 'ants' has 30 different images, but the split kfold:31 needs at least 31" in told
+    app.number_input(key="folds").set_value(30).run()
+    assert not app.error
+    assert "× 30 seeds" in shown(app)
+
+
+def test_a_dataset_with_its_own_test_part_offers_no_other_plan(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, tmp_path: Path
+) -> None:
+    folder = make_image_folder(tmp_path / "own", ("ants", "bees"), per_class=8, size=24, parts=("train", "test"))
+    own = datasets.add_dataset(folder, "own test part")
+    app = open_page("launch", dataset=insects.id)
+    app.selectbox(key="split").set_value("kfold").run()
+    app = open_page("launch", dataset=own.id)
+    assert is_fine(app)
+    plan = app.selectbox(key="split_given")
+    assert (plan.disabled, plan.value) == (True, "fixed")
+    assert "brings its own test images" in plan.help
+    assert "test is kept" in shown(app)
 
 
 def test_no_model_is_one_clear_line(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from tlcore.analysis.differences import comparable, differences, tested_apart
+from tlcore.analysis.differences import comparable, differences, other_tests
 from tlcore.analysis.estimates import Predictions, estimate_of
 from tlcore.analysis.findings import overfitting
 from tlcore.analysis.groups import Group, groups_of, in_words, percent, several_models
@@ -64,7 +64,7 @@ def ranking(record: ComparisonRecord, groups: Sequence[Group], estimates: Sequen
     ranked.sort(key=lambda pair: -pair[1].mean)
     if not ranked:
         return Verdict(text="not tested: no run has finished", best=(), distinguishable=False)
-    apart = tested_apart([run for group, _ in ranked for run in group.finished])
+    apart = other_tests([run for group, _ in ranked for run in group.finished])
     if apart is not None:
         return Verdict(text=f"not compared: {apart}", best=(), distinguishable=False)
     models = several_models(groups)

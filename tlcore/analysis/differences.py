@@ -61,11 +61,11 @@ def comparable(runs: Sequence[RunRecord]) -> list[str]:
         for (model, strategy), found in cells.items()
         if len(set(found)) > 1
     ]
-    apart = tested_apart(runs)
+    apart = other_tests(runs)
     return [*reasons, apart] if apart else reasons
 
 
-def tested_apart(runs: Sequence[RunRecord]) -> str | None:
+def other_tests(runs: Sequence[RunRecord]) -> str | None:
     """Which test splits there are where there should be one, for all runs or for a seed; None where there is."""
     fixed = all(run.spec.split_plan.is_fixed for run in runs)
     met: dict[int | None, dict[str, None]] = {}

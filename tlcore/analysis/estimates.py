@@ -6,7 +6,7 @@ from statistics import fmean
 import pandas as pd
 
 from tlcore.analysis.groups import Group
-from tlcore.analysis.resampling import resampled_difference, resampled_estimate, tested_to_rest
+from tlcore.analysis.resampling import resampled_difference, resampled_estimate, resampling_ratio
 from tlcore.analysis.statistics import (
     Estimate,
     accuracy_estimate,
@@ -61,4 +61,4 @@ def difference_of(record: ComparisonRecord, first: Group, second: Group, predict
 
 
 def _ratio(record: ComparisonRecord, tests: list[PartMetrics]) -> float:
-    return tested_to_rest(record.spec.split_plan, record.dataset.num_images, fmean(t.num_images for t in tests))
+    return resampling_ratio(record.spec.split_plan, record.dataset.num_images, fmean(t.num_images for t in tests))

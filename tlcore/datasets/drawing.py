@@ -64,13 +64,14 @@ def deal(classes: Sequence[Units], folds: int, purpose: str) -> list[list[Units]
     totals = [0] * folds
     for units in classes:
         hands: list[Units] = [[] for _ in range(folds)]
+        most = _most_in_a_fold(units)
         heap = [(0, totals[fold], fold) for fold in range(folds)]
         heapify(heap)
         for unit in sorted(drawable(units), key=lambda u: (-len(u.rows), rank(purpose, u.key))):
             images, total, fold = heappop(heap)
             hands[fold].append(unit)
             totals[fold] = total + len(unit.rows)
-            if len(hands[fold]) < _most_in_a_fold(units):
+            if len(hands[fold]) < most:
                 heappush(heap, (images + len(unit.rows), totals[fold], fold))
         for fold, hand in enumerate(hands):
             dealt[fold].append(hand)

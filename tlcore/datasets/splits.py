@@ -139,21 +139,20 @@ def _checked_pools(dataset: Dataset, plan: SplitPlan) -> dict[str, list[Units]]:
 
 def _pools(dataset: Dataset) -> dict[str, list[Units]]:
     images = dataset.images
-    grouped: dict[tuple[str, int], dict[str, list[tuple[str, int]]]] = defaultdict(lambda: defaultdict(list))
+    keys, hashes = _keys(dataset), images["sha256"].tolist()
+    grouped: dict[tuple[str, int], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     labels_of: dict[str, set[int]] = defaultdict(set)
-    columns = (images["part"].tolist(), images["label"].tolist(), images["sha256"].tolist(), _keys(dataset))
-    for row, (part, label, sha256, key) in enumerate(zip(*columns, strict=True)):
-        grouped[part or "train", label][key].append((sha256, row))
+    for row, (part, label, key) in enumerate(zip(images["part"].tolist(), images["label"].tolist(), keys, strict=True)):
+        grouped[part or "train", label][key].append(row)
         labels_of[key].add(label)
+
+    def unit(key: str, rows: list[int]) -> Unit:
+        by_content = sorted(rows, key=hashes.__getitem__) if len(rows) > 1 else rows
+        return Unit(key, tuple(by_content), len(labels_of[key]) > 1)
+
+    classes = range(len(dataset.info.classes))
     return {
-        part: [
-            [
-                Unit(key, tuple(row for _, row in sorted(rows)), len(labels_of[key]) > 1)
-                for key, rows in grouped[part, label].items()
-            ]
-            for label in range(len(dataset.info.classes))
-        ]
-        for part in PARTS
+        part: [[unit(key, rows) for key, rows in grouped[part, label].items()] for label in classes] for part in PARTS
     }
 
 

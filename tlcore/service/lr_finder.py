@@ -34,7 +34,7 @@ def submit(
     """Queue a search for the learning rate of a strategy's first gradient phase; returns the job's id at once.
 
     weights: as of `compare`. low, high, steps: as of `RateRange`, whose defaults None leaves. shared: other fields of
-    ComparisonSpec, such as image_size, batch_size, device and own_strategies.
+    ComparisonSpec, such as image_size, batch_size, device and own_strategies; the split is fixed where none is given.
     Raises: SpecError, also where the strategy takes no gradient steps; ModelError, WeightsError, DeviceError.
     """
     given = {"low": low, "high": high, "steps": steps}

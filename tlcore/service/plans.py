@@ -123,7 +123,7 @@ def _readings(item: str) -> Iterator[tuple[str, str, str]]:
 def make_plan(spec: ComparisonSpec) -> Plan:
     """Check dataset, splits, models, weights, device and settings. Raises: the TlcoreError of the first that fails."""
     dataset = store.load_dataset(spec.dataset_id, get_settings())
-    drawn = [splits.make_split(dataset, seed, part, spec.split) for seed in spec.seeds for part in spec.fractions]
+    drawn = [splits.make_split(dataset, seed, plan=spec.split) for seed in spec.seeds]
     first = drawn[0]
     facts = {model: models.model_facts(model) for model in spec.all_models}
     data = DataFacts(num_train=first.num_train_full, short_side=dataset.info.short_side)

@@ -118,8 +118,8 @@ def _task(ground: Ground, recipe: Recipe, network: Network, folder: Path, report
     split = ground.split
     cache = open_cache(ground.dataset, recipe.preprocessing, ground.cache_dir, progress)
     identity = {
-        "spec": ground.spec.model_dump(mode="json"),
-        "split": split.fingerprint,
+        "spec": ground.spec.model_dump(mode="json", exclude={"split"}),
+        "split": split.fingerprint,  # the parts themselves instead of the plan
         "recipe": recipe.model_dump(mode="json"),
     }
     return Task(
