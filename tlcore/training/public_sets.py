@@ -158,7 +158,7 @@ def _originals() -> Iterator[None]:
     """While it lasts, an image file is not opened but stands for itself."""
 
     def stand_in(file: Any, *args: Any, **kwargs: Any) -> _Original:
-        return _Original(Path(getattr(file, "name", file)))
+        return _Original(Path(file if isinstance(file, str | os.PathLike) else file.name))
 
     with _replaced(Image, "open", stand_in):
         yield
@@ -180,6 +180,7 @@ def _tamed(entry: PublicSet, max_bytes: int, listener: Listener) -> Iterator[Non
             try:
                 fetch(url, file, Download(max_bytes - done, tell, listener.should_stop))
             except DatasetError as error:
+                Path(filename).unlink()  # torchvision takes a file that has no published checksum for whole
                 raise _NotBroughtError(str(error)) from error
             done += file.tell()
 
