@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         return self.root / "weights"
 
     @property
+    def public_sets(self) -> Path:
+        """Where files of public sets may be put that torchvision need not download then, as it wants them."""
+        return self.root / "torchvision"
+
+    @property
     def strategies(self) -> Path:
         return self.root / "strategies"
 

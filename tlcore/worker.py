@@ -149,7 +149,7 @@ def do_import(assignment: Assignment) -> str:
 
     payload, settings = assignment.job.payload, assignment.settings
     found = add_dataset(
-        Path(payload["path"]),
+        payload["path"],
         payload["name"],
         settings,
         progress=assignment.progress,

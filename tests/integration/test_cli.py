@@ -217,7 +217,8 @@ def test_a_result_that_could_not_be_written_is_refused_before_training(result: d
     [
         ({"--dataset": "/no/such/folder"}, "/no/such/folder"),
         ({"--dataset": "no-such-id"}, "no-such-id"),
-        ({"--dataset": "https://example.org/photos.zip"}, "download it and give the file"),
+        ({"--dataset": "ftp://example.org/photos.zip"}, "only those of http and https can"),
+        ({"--dataset": "torchvision:CIFAR1O"}, "did you mean torchvision:CIFAR10"),
         ({"--dataset": _not_an_archive}, "photos.zip"),
         ({"--dataset": _one_class}, "only"),
         ({"--dataset": _few_images}, "'b'"),

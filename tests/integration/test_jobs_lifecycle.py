@@ -23,6 +23,7 @@ from tests.helpers_jobs import (
     until,
 )
 from tests.helpers_mlflow import copy_template
+from tests.web import slow, web_server
 from tlcore import jobs, tracking
 from tlcore.jobs import removing, roster, settling
 from tlcore.jobs.processes import start_detached
@@ -234,6 +235,45 @@ def test_an_import_runs_without_torch_and_its_upload_is_removed(shared: Settings
     loaded = {Path(item.path).name for item in psutil.Process(worker_pid(shared, "import:0")).memory_maps()}
     assert loaded
     assert not any(name.startswith("libtorch") for name in loaded)
+
+
+def leftovers(settings: Settings) -> list[str]:
+    return sorted(path.name for path in settings.datasets.glob(".staging-*"))
+
+
+def bytes_arrived(settings: Settings) -> int:
+    return sum(path.stat().st_size for path in settings.datasets.glob(".staging-*/brought/*"))
+
+
+@pytest.fixture
+def stalled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an archive of which the server sends the first bytes, and then nothing."""
+    monkeypatch.setenv("no_proxy", "*")
+    over = threading.Event()
+    with web_server({"/pictures.zip": slow(b"PK\x03\x04" + bytes(20_000), over.wait)}) as root:
+        yield f"{root}/pictures.zip"
+        over.set()
+
+
+def test_an_import_is_cancelled_even_while_a_server_says_nothing(own: Settings, stalled: str) -> None:
+    job_id = jobs.submit_import(own, stalled, None)
+    until(lambda: bytes_arrived(own) > 20_000, "the download is under way")
+    assert leftovers(own)
+    jobs.cancel(own, [job_id])
+    until(lambda: job(own, job_id).status == "CANCELLED", "the import has ended")
+    until(lambda: not leftovers(own), "nothing is left")
+    assert (own.datasets / ".lock").exists()
+
+
+def test_an_import_whose_worker_is_killed_twice_fails_and_leaves_nothing(own: Settings, stalled: str) -> None:
+    job_id = jobs.submit_import(own, stalled, None)
+    for attempt in (1, 2):
+        until(lambda n=attempt: job(own, job_id).attempts == n and bytes_arrived(own) > 20_000, "it is under way")
+        os.kill(worker_pid(own, "import:0"), signal.SIGKILL)
+        until(lambda n=attempt: job(own, job_id).attempts > n or job(own, job_id).status != "RUNNING", "it is noticed")
+    until(lambda: job(own, job_id).status == "FAILED", "the import has ended")
+    assert "the worker died twice" in (job(own, job_id).error or "")
+    until(lambda: not leftovers(own), "nothing is left")
 
 
 def test_everybody_leaves_when_the_home_is_gone(own: Settings, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tlcore.cli.output import progress, say, table
+from tlcore.cli.output import note, progress, say, table
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.service import datasets as service
 from tlcore.service import pictures
@@ -16,17 +16,42 @@ app = typer.Typer()
 
 @app.command()
 def add(
-    path: Annotated[str, typer.Argument(help="zip, tar, folder or CSV of paths and labels")],
-    name: Annotated[str | None, typer.Option(help="how to call it; default: the file's name")] = None,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="zip, tar (.gz, .bz2, .xz), folder, CSV or JSONL of paths and labels, https://… of an archive, or "
+            "torchvision:NAME (see `dataset sources`)"
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="how to call it; default: the file's or the set's name")] = None,
 ) -> None:
-    """Add a dataset; prints its id and what was found."""
-    info = add_with_progress(path, name)
+    """Add a dataset; prints its id and what was found. Ctrl-C ends it, and nothing is kept."""
+    info = add_with_progress(source, name)
     show_info(info)
     found = [f for f in pictures.health(info.id).findings if f.kind != "left_out"]
     for finding in found:
         say(f"{finding.severity}: {finding.title}")
     if found:
         say(f"more of it: python -m tlcore dataset check {info.id}, or the Datasets page")
+
+
+@app.command()
+def sources() -> None:
+    """Public sets that can be added by name: `dataset add torchvision:NAME`."""
+    rows = [
+        [s.source, s.shows, f"{s.num_classes}", f"{s.num_images:,}", s.pixels, megabytes(s), s.licence]
+        for s in service.public_sets()
+    ]
+    columns = ["set ", "shows ", "classes", "images", "pixels ", "download", "licence "]
+    table("", columns, rows)
+    say("numbers and licences as far as known; read the set's own terms before you use it")
+
+
+def megabytes(entry: service.PublicSet) -> str:
+    """The size of a set's download; `by hand` where torchvision cannot download it."""
+    if entry.by_hand:
+        return "by hand"
+    return f"{entry.download_mb / 1000:,.1f} GB" if entry.download_mb >= 1000 else f"{entry.download_mb} MB"
 
 
 @app.command("list")
@@ -66,13 +91,17 @@ def check(
         raise typer.Exit(1)
 
 
-def add_with_progress(path: str, name: str | None = None) -> DatasetInfo:
-    """Resolve a dataset id or path, with a bar while a path is imported."""
-    with progress() as bars:
-        task = bars.add_task("dataset", total=1.0)
-        return service.resolve_dataset(
-            path, name, lambda done, message: bars.update(task, completed=done, description=message)
-        )
+def add_with_progress(source: str, name: str | None = None) -> DatasetInfo:
+    """Resolve a dataset id, path, address or public set, with a bar while it is imported."""
+    try:
+        with progress() as bars:
+            task = bars.add_task("dataset", total=1.0)
+            return service.resolve_dataset(
+                source, name, lambda done, message: bars.update(task, completed=done, description=message)
+            )
+    except KeyboardInterrupt:
+        note("cancelled: nothing was kept")
+        raise typer.Exit(1) from None
 
 
 def show_info(info: DatasetInfo) -> None:

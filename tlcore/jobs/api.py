@@ -32,12 +32,17 @@ def submit_runs(settings: Settings, comparison_id: str, runs: Iterable[tuple[str
     ensure_supervisor(settings)
 
 
-def submit_import(settings: Settings, path: Path, name: str | None, owner: str = "") -> str:
-    """Queue an import; returns the job's id. A file in `jobs/uploads` is removed afterwards. Raises: StorageError."""
+def submit_import(settings: Settings, source: Path | str, name: str | None, owner: str = "") -> str:
+    """Queue an import of a path, or of a source that is no path, as text; returns the job's id.
+
+    A file in `jobs/uploads` is removed afterwards. Raises: StorageError.
+    """
     prepare(settings)
     job_id = uuid.uuid4().hex
-    payload = {"path": str(path.expanduser().absolute()), "name": name, "owner": owner}
-    queue.add(settings, [NewJob(job_id, "import", f"Import {name or path.name}", IMPORT_SLOT, payload, code_version())])
+    path = str(source.expanduser().absolute()) if isinstance(source, Path) else source
+    title = f"Import {name or (source.name if isinstance(source, Path) else source)}"
+    payload = {"path": path, "name": name, "owner": owner}
+    queue.add(settings, [NewJob(job_id, "import", title, IMPORT_SLOT, payload, code_version())])
     ensure_supervisor(settings)
     return job_id
 

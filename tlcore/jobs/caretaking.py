@@ -54,18 +54,19 @@ def recover_dead(crew: Crew) -> None:
         crew.shaken = True
     for job in running:
         if job.worker not in known:
-            _recover(crew.settings, job)
+            _recover(crew, job)
 
 
-def _recover(settings: Settings, job: Job) -> None:
+def _recover(crew: Crew, job: Job) -> None:
+    settings = crew.settings
     if job.cancel_ms is not None:
         ended = queue.end(settings, job, "CANCELLED", settled=job.kind != "run")
     elif job.kind == "question" or job.attempts >= MAX_ATTEMPTS:
         times = "twice" if job.attempts > 1 else "once"
+        remedy = "" if job.kind == "import" else "; a smaller batch size or image size needs less memory"
         error = (
             f"the worker died {times} while it did this, without a Python error (killed, out of memory, or a crash in "
-            f"a library): {_log_of(settings, job)} has its last words; a smaller batch size or image size needs less "
-            "memory"
+            f"a library): {_log_of(settings, job)} has its last words{remedy}"
         )
         ended = queue.end(settings, job, "FAILED", error=error, settled=job.kind != "run")
     else:
@@ -74,6 +75,8 @@ def _recover(settings: Settings, job: Job) -> None:
             _log.info("job %s goes back to the queue", job.id)
     if ended:  # else its worker ended it, or gave it back, after we looked
         clear_work(settings, job)
+    if ended and job.kind == "import":  # jobs know no datasets, so a process of its own clears up after a killed one
+        crew.children.append(start_detached(settings, ["tlcore.datasets.sweep"], settings.jobs / "logs" / "sweep.log"))
 
 
 def _log_of(settings: Settings, job: Job) -> str:

@@ -6,14 +6,16 @@ from pathlib import Path
 from tlcore import jobs
 from tlcore.datasets import intake, splits, store
 from tlcore.datasets.dataset import DatasetInfo, LeftOut
-from tlcore.errors import DatasetError, NotFoundError
+from tlcore.datasets.intake import PublicSet
+from tlcore.errors import NotFoundError
 from tlcore.results import JobView
 from tlcore.settings import get_settings
 from tlcore.spec import FIXED
 
 __all__ = [
-    "DatasetInfo", "add_dataset", "damaged_files", "delete_dataset", "get_dataset", "import_job",
-    "list_datasets", "resolve_dataset", "split_note", "split_sizes", "submit_import", "upload_folder",
+    "DatasetInfo", "PublicSet", "add_dataset", "cancel_import", "damaged_files", "delete_dataset", "get_dataset",
+    "import_job", "list_datasets", "open_imports", "public_sets", "resolve_dataset", "split_note", "split_sizes",
+    "submit_import", "upload_folder",
 ]  # fmt: skip
 Progress = Callable[[float, str], None]
 
@@ -37,18 +39,30 @@ def get_dataset(dataset_id: str) -> DatasetInfo:
     raise NotFoundError(f"no dataset and no path is named {dataset_id!r}: {listed}; add one from a path that exists")
 
 
-def resolve_dataset(id_or_path: str, name: str | None = None, progress: Progress | None = None) -> DatasetInfo:
-    """The dataset of this id, or one made from this path (the same content gives the same dataset)."""
-    if "://" in id_or_path:
-        raise DatasetError(f"{id_or_path} is an address, which cannot be imported: download it and give the file")
-    path = Path(id_or_path).expanduser()
-    looks_like_path = path.exists() or "/" in id_or_path or "\\" in id_or_path
-    return add_dataset(path, name, progress) if looks_like_path else get_dataset(id_or_path)
+def resolve_dataset(id_or_source: str, name: str | None = None, progress: Progress | None = None) -> DatasetInfo:
+    """The dataset of this id, or one made from this path, web address or public set.
+
+    The same content gives the same dataset; a public set that was added before is not downloaded again.
+    """
+    if intake.is_public(id_or_source):
+        source = intake.find_set(id_or_source).source
+        added = [info for info in list_datasets() if info.source == source]
+        return added[-1] if added else add_dataset(source, name, progress)
+    if intake.is_elsewhere(id_or_source):
+        return add_dataset(id_or_source, name, progress)
+    path = Path(id_or_source).expanduser()
+    looks_like_path = path.exists() or "/" in id_or_source or "\\" in id_or_source
+    return add_dataset(path, name, progress) if looks_like_path else get_dataset(id_or_source)
 
 
-def add_dataset(path: Path, name: str | None = None, progress: Progress | None = None) -> DatasetInfo:
-    """Import a zip, tar, folder or CSV here and now. Raises: DatasetError, StorageError."""
-    return intake.add_dataset(path, name, get_settings(), progress=progress)
+def add_dataset(source: Path | str, name: str | None = None, progress: Progress | None = None) -> DatasetInfo:
+    """Import a zip, tar, folder, table, web address or public set here and now. Raises: DatasetError, StorageError."""
+    return intake.add_dataset(source, name, get_settings(), progress=progress)
+
+
+def public_sets() -> tuple[PublicSet, ...]:
+    """The sets that torchvision can bring; each is added by its `source`."""
+    return intake.SETS
 
 
 def damaged_files(dataset_id: str) -> tuple[LeftOut, ...]:
@@ -62,9 +76,26 @@ def split_sizes(dataset_id: str, seed: int = 0, fraction: float = 1.0, plan: str
     return {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
 
 
-def submit_import(path: Path, name: str | None, owner: str = "") -> str:
-    """Import in the background; returns the job's id, to be watched with `import_job`."""
-    return jobs.submit_import(get_settings(), path, name, owner)
+def submit_import(source: Path | str, name: str | None, owner: str = "") -> str:
+    """Import in the background; returns the job's id, to be watched with `import_job`.
+
+    source: a path, or a web address or public set as text. Raises: DatasetError, NotFoundError for what can be told
+    at once; StorageError.
+    """
+    settings = get_settings()
+    intake.find_source(source, settings)
+    return jobs.submit_import(settings, source, name, owner)
+
+
+def open_imports() -> list[JobView]:
+    """Imports that wait or run, oldest first."""
+    found = [job for job in jobs.recent(get_settings()) if job.kind == "import" and job.status in ("QUEUED", "RUNNING")]
+    return found[::-1]
+
+
+def cancel_import(job_id: str) -> None:
+    """End an import; nothing of it is kept."""
+    jobs.cancel(get_settings(), [job_id])
 
 
 def import_job(job_id: str) -> JobView:

@@ -157,6 +157,13 @@ def _lr_find(request: Request, listener: Listener) -> Any:
     return answer_question(request, listener)
 
 
+def _public_set(request: Request, listener: Listener) -> Any:
+    from tlcore.training.public_sets import write_public_set
+
+    target, root, given = (Path(_text(request, key)) for key in ("target", "root", "given"))
+    return write_public_set(_text(request, "name"), target, root, given, int(request.get("max_bytes") or 0), listener)
+
+
 _QUESTIONS: dict[str, Callable[[Request], Any]] = {
     "model_facts": _model_facts,
     "check_weights": _check_weights,
@@ -169,7 +176,11 @@ _QUESTIONS: dict[str, Callable[[Request], Any]] = {
     "predict": _predict,
 }
 # Those that may take minutes: they tell a listener how far they are, and end when it asks for that.
-_LONG_QUESTIONS: dict[str, Callable[[Request, Listener], Any]] = {"lr_find": _lr_find, "several": _several}
+_LONG_QUESTIONS: dict[str, Callable[[Request, Listener], Any]] = {
+    "lr_find": _lr_find,
+    "several": _several,
+    "public_set": _public_set,
+}
 
 
 def _text(request: Request, key: str) -> str:

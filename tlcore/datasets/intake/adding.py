@@ -1,6 +1,5 @@
-"""Images in: an archive, a folder or a table becomes a checked dataset, whole or not at all."""
+"""Images in: whatever people have becomes a checked dataset, whole or not at all."""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,20 +10,19 @@ from statistics import median
 
 import pandas as pd
 
-from tlcore.datasets.content import describe, head_of, is_text, looks_like_image
 from tlcore.datasets.dataset import PARTS, Dataset, DatasetInfo, LeftOut
 from tlcore.datasets.duplicates import near_groups
-from tlcore.datasets.files import Limits, Progress, Stop, list_files, never, sort_out
+from tlcore.datasets.files import Limits, Progress, Stop, never, stage
 from tlcore.datasets.fingerprints import dataset_fingerprint
-from tlcore.datasets.intake.archives import archive_kind, unpack
-from tlcore.datasets.intake.discovery import HOW, Found, discover, discover_by_table
+from tlcore.datasets.intake.discovery import HOW, Found
+from tlcore.datasets.intake.gathering import gather
 from tlcore.datasets.intake.matching import Entry
-from tlcore.datasets.intake.tables import SUFFIXES
+from tlcore.datasets.intake.sources import find_source
 from tlcore.datasets.names import UniquePaths, slug
 from tlcore.datasets.pictures.inspection import Inspected, inspect_files, inspector_command
-from tlcore.datasets.staging import check_space, place_file, staging
+from tlcore.datasets.staging import check_space, place_file, staging, unchanging
 from tlcore.datasets.store import land
-from tlcore.errors import ArchiveError, DatasetError
+from tlcore.errors import DatasetError
 from tlcore.settings import Settings, get_settings
 
 MAX_LISTED = 5_000  # files that are named as left out; beyond, they are counted
@@ -46,64 +44,29 @@ def add_dataset(
     progress: Progress | None = None,
     should_stop: Stop | None = None,
 ) -> DatasetInfo:
-    """Make a dataset from a zip or tar, a folder, or a CSV of paths and labels; the source stays as it is.
+    """Make a dataset from a zip, tar, folder, table of paths and labels, web address or public set.
 
-    The same content again gives the dataset that is there. progress: called with 0…1 and a few words.
-    Raises: DatasetError (ArchiveError) when the source cannot be used, StorageError, RunCancelledError;
-    then nothing is left behind.
+    source: a web address and `torchvision:NAME` are text; what is on this disk stays as it is. The same content again
+    gives the dataset that is there. progress: called with 0…1 and a few words.
+    Raises: DatasetError (ArchiveError) when the source cannot be used, NotFoundError for an unknown public
+    set, StorageError, RunCancelledError; then nothing is left behind.
     """
     settings = settings or get_settings()
-    source = _existing(Path(source), settings)
-    is_archive = source.is_file() and archive_kind(source) is not None
+    bring = find_source(source, settings)
     tell, stop = progress or _silent, should_stop or never
-    with staging(settings.datasets) as folder:
+    with staging(settings.datasets) as folder, unchanging(str(source)):
         tell(0.0, "Looking at the files")
-        found = _gather(source, folder, _limits(settings), tell, stop)
-        target = folder / "dataset"
-        if not is_archive:
+        limits = Limits(settings.max_dataset_files, int(settings.max_dataset_gb * 1e9))
+        brought = bring(folder, limits, tell, stop)
+        gathered = gather(brought, folder, limits, tell, stop)
+        found, target = gathered.found, folder / "dataset"
+        if not gathered.ours:
             check_space(folder, sum(entry.file.stat().st_size for entry in found.entries))
-        images, refused = _check(found.entries, target, is_archive, tell, stop)
+        images, refused = _check(found.entries, target, gathered.ours, stage(tell, gathered.share, 1.0), stop)
         found = replace(found, left_out=refused + found.left_out)
-        dataset = _describe(images, found, name or _name_of(source), source, target)
+        dataset = _describe(images, found, name or brought.name, brought.told, target)
         tell(1.0, f"{dataset.info.num_images:,} images")
         return land(dataset, target, settings)
-
-
-def _existing(source: Path, settings: Settings) -> Path:
-    source = source.expanduser().absolute()
-    if not source.exists():
-        raise DatasetError(f"there is no file or folder {source}: check the path")
-    if not source.is_dir() and not source.is_file():
-        raise DatasetError(f"{source} is neither a file nor a folder: give a zip, tar, CSV or folder")
-    if not os.access(source, os.R_OK):
-        raise DatasetError(f"{source} cannot be opened (permission denied): let this user read it")
-    source = source.resolve()
-    if settings.root.is_relative_to(source):
-        raise DatasetError(f"{source} holds Transfer Lab's own {settings.root}: give the folder of the images alone")
-    return source
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(settings.max_dataset_files, int(settings.max_dataset_gb * 1e9))
-
-
-def _gather(source: Path, folder: Path, limits: Limits, tell: Progress, should_stop: Stop) -> Found:
-    """The labelled images of the source; those of an archive are unpacked into `folder`."""
-    if source.is_dir():
-        listing = sort_out(*list_files(source, limits, should_stop), should_stop)
-        return discover(listing, limits, str(source))
-    if archive_kind(source):
-        listing = sort_out(*unpack(source, folder / "unpacked", limits, tell, should_stop), should_stop)
-        return discover(listing, limits, source.name)
-    head = head_of(source)
-    if is_text(head) and source.suffix.lower() in SUFFIXES:
-        return discover_by_table(source, limits, should_stop)
-    if looks_like_image(head):
-        raise DatasetError(f"{source.name} is a single image: give its folder or an archive; {HOW}")
-    raise ArchiveError(
-        f"{source.name} is no zip, tar (.gz, .bz2, .xz) or CSV but {describe(head)}: pack the images as zip, "
-        "or give their folder"
-    )
 
 
 @dataclass
@@ -146,7 +109,7 @@ def _check(
                 refused.append(LeftOut(path="/".join(entry.below), reason=verdict.refused))
             else:
                 rows.append(_row(entry, path, verdict))
-            if done % 20 == 0:
+            if done % 20 == 0 or done == len(entries):
                 tell(done / len(entries), f"Checked {done:,} of {len(entries):,} images")
     refused.sort(key=lambda left: left.path)
     return pd.DataFrame(rows, columns=["path", "class", "part", *_FACTS]), refused
@@ -156,7 +119,7 @@ def _row(entry: Entry, path: str, verdict: Inspected) -> tuple[object, ...]:
     return (path, entry.label, entry.part, *(getattr(verdict, name) for name in _FACTS))
 
 
-def _describe(images: pd.DataFrame, found: Found, name: str, source: Path, target: Path) -> Dataset:
+def _describe(images: pd.DataFrame, found: Found, name: str, source: str, target: Path) -> Dataset:
     classes = _classes(images, found, source)
     given = _given(images, source)
     if given == "none":
@@ -178,14 +141,14 @@ def _describe(images: pd.DataFrame, found: Found, name: str, source: Path, targe
         short_side=int(median(images[["width", "height"]].min(axis=1))),
         total_bytes=int(images["num_bytes"].sum()),
         created_ms=time.time_ns() // 1_000_000,
-        source=str(source),
+        source=source,
         left_out=tuple(found.left_out[:MAX_LISTED]),
         notes=(*found.notes, *_remarks(images, len(found.left_out))),
     )
     return Dataset(info, images[_COLUMNS], target / "files")
 
 
-def _classes(images: pd.DataFrame, found: Found, source: Path) -> tuple[str, ...]:
+def _classes(images: pd.DataFrame, found: Found, source: str) -> tuple[str, ...]:
     classes = tuple(sorted(set(images["class"])))
     out = found.left_out
     first = f"; {len(out):,} files were left out, such as {out[0].path}: {out[0].reason}" if out else ""
@@ -196,7 +159,7 @@ def _classes(images: pd.DataFrame, found: Found, source: Path) -> tuple[str, ...
     return classes
 
 
-def _given(images: pd.DataFrame, source: Path) -> str:
+def _given(images: pd.DataFrame, source: str) -> str:
     parts = frozenset(images["part"]) - {""}
     if len(parts) <= 1:
         return "none"
@@ -225,14 +188,6 @@ def _remarks(images: pd.DataFrame, num_left_out: int) -> Iterator[str]:
         yield f"{(parts > 1).sum():,} pictures occur in more than one of the given parts: results may look too good."
     if num_left_out > MAX_LISTED:
         yield f"{num_left_out:,} files were left out; the first {MAX_LISTED:,} are listed."
-
-
-def _name_of(source: Path) -> str:
-    name = source.name
-    for suffix in (".zip", ".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tbz2", ".txz", ".tar", *SUFFIXES):
-        if source.is_file() and name.lower().endswith(suffix):
-            return name[: -len(suffix)] or name
-    return name
 
 
 def _silent(done: float, message: str) -> None:
