@@ -71,7 +71,7 @@ def edited(dataset: Dataset, edits: Sequence[Edit]) -> Edited:
 def tidy_label(label: str) -> str:
     """The name of a class as an import would have it. Raises: DatasetError for one that cannot be a name."""
     clean = readable(label).strip()
-    if not clean or any(unicodedata.category(character) == "Cc" for character in clean):
+    if not clean or any(unicodedata.category(character) == "Cc" for character in label):
         raise DatasetError(f"{label!r} is no name for a class: use at least one character, and no control characters")
     return clean
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tlcore.datasets.dataset import Dataset
 from tlcore.datasets.files import Progress, Stop, check_stop, never
-from tlcore.datasets.names import UniquePaths, is_system
+from tlcore.datasets.names import UniquePaths, is_system, part_of
 from tlcore.datasets.staging import check_space, storage_errors
 from tlcore.datasets.store import load_dataset
 from tlcore.datasets.versions.card import DataCard, read_card
@@ -63,7 +63,7 @@ def _require_new(to: Path) -> None:
 
 def _write(draft: Path, dataset: Dataset, card: DataCard, tell: Progress, should_stop: Stop) -> None:
     images = dataset.images.sort_values("path")
-    members = _members(images["path"].tolist())
+    members = _members(images["path"].tolist(), dataset.info.given != "none")
     columns = images["path"], images["sha256"], members
     with zipfile.ZipFile(draft, "x", zipfile.ZIP_STORED) as archive:
         archive.writestr(_entry(README), _readme(dataset, card))
@@ -94,10 +94,15 @@ def _add(archive: zipfile.ZipFile, member: str, dataset: Dataset, path: str, sha
         raise DatasetError(f"{path} of {dataset.info.id} has changed since it was imported: {remedy}")
 
 
-def _members(paths: Sequence[str]) -> list[str]:
+def _members(paths: Sequence[str], given: bool) -> list[str]:
     """Names in the archive: the paths, but for parts of them that an import would take for leftovers of a system."""
     names = UniquePaths()
-    return [names.take(f"_{part}" if is_system(part) else part for part in path.split("/")) for path in paths]
+    return [names.take(_plain(part, given) for part in path.split("/")) for path in paths]
+
+
+def _plain(name: str, given: bool) -> str:
+    """A folder's name that an import takes for no more than it is."""
+    return f"_{name}" if is_system(name) or (not given and part_of(name)) else name
 
 
 def _table(members: Sequence[str], labels: Sequence[str], parts: Sequence[str]) -> str:
