@@ -9,6 +9,7 @@ from pages.shared import look
 from pages.shared.choose import choose
 from pages.shared.dataset_gallery import show_gallery
 from pages.shared.dataset_health import show_health
+from pages.shared.dataset_labels import show_label_errors
 from pages.shared.dataset_versions import show_card, show_classes_form, show_versions
 from pages.shared.intake import LAYOUT_HELP, show_intake
 from pages.shared.navigation import start_with_app
@@ -52,6 +53,7 @@ def show_classes(info: DatasetInfo) -> None:
 VIEWS = {
     "Health": show_health,
     "Pictures": show_gallery,
+    "Label errors": show_label_errors,
     "Versions": show_versions,
     "Card and download": show_card,
 }

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.shared import look
-from pages.shared.dataset_pictures import change, edit_bar, pick
+from pages.shared.dataset_pictures import change, edit_bar, pick, pick_groups
 from pages.shared.words import count, plain
 from tlcore.analysis import charts
 from tlcore.service import pictures
@@ -11,7 +11,7 @@ from tlcore.service.datasets import DatasetInfo
 from tlcore.service.pictures import Finding, Health
 
 ICONS = {"error": "⛔", "warning": "⚠️", "note": "ℹ️"}
-GROUPS_PER_PAGE = 8
+GROUPS_PER_PAGE = 12
 SINGLES_PER_PAGE = 24
 
 
@@ -45,7 +45,7 @@ def _show_finding(info: DatasetInfo, finding: Finding) -> None:
     with st.container(border=True, key=f"finding_{key}"):
         st.markdown(f"{ICONS[finding.severity]} **{plain(finding.title)}**")
         st.markdown(plain(finding.words))
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             opened = bool(finding.groups) and st.toggle(
                 f"Show the {count(finding.num_images, 'picture')}", key=f"show_{key}"
             )
@@ -66,9 +66,8 @@ def _show_groups(info: DatasetInfo, finding: Finding, key: str) -> None:
     number = st.pagination(num_pages, key=f"page_{key}") if num_pages > 1 else 1
     page = finding.groups[(number - 1) * per_page : number * per_page]
     found = {picture.path: picture for picture in pictures.pictures_of(info.id, [p for group in page for p in group])}
-    ticked = []
-    for place, group in enumerate(page if several else [tuple(found)]):
-        if several:
-            st.caption(f"Group {(number - 1) * per_page + place + 1} of {len(finding.groups)}")
-        ticked += pick([found[path] for path in group if path in found], key)
+    if several:
+        ticked = pick_groups([[found[path] for path in group if path in found] for group in page], key)
+    else:
+        ticked = pick(list(found.values()), key)
     edit_bar(info, ticked, key)

@@ -1,6 +1,6 @@
 """Pictures that can be ticked, and what can be done with the ticked ones: each change makes a new version."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -10,24 +10,31 @@ from tlcore.service.datasets import DatasetInfo
 from tlcore.service.pictures import Picture
 from tlcore.service.versions import Edit, LeaveOut, Move, Relabel
 
+WIDTH, GAP, FRAME = 132, 10, 34  # pixels: of a picture, between two, and of a frame around them
+MAX_FRAME = 900
+MAX_NAME = 15
 NEW_CLASS = "a new class …"
 PARTS = ("train", "val", "test")
 PART_WORDS = {"train": "training", "val": "validation", "test": "test", "": ""}
 
 
-def pick(pictures: Sequence[Picture], key: str) -> list[str]:
-    """A grid of pictures with a box to tick under each; the paths of the ticked ones."""
+def pick(pictures: Sequence[Picture], key: str, words: Mapping[str, str] | None = None) -> list[str]:
+    """Pictures in rows with a box to tick under each; the paths of the ticked ones.
+
+    words: what is said under the picture of a path, as Markdown, instead of its class, part and size.
+    """
+    with st.container(horizontal=True, gap="small"):
+        return [p.path for p in pictures if _ticked(p, key, (words or {}).get(p.path) or _about(p))]
+
+
+def pick_groups(groups: Sequence[Sequence[Picture]], key: str) -> list[str]:
+    """The same, for pictures that belong together: each group in a frame of its own."""
     ticked = []
-    with st.grid(6, min_column_width=130):
-        for picture in pictures:
-            with st.container():
-                st.image(picture.thumbnail, width="stretch", alt=picture.path)
-                part = f" · {PART_WORDS[picture.part]}" if picture.part else ""
-                name = picture.path.rpartition("/")[2]
-                about = f"{picture.path}, {picture.width} × {picture.height} px"
-                if st.checkbox(f"{plain(picture.label)}{part}", key=f"{key}_{picture.path}", help=plain(about)):
-                    ticked.append(picture.path)
-                st.caption(plain(name if len(name) < 22 else f"{name[:20]}…"))
+    with st.container(horizontal=True, gap="small"):
+        for place, group in enumerate(groups):
+            width = len(group) * (WIDTH + GAP) + FRAME
+            with st.container(border=True, width=min(width, MAX_FRAME), key=f"group_{key}_{place}"):
+                ticked += pick(group, key)
     return ticked
 
 
@@ -47,6 +54,21 @@ def edit_bar(info: DatasetInfo, ticked: Sequence[str], key: str) -> None:
             )
             if st.button("Move", disabled=not paths, key=f"{key}_move", icon="↪️"):
                 change(info, [Move(paths=paths, part=part)])
+
+
+def _ticked(picture: Picture, key: str, words: str) -> bool:
+    name = picture.path.rpartition("/")[2]
+    with st.container(width=WIDTH, gap="small"):
+        st.image(picture.thumbnail, width=WIDTH, alt=picture.path)
+        short = name if len(name) <= MAX_NAME else f"{name[:7]}…{name[-7:]}"
+        ticked = st.checkbox(plain(short), key=f"{key}_{picture.path}")
+        st.caption(words)
+    return ticked
+
+
+def _about(picture: Picture) -> str:
+    part = f" · {PART_WORDS[picture.part]}" if picture.part else ""
+    return f"{plain(picture.label)}{part}  \n{picture.width} × {picture.height} px"
 
 
 def change(info: DatasetInfo, edits: Sequence[Edit]) -> None:

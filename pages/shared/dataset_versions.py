@@ -41,7 +41,7 @@ def show_card(info: DatasetInfo) -> None:
             if st.form_submit_button("Keep the card", type="primary"):
                 versions.write_card(info.id, source, licence, notes)
                 st.toast("The card is kept.", icon="✅")
-    st.caption("The card goes along in the zip, and into reports of comparisons on this dataset.")
+    st.caption("The card goes along in the zip.")
     _show_download(info)
 
 
