@@ -74,9 +74,17 @@ def _chain(info: DatasetInfo) -> Iterator[Version]:
         yield Version(id=id_, version=place + 1, parent=info.ancestors[place - 1] if place else None, info=None)
 
 
-def _stats(path: Path) -> Iterator[os.stat_result]:
+def _stats(path: Path | str) -> Iterator[os.stat_result]:
     """Of every file below, or of this one; what vanishes meanwhile is passed over."""
-    below = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-    for file in [path] if path.is_file() else below:
-        with suppress(FileNotFoundError):
-            yield file.lstat()
+    try:
+        with os.scandir(path) as found:
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _stats(entry.path)
+                else:
+                    with suppress(FileNotFoundError):
+                        yield entry.stat(follow_symlinks=False)
+    except NotADirectoryError:
+        yield os.lstat(path)
+    except FileNotFoundError:
+        return
