@@ -13,8 +13,8 @@ from tlcore.settings import get_settings
 
 __all__ = [
     "DatasetInfo", "Picture", "PublicSet", "add_dataset", "cancel_import", "damaged_files", "delete_dataset", "gallery",
-    "get_dataset", "import_job", "list_datasets", "open_imports", "public_sets", "resolve_dataset", "split_note",
-    "split_sizes", "submit_import", "upload_folder",
+    "get_dataset", "import_job", "is_elsewhere", "list_datasets", "open_imports", "public_sets", "resolve_dataset",
+    "split_note", "split_sizes", "submit_import", "upload_folder",
 ]  # fmt: skip
 Progress = Callable[[float, str], None]
 
@@ -59,6 +59,11 @@ def add_dataset(source: Path | str, name: str | None = None, progress: Progress 
     return intake.add_dataset(source, name, get_settings(), progress=progress)
 
 
+def is_elsewhere(source: str) -> bool:
+    """Whether this names a web address or a public set, and no path of this machine."""
+    return intake.is_elsewhere(source)
+
+
 def public_sets() -> tuple[PublicSet, ...]:
     """The sets that torchvision can bring; each is added by its `source`."""
     return intake.SETS
@@ -88,8 +93,7 @@ def submit_import(source: Path | str, name: str | None, owner: str = "") -> str:
 
 def open_imports() -> list[JobView]:
     """Imports that wait or run, oldest first."""
-    found = [job for job in jobs.recent(get_settings()) if job.kind == "import" and job.status in ("QUEUED", "RUNNING")]
-    return found[::-1]
+    return jobs.open_imports(get_settings())
 
 
 def cancel_import(job_id: str) -> None:
