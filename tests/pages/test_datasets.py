@@ -4,11 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
-from pages.shared.intake import by_name
+from pages.shared.imports import by_name
 from tests.helpers import make_image_folder
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
+from tlcore import jobs
 from tlcore.results import JobView
 from tlcore.service import datasets
 from tlcore.service.datasets import DatasetInfo
@@ -24,6 +26,7 @@ def test_without_a_dataset_it_says_what_to_do_and_what_fits(open_page: Open, emp
     assert is_fine(app)
     assert "no dataset yet" in shown(app)
     assert "at most 500 MB" in shown(app)
+    assert app.file_uploader[0].proto.max_upload_size_mb == 500
     assert "One folder per class" in shown(app)
 
 
@@ -73,6 +76,68 @@ def test_a_path_that_is_not_there_is_one_clear_line(open_page: Open, empty: fake
     app.button(key="add_path").click().run()
     assert is_fine(app)
     assert "there is nothing at /nowhere/pictures" in errors(app)[0]
+
+
+def test_an_address_is_imported_by_a_job_and_anything_else_refused(
+    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[tuple[object, str | None]] = []
+    monkeypatch.setattr(jobs, "submit_import", lambda settings, source, name, owner: submitted.append((source, name)))
+    app = open_page("datasets")
+    app.segmented_control(key="source").set_value("Web address").run()
+    assert "at most 50 GB" in shown(app)
+    for text, problem in (
+        ("example.org/a.zip", "is no web address: write it as https://host/path"),
+        ("ftp://example.org/a.zip", "only those of http and https"),
+        ("torchvision:CIFAR1O", "did you mean torchvision:CIFAR10"),
+    ):
+        app.text_input(key="address").set_value(text).run()
+        app.button(key="add_address").click().run()
+        assert is_fine(app)
+        assert problem in errors(app)[0]
+    assert submitted == []
+    monkeypatch.setattr(datasets, "import_job", lambda job_id: job("RUNNING"))
+    app.text_input(key="address").set_value(" https://example.org/a.zip?x=1 ").run()
+    app.button(key="add_address").click().run()
+    assert is_fine(app)
+    assert submitted == [("https://example.org/a.zip?x=1", None)]
+
+
+def test_public_sets_are_offered_with_their_size_and_licence(
+    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[tuple[object, str | None]] = []
+    monkeypatch.setattr(datasets, "submit_import", lambda source, name: submitted.append((source, name)) or "j1")
+    monkeypatch.setattr(datasets, "import_job", lambda job_id: job("RUNNING"))
+    app = open_page("datasets")
+    app.segmented_control(key="source").set_value("Public set").run()
+    assert len(app.selectbox(key="public_set").options) == len(datasets.public_sets())
+    app.selectbox(key="public_set").set_value("torchvision:FER2013").run()
+    assert "get the files from https://www.kaggle.com" in shown(app)
+    app.selectbox(key="public_set").set_value("torchvision:EuroSAT").run()
+    assert "10 classes, 27,000 images of 64×64 px, 94.0 MB to download. Licence: MIT" in shown(app)
+    app.button(key="add_public").click().run()
+    assert is_fine(app)
+    assert submitted == [("torchvision:EuroSAT", None)]
+
+
+def test_imports_under_way_are_shown_to_all_and_can_be_cancelled(
+    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled: list[str] = []
+    monkeypatch.setattr(datasets, "open_imports", lambda: [] if cancelled else [job("RUNNING", title="Import birds")])
+    monkeypatch.setattr(datasets, "import_job", lambda job_id: job("CANCELLED" if cancelled else "RUNNING"))
+    monkeypatch.setattr(datasets, "cancel_import", cancelled.append)
+    app = open_page("datasets")
+    assert "Import birds" in shown_progress(app) or "checking images" in shown_progress(app)
+    app.button(key="cancel_j1").click().run()
+    assert is_fine(app)
+    assert cancelled == ["j1"]
+    assert not app.get("progress")
+
+
+def shown_progress(app: AppTest) -> str:
+    return " ".join(bar.proto.text for bar in app.get("progress"))
 
 
 @pytest.mark.parametrize("ending", ["FAILED", "FINISHED", "CANCELLED"])

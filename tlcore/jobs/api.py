@@ -110,6 +110,11 @@ def recent(settings: Settings, limit: int = 200) -> list[JobView]:
     return _select(settings, "kind != 'question'", (), f"seq DESC LIMIT {int(limit)}")
 
 
+def open_imports(settings: Settings) -> list[JobView]:
+    """Imports that wait or run, in order."""
+    return _select(settings, "kind = 'import' AND status IN ('QUEUED', 'RUNNING')", ())
+
+
 def overview(settings: Settings) -> QueueOverview:
     """The state of the queue at a glance."""
     if not queue_path(settings).exists():

@@ -14,8 +14,8 @@ from tlcore.spec import FIXED
 
 __all__ = [
     "DatasetInfo", "PublicSet", "add_dataset", "cancel_import", "damaged_files", "delete_dataset", "get_dataset",
-    "import_job", "list_datasets", "open_imports", "public_sets", "resolve_dataset", "split_note", "split_sizes",
-    "submit_import", "upload_folder",
+    "import_job", "is_elsewhere", "list_datasets", "open_imports", "public_sets", "resolve_dataset", "split_note",
+    "split_sizes", "submit_import", "upload_folder",
 ]  # fmt: skip
 Progress = Callable[[float, str], None]
 
@@ -60,6 +60,11 @@ def add_dataset(source: Path | str, name: str | None = None, progress: Progress 
     return intake.add_dataset(source, name, get_settings(), progress=progress)
 
 
+def is_elsewhere(source: str) -> bool:
+    """Whether this names a web address or a public set, and no path of this machine."""
+    return intake.is_elsewhere(source)
+
+
 def public_sets() -> tuple[PublicSet, ...]:
     """The sets that torchvision can bring; each is added by its `source`."""
     return intake.SETS
@@ -89,8 +94,7 @@ def submit_import(source: Path | str, name: str | None, owner: str = "") -> str:
 
 def open_imports() -> list[JobView]:
     """Imports that wait or run, oldest first."""
-    found = [job for job in jobs.recent(get_settings()) if job.kind == "import" and job.status in ("QUEUED", "RUNNING")]
-    return found[::-1]
+    return jobs.open_imports(get_settings())
 
 
 def cancel_import(job_id: str) -> None:

@@ -1,0 +1,63 @@
+"""Imports under way: how far they are, and an end to them."""
+
+import os
+import re
+
+import streamlit as st
+
+from pages.shared.reads import is_active
+from pages.shared.words import guard, plain
+from tlcore.results import JobView
+from tlcore.service import datasets
+
+MOST = 5  # that are watched at once
+
+
+def show_imports() -> None:
+    """This viewer's import until it is seen to end, and all others that wait or run."""
+    mine = st.session_state.get("import_job")
+    with guard():
+        others = [job.id for job in datasets.open_imports() if job.id != mine]
+        for job_id in [*([mine] if mine else []), *others][:MOST]:
+            _watch(job_id, job_id == mine)
+
+
+def _watch(job_id: str, mine: bool) -> None:
+    running = is_active([datasets.import_job(job_id)])
+    st.fragment(_progress, run_every=1 if running else None)(job_id, running, mine)
+
+
+def _progress(job_id: str, was_running: bool, mine: bool) -> None:
+    with guard():
+        job = datasets.import_job(job_id)
+        if is_active([job]):
+            _show_running(job, mine)
+        else:
+            _show_ended(job, was_running, mine)
+        if was_running and not is_active([job]):
+            st.rerun()
+
+
+def _show_running(job: JobView, mine: bool) -> None:
+    words = by_name(job.message) or "Waiting for the import to begin …"
+    bar, end = st.columns([5, 1], vertical_alignment="bottom")
+    bar.progress(job.progress, text=plain(words if mine else f"{by_name(job.title)}: {words}"))
+    if end.button("Cancel", key=f"cancel_{job.id}", help="End this import; nothing of it is kept.", width="stretch"):
+        datasets.cancel_import(job.id)
+        st.rerun()
+
+
+def _show_ended(job: JobView, was_running: bool, mine: bool) -> None:
+    if job.status == "FAILED":
+        st.error(plain(by_name(job.error or "the import failed")), icon="⚠️")
+    elif job.status == "FINISHED" and job.result:
+        st.success("The images are here.", icon="✅")
+        if was_running and mine:
+            st.query_params["dataset"] = job.result
+    elif job.status == "CANCELLED":
+        st.warning("The import was cancelled; nothing of it was kept.", icon="⏹️")
+
+
+def by_name(text: str) -> str:
+    """An upload by the name that its owner gave it, without the folder that it was put into."""
+    return re.sub(re.escape(f"{datasets.upload_folder()}{os.sep}") + r"[0-9a-f]{16}[/\\]", "", text)
