@@ -71,8 +71,10 @@ def show_dataset(info: DatasetInfo) -> None:
             show_classes_form(info)
     with right:
         show_classes(info)
-    view = st.segmented_control("Show", list(VIEWS), default="Health", required=True, key="dataset_view",
-                                label_visibility="collapsed")  # fmt: skip
+    view = st.segmented_control(
+        "Show", list(VIEWS), default="Health", required=True, key="dataset_view", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
     with guard():
         VIEWS[view](info)
 

@@ -4,9 +4,9 @@ import streamlit as st
 
 from pages.shared.dataset_pictures import change, edit_bar, pick
 from pages.shared.words import count, percent, plain
-from tlcore.analysis.label_errors import LabelError, LabelErrors
 from tlcore.service import label_errors, pictures
 from tlcore.service.datasets import DatasetInfo
+from tlcore.service.label_errors import LabelError, LabelErrors
 from tlcore.service.versions import Relabel
 
 PER_PAGE = 24

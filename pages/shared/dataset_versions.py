@@ -9,6 +9,8 @@ from tlcore.service.datasets import DatasetInfo
 from tlcore.service.versions import RenameClass, Version
 from tlcore.settings import get_settings
 
+MEGABYTE = 1_000_000  # bytes
+
 
 def show_versions(info: DatasetInfo) -> None:
     """Where this version comes from and what was made of it; each stays, with its runs, until it is deleted."""
@@ -79,7 +81,7 @@ def _show_delete(info: DatasetInfo) -> None:
 
 def _show_download(info: DatasetInfo) -> None:
     """The zip is made when it is asked for. A browser's download passes through memory, so that a large one is not."""
-    limit = get_settings().max_upload_mb * 1_000_000
+    limit = get_settings().max_upload_mb * MEGABYTE
     if info.total_bytes > limit:
         st.markdown(f"This version has {size(info.total_bytes)}, too much for a browser. On the command line:")
         st.code(f"python -m tlcore dataset export {info.id} --to {info.id}.zip", language="bash")

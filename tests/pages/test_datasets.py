@@ -9,11 +9,12 @@ from streamlit.testing.v1 import AppTest
 from pages.shared.imports import by_name
 from tests.helpers import make_image_folder
 from tests.pages import fakes
-from tests.pages.conftest import Open, errors, is_fine, shown
+from tests.pages.conftest import Open, errors, is_fine, shown, unescaped
 from tlcore import jobs
 from tlcore.results import JobView
-from tlcore.service import datasets
+from tlcore.service import datasets, label_errors, versions
 from tlcore.service.datasets import DatasetInfo
+from tlcore.service.label_errors import LabelError, LabelErrors
 
 
 def job(status: str, **more: object) -> JobView:
@@ -38,17 +39,147 @@ def test_a_dataset_is_shown_with_its_split_and_left_out_files(
     assert {metric.label: metric.value for metric in app.metric}["Images"] == "90"
     assert "Training 54 · validation 18 · test 18 images" in shown(app)
     assert app.dataframe[0].value.to_dict("records")[0]["File"] == "ants/broken.png"
-    assert len(app.image) == 24
-    assert app.selectbox(key=f"class_{insects.id}").value == "ants"
+    assert "Files that were left out" in shown(app)
 
 
-def test_the_gallery_shows_one_class_and_pages(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
-    app = open_page("datasets")
+def look_at(app: AppTest, view: str) -> AppTest:
+    """Another view of the dataset."""
+    return app.segmented_control(key="dataset_view").set_value(view).run()
+
+
+def boxes(app: AppTest) -> list[str]:
+    """Names of the pictures that can be ticked."""
+    return [unescaped(box.label) for box in app.checkbox]
+
+
+def test_the_gallery_shows_one_class_pages_and_searches(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo
+) -> None:
+    app = look_at(open_page("datasets"), "Pictures")
     app.selectbox(key=f"class_{insects.id}").set_value("wasps").run()
     assert {image.proto.imgs[0].alt.split("/")[0] for image in app.image} == {"wasps"}
+    assert len(app.image) == 24
     app.pagination[0].set_value(2).run()
     assert is_fine(app)
     assert len(app.image) == 30 - 24
+    app.selectbox(key=f"class_{insects.id}").set_value("All classes").run()
+    app.text_input(key=f"search_{insects.id}").set_value("S_0007").run()
+    assert [image.proto.imgs[0].alt for image in app.image] == [f"{c}/{c}_0007.png" for c in ("ants", "bees", "wasps")]
+    app.text_input(key=f"search_{insects.id}").set_value("nothing like it").run()
+    assert is_fine(app)
+    assert "No picture has such a name" in shown(app)
+
+
+def test_ticked_pictures_are_left_out_in_a_new_version(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo
+) -> None:
+    app = look_at(open_page("datasets"), "Pictures")
+    bar = [button.key for button in app.button if button.key and button.key.endswith("_leave_out")]
+    assert app.button(key=bar[0]).disabled
+    app.checkbox[0].check().run()
+    app.checkbox[3].check().run()
+    assert "2 pictures ticked" in shown(app)
+    app.button(key=bar[0]).click().run()
+    assert is_fine(app)
+    (made,) = [info for info in datasets.list_datasets() if info.parent == insects.id]
+    assert (made.num_images, made.version) == (88, 2)
+    assert made.id in app.query_params["dataset"]
+    assert "This is the new version: Left out 2 images (ants/ants_0000.png, ants/ants_0003.png)." in shown(app)
+    old = set(boxes(look_at(open_page("datasets", dataset=insects.id), "Pictures")))
+    assert "ants_0000.png" in old, "the old version has them all"
+
+
+def test_ticked_pictures_are_relabelled(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
+    app = look_at(open_page("datasets"), "Pictures")
+    app.checkbox[1].check().run()
+    key = next(button.key for button in app.button if button.key and button.key.endswith("_relabel"))
+    assert app.button(key=key).disabled, "no class is chosen yet"
+    app.selectbox(key=key.replace("_relabel", "_class")).set_value("wasps").run()
+    app.button(key=key).click().run()
+    assert is_fine(app)
+    (made,) = [info for info in datasets.list_datasets() if info.parent == insects.id]
+    assert made.class_counts == {"ants": 29, "bees": 30, "wasps": 31}
+
+
+def test_a_finding_shows_its_pictures_and_is_mended_by_a_click(
+    open_page: Open, full: fakes.Store, tmp_path: Path
+) -> None:
+    folder = make_image_folder(tmp_path, ("ants", "bees"), per_class=8, size=40)
+    shutil.copy(folder / "ants" / "ants_0002.png", folder / "ants" / "copy.png")
+    info = datasets.add_dataset(folder, "with copies")
+    app = open_page("datasets", dataset=info.id)
+    assert "The same file more than once" in shown(app)
+    assert not app.image, "pictures are drawn when they are asked for"
+    app.toggle(key=f"show_{info.id}_exact_duplicates").set_value(True).run()
+    assert [image.proto.imgs[0].alt for image in app.image] == ["ants/ants_0002.png", "ants/copy.png"]
+    app.button(key=f"do_{info.id}_exact_duplicates_0").click().run()
+    assert is_fine(app)
+    assert "Nothing stands out" in shown(app)
+    (made,) = [d for d in datasets.list_datasets() if d.parent == info.id]
+    assert made.num_images == 16
+
+
+def test_a_class_is_renamed_or_merged(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
+    app = open_page("datasets")
+    app.text_input(key=f"rename_to_{insects.id}_ants").set_value("wasps").run()
+    assert "the two become one" in shown(app)
+    app.button(key=f"rename_do_{insects.id}").click().run()
+    assert is_fine(app)
+    (made,) = [info for info in datasets.list_datasets() if info.parent == insects.id]
+    assert made.classes == ("bees", "wasps")
+
+
+def test_versions_are_listed_with_what_was_changed(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
+    made = versions.derive_version(insects.id, [versions.RenameClass(old="ants", new="Ants")])
+    app = look_at(open_page("datasets", dataset=made.id), "Versions")
+    assert is_fine(app)
+    assert "Renamed the class 'ants' to 'Ants'." in shown(app)
+    assert f"Version 2 · {made.name} · shown here" in shown(app).replace("**", "")
+    datasets.delete_dataset(insects.id)
+    app = look_at(open_page("datasets", dataset=made.id), "Versions")
+    assert is_fine(app)
+    assert "Version 1 was deleted" in shown(app).replace("**", "")
+
+
+def test_the_card_is_kept_and_a_large_version_is_not_for_the_browser(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = look_at(open_page("datasets"), "Card and download")
+    licence = next(box for box in app.text_input if box.label == "Licence")
+    licence.set_value("CC0")
+    next(button for button in app.button if button.label == "Keep the card").click().run()
+    assert is_fine(app)
+    assert versions.read_card(insects.id).licence == "CC0"
+    monkeypatch.setattr("pages.shared.dataset_versions.MEGABYTE", 1)
+    app = look_at(open_page("datasets"), "Card and download")
+    assert f"dataset export {insects.id}" in app.code[0].value
+
+
+def test_likely_label_errors_are_shown_and_corrected(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = LabelError(path="ants/ants_0004.png", given="ants", suggested="bees", margin=-0.8, given_probability=0.1,
+                       suggested_probability=0.9, runs=3, agreeing=3)  # fmt: skip
+    found = LabelErrors(dataset_id=insects.id, errors=(wrong,), judged=36, num_images=90, runs_used=3, thresholds={},
+                        limits=("54 of 90 images were for training in every run.",))  # fmt: skip
+    monkeypatch.setattr(label_errors, "label_errors", lambda dataset_id: found)
+    app = look_at(open_page("datasets"), "Label errors")
+    assert is_fine(app)
+    assert "1 likely label error among 36 images that 3 runs judged" in shown(app).replace("**", "")
+    assert "bees (90.0 %)" in shown(app).replace("**", "")
+    app.checkbox[0].check().run()
+    app.button(key=f"labels_{insects.id}_suggested").click().run()
+    assert is_fine(app)
+    (made,) = [info for info in datasets.list_datasets() if info.parent == insects.id]
+    assert made.class_counts == {"ants": 29, "bees": 31, "wasps": 30}
+
+
+def test_without_runs_there_are_no_label_errors_to_show(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, tracked: object
+) -> None:
+    app = look_at(open_page("datasets"), "Label errors")
+    assert is_fine(app)
+    assert "No run has judged these images yet" in shown(app)
 
 
 def test_an_upload_is_stored_in_the_home_and_imported_by_a_job(
@@ -158,7 +289,7 @@ def test_how_an_import_ends_is_told(
 
 
 def test_delete_says_what_it_does_and_does_it(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
-    app = open_page("datasets")
+    app = look_at(open_page("datasets"), "Versions")
     assert "Results of its runs stay" in shown(app)
     app.button(key="delete_yes").click().run()
     assert is_fine(app)

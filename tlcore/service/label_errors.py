@@ -6,13 +6,14 @@ import pandas as pd
 
 from tlcore import tracking
 from tlcore.analysis import label_errors as analysis
-from tlcore.analysis.label_errors import Judge, LabelErrors
+from tlcore.analysis.label_errors import Judge, LabelError, LabelErrors
 from tlcore.datasets import store
 from tlcore.errors import NotFoundError
 from tlcore.results import ComparisonRecord, DatasetSummary
 from tlcore.service import recorded
 from tlcore.settings import get_settings
 
+__all__ = ["LabelError", "LabelErrors", "label_errors"]
 MAX_COMPARISONS = 20
 MAX_RUNS = 60
 

@@ -199,7 +199,7 @@ def _endings(dataset: Dataset) -> Iterator[Finding]:
 
 def _left_out(dataset: Dataset) -> Iterator[Finding]:
     left = dataset.info.left_out
-    if left:
+    if left and dataset.info.parent is None:  # else they were left out on purpose, as the changes of the version say
         yield Finding(
             kind="left_out",
             severity="note",
