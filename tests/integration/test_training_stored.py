@@ -9,6 +9,7 @@ import torch
 from tests.training_support import FLOAT32, Bench, Recorder, tiny_dataset
 from tlcore.datasets.dataset import Dataset
 from tlcore.datasets.splits import make_split
+from tlcore.errors import TrainingError
 from tlcore.recipes import NetworkRecipe
 from tlcore.results import PartMetrics
 from tlcore.spec import content_fingerprint
@@ -106,6 +107,17 @@ ONE_OTHER = {
     "device": lambda j: replace(j, source=replace(j.source, device=replace(
         j.source.device, device=torch.device("cuda")))),
 }  # fmt: skip
+
+
+def test_a_network_that_has_left_its_start_stores_nothing(bench, tmp_path):
+    begun = prepared(bench, cache=tmp_path)
+    with torch.no_grad():
+        next(begun.task.network.module.buffers()).add_(1e-3)
+    with pytest.raises(TrainingError, match="features of test_resnet cannot be stored: its backbone has changed"):
+        begun.stored.plain()
+    with pytest.raises(TrainingError, match="features of view 1 of"):
+        begun.stored.view(begun.task.train, 0, 1)
+    assert not list(tmp_path.glob("features/*/*.npy"))
 
 
 def place(job) -> str:

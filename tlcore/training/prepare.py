@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from tlcore.datasets.dataset import Dataset, Split
-from tlcore.recipes import DataFacts, Recipe, TrainRecipe, resolve
+from tlcore.recipes import DataFacts, FitRecipe, Recipe, TrainRecipe, resolve
 from tlcore.spec import RunSpec, content_fingerprint
 from tlcore.strategies import SettingValue
 from tlcore.training.device import Device
 from tlcore.training.features.fitting import Features
-from tlcore.training.features.store import Extraction
+from tlcore.training.features.store import Extraction, backbone_state
 from tlcore.training.images import stream
 from tlcore.training.images.batches import open_source
 from tlcore.training.images.cache import open_cache
@@ -146,6 +146,7 @@ def _extraction(ground: Ground, task: Task, weights: str | None) -> Extraction:
         source=task.source,
         dataset=ground.dataset,
         weights=weights or f"random:{ground.spec.seed}",
+        start=backbone_state(task.network) if isinstance(task.recipe.phases[0], FitRecipe) else "",
         cache_dir=ground.cache_dir,
         batch_size=task.evaluation_batch,
         reporter=task.reporter,
