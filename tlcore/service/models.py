@@ -19,7 +19,6 @@ from tlcore.spec import content_fingerprint
 if TYPE_CHECKING:
     from tlcore.service.sources import SourceRun
 
-_CATALOGUE_FORMAT = 3  # of the answer that is kept on disk
 _SPEED_TIMEOUT = 600.0  # seconds: the largest networks take minutes for a batch of 32 on a CPU
 _LIBRARIES = ("torch", "torchvision", "timm")
 
@@ -39,9 +38,10 @@ def ask(request: dict[str, Any], timeout: float = 120.0) -> Any:
 
 
 def ask_once(request: dict[str, Any], timeout: float = 120.0) -> Any:
-    """As `ask`, with the answer kept on disk as long as the same library versions are installed."""
+    """As `ask`, with the answer kept on disk as long as the code and the libraries that gave it are the same."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    path = get_settings().cache / "answers" / f"{content_fingerprint({'request': request, 'versions': versions})}.json"
+    key = {"request": request, "versions": versions, "code": jobs.code_version()}
+    path = get_settings().cache / "answers" / f"{content_fingerprint(key)}.json"
     if path.exists():
         return json.loads(path.read_text())
     answer = ask(request, timeout)
@@ -140,7 +140,7 @@ def _require(sources: Mapping[str, str], answers: list[Any]) -> None:
 
 def catalogue() -> list[CatalogueEntry]:
     """Every model of timm and torchvision: recommended ones first, then those whose weights are here now."""
-    return complete(ask_once({"question": "catalogue", "format": _CATALOGUE_FORMAT}), _caches(str(get_settings().root)))
+    return complete(ask_once({"question": "catalogue"}), _caches(str(get_settings().root)))
 
 
 def measure_speed(model: str, device: str = "auto") -> Speed:
