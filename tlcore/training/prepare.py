@@ -9,6 +9,7 @@ import torch
 
 from tlcore.datasets.dataset import Dataset, Split
 from tlcore.recipes import DataFacts, FitRecipe, Recipe, TrainRecipe, resolve
+from tlcore.results import TrainedOn
 from tlcore.spec import RunSpec, content_fingerprint
 from tlcore.strategies import SettingValue
 from tlcore.training.device import Device
@@ -41,6 +42,7 @@ class Ground:
     weights_path: Path | None
     device: Device
     started: float
+    trained_on: TrainedOn | None = None
 
 
 @dataclass(frozen=True)

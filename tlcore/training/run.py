@@ -16,7 +16,7 @@ from torch import Tensor
 from tlcore.datasets.dataset import Dataset, Split
 from tlcore.errors import TrainingError
 from tlcore.recipes import FitRecipe
-from tlcore.results import Resolved, RunOutcome
+from tlcore.results import Resolved, RunOutcome, TrainedOn
 from tlcore.settings import VERSION
 from tlcore.spec import RunSpec
 from tlcore.training.device import pick_device, reset_peak_memory, set_threads
@@ -49,11 +49,13 @@ def train_run(
     cache_dir: Path,
     reporter: Reporter,
     weights_path: Path | None = None,
+    trained_on: TrainedOn | None = None,
 ) -> RunOutcome:
     """Do one run, or go on with it where `work_dir` holds its checkpoint; on a CPU the curve is the same, bit for bit.
 
     work_dir: gets `checkpoint/`, `artifacts/` and `model/`. cache_dir: decoded images and features, shared by runs.
-    weights_path: the file behind `file:` or `run:` weights where it is not in the spec.
+    weights_path: the file behind `file:` or `run:` weights where it is not in the spec. trained_on: what the network
+    will have learned from, to be told in its weights file.
     Raises: RunCancelledError with a checkpoint written, NonFiniteLossError, and other TlcoreErrors.
     """
     started = time.perf_counter()
@@ -63,7 +65,7 @@ def train_run(
         set_threads(spec.num_threads)
         device = pick_device(spec.device)
         reset_peak_memory(device.device)
-        ground = Ground(spec, dataset, split, work_dir, cache_dir, reporter, weights_path, device, started)
+        ground = Ground(spec, dataset, split, work_dir, cache_dir, reporter, weights_path, device, started, trained_on)
         return _train_run(ground)
 
 
@@ -91,7 +93,8 @@ def _train_run(ground: Ground) -> RunOutcome:
     if tuned is not None:
         outcome = tuned.charged(outcome)
     write_artifacts(ground.work_dir / "artifacts", ground.dataset, split, state, resolved, outcome, answers)
-    write_model(ground.work_dir / "model", task.network, tensors, spec, recipe, classes, best.has_probabilities)
+    folder = ground.work_dir / "model"
+    write_model(folder, task.network, tensors, spec, recipe, classes, best.has_probabilities, ground.trained_on)
     reporter.progressed(1.0, "finished")
     return outcome
 
