@@ -119,6 +119,7 @@ def test_a_setting_that_does_not_apply_is_refused(strategy: str, overrides: dict
         ("fine_tuning", {"momentum": 0, "nesterov": True}, "nesterov would do nothing, as the momentum is 0"),
         ("partial_fine_tuning", {"last_groups": 1, "layer_decay": 0.5}, "only one layer group trains"),
         ("fine_tuning", {"cut_at": 1, "layer_decay": 0.5}, "only one layer group trains"),
+        ("fine_tuning", {"patience": 900}, "patience would do nothing, as a run is evaluated 50 times at most"),
     ],
 )
 def test_a_setting_that_would_do_nothing_is_refused_with_the_reason(

@@ -9,6 +9,8 @@ from tlcore.strategies import Fit, Strategy, Train, Unfreeze
 
 LORA_SHARE = 0.5  # of the backbone's parameters that linear layers must hold for adapters in them to mean much
 
+MAX_EVALUATIONS = 50  # of a run
+
 
 class Rule(NamedTuple):
     """Settings, whether they do something for a phase's recipe and model, and why not where they do not."""
@@ -31,6 +33,9 @@ _TRAIN_RULES = (
     Rule(("momentum", "nesterov"), lambda p, _: p.optimizer == "sgd", "only the optimizer sgd has momentum"),
     Rule(("nesterov",), lambda p, _: p.momentum > 0, "the momentum is 0"),
     Rule(("decay_norms",), lambda p, _: p.weight_decay > 0, "the weight decay is 0"),
+    Rule(
+        ("patience",), lambda p, _: p.patience < MAX_EVALUATIONS, f"a run is evaluated {MAX_EVALUATIONS} times at most"
+    ),
     Rule(("lora_rank", "lora_alpha"), lambda p, _: p.trainable == "lora", "no adapters train"),
 )
 
