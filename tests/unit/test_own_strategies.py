@@ -118,6 +118,7 @@ PHASE = "name: mine\nphases:\n  - train: all\n    "
         (PHASE + "settings: {learning_rat: 1}", "phase 1: unknown setting learning_rat: use augmentation"),
         (PHASE + "settings: {learning_rate: 500}", "phase 1: learning_rate=500 cannot be used"),
         (PHASE + "settings: {optimizer: rmsprop}", "phase 1: optimizer='rmsprop' cannot be used"),
+        (PHASE + "settings: {learning_rate: true}", "phase 1: learning_rate=True cannot be used: it is no switch"),
         (PHASE + "settings: {share: 1}", "unknown setting share"),
         (PHASE + "settings: {lora_rank: 4}", "lora_rank would do nothing, as no adapters train"),
         (PHASE + "settings: {optimizer: adamw, momentum: .5}", "momentum would do nothing"),
