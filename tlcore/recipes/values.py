@@ -113,10 +113,10 @@ class TrainRecipe(_Adjustable):
     learning_rate: of the head; backbone_learning_rate: of everything else that trains. layer_decay: what the backbone's
     rate is multiplied with at each layer group further from the head. warmup: part of the phase in [0, 1).
     schedule `step`: a tenth at each third. normalization: `train` updates BatchNorm statistics of trained modules,
-    `eval` keeps them. decay_norms: whether weight decay also covers norms and biases. noise: standard deviation of
-    Gaussian noise on pixels of 0…1. gradient_clip: largest gradient norm; 0 for none. patience: evaluations of the
-    phase without a better one after which it ends, so that later phases share what is left; 0 for never. lora_rank,
-    lora_alpha: of the adapters where `lora` trains.
+    `eval` keeps them. decay_norms: whether weight decay also covers norms, biases, tokens and positions. noise:
+    standard deviation of Gaussian noise on pixels of 0…1. gradient_clip: largest gradient norm; 0 for none. patience:
+    evaluations of the phase without a better one after which it ends, so that later phases share what is left; 0 for
+    never. lora_rank, lora_alpha: of the adapters where `lora` trains.
     """
 
     trainable: str
