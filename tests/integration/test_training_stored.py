@@ -216,6 +216,18 @@ def test_a_views_crops_are_each_images_own_whatever_the_batch(bench):
     assert len(looks) == number, "of one and the same picture, each place in the dataset sees another part"
 
 
+def test_half_of_the_views_are_mirrored(bench):
+    """Of a picture that grows brighter from left to right."""
+    source, number = prepared(bench).task.source, len(bench.dataset.images)
+    side = source.read_train(np.array([0])).shape[1]
+    slope = torch.linspace(0, 255, side).to(torch.uint8).reshape(1, 1, side, 1).expand(1, side, side, 3)
+    same = replace(source, read_train=lambda rows: slope.expand(len(rows), side, side, 3))
+    views = [view_images(same, number, view_seed(0, view))(same, np.arange(number)) for view in range(1, 21)]
+    mirrored = [look[..., 0] > look[..., -1] for look in views]
+    assert all(torch.equal(m.flatten(1).all(1), m.flatten(1).any(1)) for m in mirrored)
+    assert torch.cat(mirrored).float().mean() == pytest.approx(0.5, abs=0.1)
+
+
 def test_views_are_fitted_on_with_their_labels_and_paid_for(bench, monkeypatch):
     seen = {}
     real = fitting.classifiers.fit

@@ -53,6 +53,13 @@ def test_the_second_stage_is_ten_times_slower_than_plain_fine_tuning() -> None:
     assert plain.backbone_learning_rate / second.backbone_learning_rate == pytest.approx(10)
 
 
+@pytest.mark.parametrize("strategy", ["staged_fine_tuning", "lp_ft"])
+@pytest.mark.parametrize("num_train", [200, 5_000])
+def test_the_second_stage_keeps_pretrained_statistics_however_many_images(strategy: str, num_train: int) -> None:
+    assert phase(strategy, 1, num_train=num_train).normalization == "eval"
+    assert phase(strategy, 1, num_train=num_train, overrides={"normalization": "train"}).normalization == "train"
+
+
 @pytest.mark.parametrize(
     ("num_train", "batch_size", "expected"), [(999, 32, "eval"), (1_000, 32, "train"), (5_000, 8, "eval")]
 )
