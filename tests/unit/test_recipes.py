@@ -147,8 +147,9 @@ def test_a_setting_that_would_do_nothing_is_refused_with_the_reason(
 @pytest.mark.parametrize(
     ("strategy", "overrides", "message"),
     [
-        ("partial_fine_tuning", {"last_groups": 4}, "3 layer groups below its head, so it is 1 to 3"),
-        ("partial_fine_tuning", {"last_groups": 0}, "1 to 3"),
+        ("partial_fine_tuning", {"last_groups": 4}, "3 layer groups below its head, so it is 0 .the head alone. to 3"),
+        ("partial_fine_tuning", {"last_groups": -1}, "0 .the head alone. to 3"),
+        ("partial_fine_tuning", {"last_groups": 0, "layer_decay": 0.5}, "no layer group trains as a whole"),
         ("fine_tuning", {"last_groups": 1}, "no setting last_groups"),
         ("partial_fine_tuning", {"7.last_groups": 2}, "no setting 7.last_groups"),
         ("partial_fine_tuning", {"2.last_groups": "x"}, "no setting 2.last_groups"),
@@ -169,6 +170,12 @@ def test_a_setting_that_would_do_nothing_is_refused_with_the_reason(
 def test_what_makes_no_sense_for_the_model_is_refused(strategy: str, overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         recipe(strategy, overrides=overrides)
+
+
+def test_a_freeze_depth_of_none_has_the_recipe_of_the_others() -> None:
+    none, one = (phase("partial_fine_tuning", overrides={"last_groups": count}) for count in (0, 1))
+    assert (none.trainable, one.trainable) == ("head", "last:1")
+    assert none == one.model_copy(update={"trainable": "head"})
 
 
 @pytest.mark.parametrize("groups", [2, 4, 5, 19, 40])

@@ -147,12 +147,12 @@ def _expanded(phase: Phase, own: Row, model: ModelFacts) -> Iterator[Fit | Train
     elif isinstance(phase, Train) and phase.trainable.partition(":")[0] == "last":
         _, given, count = phase.trainable.partition(":")
         wanted = count if given else own.get("last_groups", phase.settings.get("last_groups", LAST_GROUPS))
-        if not str(wanted).isdecimal() or not 1 <= int(wanted) <= groups:
+        if not str(wanted).isdecimal() or not 0 <= int(wanted) <= groups:
             raise SpecError(
                 f"last_groups={wanted} cannot be used: {model.model} has {groups} layer groups below its head, so it "
-                f"is 1 to {groups}"
+                f"is 0 (the head alone) to {groups}"
             )
-        yield Train(f"last:{wanted}", phase.share, phase.recipe, phase.settings)
+        yield Train(f"last:{wanted}" if int(wanted) else "head", phase.share, phase.recipe, phase.settings)
     else:
         yield phase
 
