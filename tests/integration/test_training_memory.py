@@ -171,7 +171,7 @@ def test_an_automatic_batch_is_the_same_for_every_strategy_and_scales_the_rates(
     asked = []
 
     def train(probe, device, size):
-        asked.append(size)
+        asked.append((probe.changes.cut_at, size))
         if size > 128:
             raise torch.OutOfMemoryError("simulated")
 
@@ -181,7 +181,8 @@ def test_an_automatic_batch_is_the_same_for_every_strategy_and_scales_the_rates(
         recorder = Recorder()
         bench.run(bench.spec(strategy, batch_size="auto", budget=Budget(steps=1)), f"auto-{strategy}", recorder)
         found[strategy] = recorder.resolution
-    assert asked == [512, 256, 128]
+    bench.run(bench.spec("fine_tuning", batch_size="auto", budget=Budget(steps=1), overrides={"cut_at": 2}), "auto-cut")
+    assert asked == [(None, 512), (None, 256), (None, 128), (2, 512), (2, 256), (2, 128)]
     assert {resolved.batch_size for resolved in found.values()} == {128}
     assert found["transfer_learning"].recipe["phases"][0]["learning_rate"] == pytest.approx(2 * 1e-2)
     assert all("batch size auto: 128, the largest power of two" in r.notes[0] for r in found.values())

@@ -191,7 +191,8 @@ def test_several_depths_of_partial_fine_tuning_become_one_variant_each(
     app.checkbox(key="strategy_partial_fine_tuning").check().run()
     depths = app.multiselect(key="depths")
     assert depths.options == [
-        "0 · the head alone", "1 · conv_head", "2 · blocks.1 to conv_head", "3 · blocks.0 to conv_head", "4 · conv_stem to conv_head",
+        "0 · the head alone", "1 · conv_head", "2 · blocks.1 to conv_head",
+        "3 · blocks.0 to conv_head", "4 · conv_stem to conv_head",
     ]  # fmt: skip
     assert "The last *k* are the *k* nearest the head" in shown(app)
     depths.set_value([1, 2, 4]).run()

@@ -72,7 +72,7 @@ def recipe_of(ground: Ground, own: dict[str, SettingValue] | None = None) -> Rec
     if not is_measured(recipe, ground.device, facts):
         return recipe
     limit = batch_limit(num_train, recipe.batch_size)
-    probe = Probe(spec.model, recipe.preprocessing.size, len(ground.dataset.info.classes), limit)
+    probe = Probe(spec.model, recipe.preprocessing.size, len(ground.dataset.info.classes), limit, recipe.network)
     size = largest_batch(probe, ground.device, ground.cache_dir)
     return resolved(batch_size=size).model_copy(update={"auto_batch": True})
 
