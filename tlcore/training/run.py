@@ -19,7 +19,7 @@ from tlcore.recipes import FitRecipe
 from tlcore.results import Resolved, RunOutcome, TrainedOn
 from tlcore.settings import VERSION
 from tlcore.spec import RunSpec
-from tlcore.training.device import pick_device, reset_peak_memory, set_threads
+from tlcore.training.device import Device, pick_device, reset_peak_memory, set_threads
 from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS, Features, feature_predictions
 from tlcore.training.images.batches import Rows
 from tlcore.training.loop import checkpoints
@@ -29,6 +29,7 @@ from tlcore.training.loop.memory import memory_told
 from tlcore.training.loop.phase import predicted
 from tlcore.training.loop.phases import train
 from tlcore.training.loop.task import Task, check_stop
+from tlcore.training.networks.onnx_network import provider_note
 from tlcore.training.outcome import evaluation
 from tlcore.training.outcome.conclusion import conclude, write_artifacts
 from tlcore.training.outcome.evaluation import Predictions
@@ -120,6 +121,13 @@ def _score(
     return found if best.has_probabilities else replace(found, probabilities=None, losses=None)
 
 
+def _notes(prepared: Prepared, device: Device) -> tuple[str, ...]:
+    """What a person must know of how the run went about it, besides its weights."""
+    task = prepared.task
+    onnx = provider_note(device.device) if task.network.facts.library == "onnx" else ()
+    return (*batch_note(task.recipe, device, task.network.facts), *onnx)
+
+
 def _resolved(ground: Ground, prepared: Prepared) -> Resolved:
     task, split, device, recipe = prepared.task, ground.split, ground.device, prepared.task.recipe
     return Resolved(
@@ -137,7 +145,7 @@ def _resolved(ground: Ground, prepared: Prepared) -> Resolved:
         test_fingerprint=split.test_fingerprint,
         weights_fingerprint=prepared.weights and prepared.weights.fingerprint,
         weights=prepared.weights and prepared.weights.match,
-        notes=(*(prepared.weights.notes if prepared.weights else ()), *batch_note(recipe, device, task.network.facts)),
+        notes=(*(prepared.weights.notes if prepared.weights else ()), *_notes(prepared, device)),
         recipe=recipe.model_dump(mode="json"),
         library_versions={
             "tlcore": VERSION,

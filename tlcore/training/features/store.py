@@ -35,6 +35,7 @@ from tlcore.training.loop.task import PREPARED, check_stop
 from tlcore.training.networks.forward import feature_batches
 from tlcore.training.networks.freezing import frozen_fingerprint
 from tlcore.training.networks.models import Network
+from tlcore.training.networks.onnx_module import provider
 from tlcore.training.reporter import Reporter
 
 EXTRACTION_VERSION = 2  # raise it when the same images and weights would give other features
@@ -107,15 +108,17 @@ def ingredients(job: Extraction) -> dict[str, object]:
         "rewiring": dict(network.rewiring),  # of ONNX what the sidecar says: output, layout, order of the channels
         "preprocessing": job.source.preprocessing.model_dump(mode="json"),
         "dtype": f"{device.device.type} {device.dtype}",
-        "libraries": _libraries(network),
+        "libraries": _libraries(network, device.device),
         "version": EXTRACTION_VERSION,
     }
 
 
-def _libraries(network: Network) -> dict[str, str]:
-    """The versions of what computes the features."""
-    own = [importlib.import_module("onnxruntime")] if network.facts.library == "onnx" else []
-    return {library.__name__: str(library.__version__) for library in (*LIBRARIES, *own)}
+def _libraries(network: Network, device: torch.device) -> dict[str, str]:
+    """The versions of what computes the features; of onnxruntime also with what."""
+    versions = {library.__name__: str(library.__version__) for library in LIBRARIES}
+    if network.facts.library == "onnx":
+        versions["onnxruntime"] = f"{importlib.import_module('onnxruntime').__version__} {provider(device)}"
+    return versions
 
 
 def _kept(job: Extraction, rows: Rows, key_of: dict[str, object], images: Images, what: str) -> StoredFeatures:

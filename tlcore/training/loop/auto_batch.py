@@ -17,7 +17,7 @@ from tlcore.spec import content_fingerprint
 from tlcore.training.device import Device, device_name, reset_peak_memory
 from tlcore.training.loop.checkpoints import write_text
 from tlcore.training.networks.forward import logits
-from tlcore.training.networks.models import build_network
+from tlcore.training.networks.models import UNCHANGED, build_network
 
 AUTO_BATCH_LIMIT = 512
 STEPS_PER_EPOCH = 8  # at least: a batch that is a larger part of the images learns too rarely
@@ -35,7 +35,7 @@ class Probe:
     image_size: int
     num_classes: int
     limit: int
-    changes: NetworkRecipe = NetworkRecipe()
+    changes: NetworkRecipe = UNCHANGED
 
     @property
     def as_json(self) -> dict[str, Any]:
