@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tlcore.datasets.dataset import Dataset, Split
 from tlcore.errors import TrainingError
-from tlcore.recipes import FitRecipe
+from tlcore.recipes import FitRecipe, TrainRecipe
 from tlcore.results import Resolved, RunOutcome, TrainedOn
 from tlcore.settings import VERSION
 from tlcore.spec import RunSpec
@@ -29,6 +29,7 @@ from tlcore.training.loop.memory import memory_told
 from tlcore.training.loop.phase import predicted
 from tlcore.training.loop.phases import train
 from tlcore.training.loop.task import Task, check_stop
+from tlcore.training.networks.construction import second_heads_note
 from tlcore.training.networks.onnx_network import provider_note
 from tlcore.training.outcome import evaluation
 from tlcore.training.outcome.conclusion import conclude, write_artifacts
@@ -125,7 +126,9 @@ def _notes(prepared: Prepared, device: Device) -> tuple[str, ...]:
     """What a person must know of how the run went about it, besides its weights."""
     task = prepared.task
     onnx = provider_note(device.device) if task.network.facts.library == "onnx" else ()
-    return (*batch_note(task.recipe, device, task.network.facts), *onnx)
+    deep = any(isinstance(phase, TrainRecipe) and phase.trainable != "head" for phase in task.recipe.phases)
+    heads = second_heads_note(task.network.facts.model) if deep else ()
+    return (*batch_note(task.recipe, device, task.network.facts), *onnx, *heads)
 
 
 def _resolved(ground: Ground, prepared: Prepared) -> Resolved:
