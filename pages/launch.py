@@ -4,8 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import budget_form, launch_check, model_form, more_form, split_form, strategy_form
-from pages.shared.choose import choose
+from pages.shared import budget_form, choose, launch_check, model_form, more_form, split_form, strategy_form
 from pages.shared.navigation import start_with_app
 from pages.shared.recipe_form import recipe_fields
 from pages.shared.words import count, guard, plain
@@ -18,13 +17,9 @@ from tlcore.strategies import split_reference
 
 def choose_dataset() -> DatasetInfo | None:
     st.subheader("1 · Images")
-    known = {info.id: info for info in datasets.list_datasets()}
-    if not known:
-        st.info("There is no dataset yet.", icon="🖼️")
-        st.page_link("pages/datasets.py", label="Add images first", icon="➕")
+    info = choose.choose_dataset()
+    if info is None:
         return None
-    chosen = choose("dataset", list(known), lambda i: known[i].name if i in known else i, "Dataset")
-    info = datasets.get_dataset(chosen or "")
     size = f"{count(info.num_images, 'image')}, {count(len(info.classes), 'class', 'classes')}"
     st.caption(f"{size}.")
     return info

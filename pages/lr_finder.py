@@ -5,12 +5,12 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import look, model_form, reads
-from pages.shared.choose import choose
+from pages.shared.choose import choose_dataset
 from pages.shared.navigation import start_with_app
 from pages.shared.words import count, duration, guard, plain
 from tlcore.analysis import charts
 from tlcore.results import JobView, RateFinding
-from tlcore.service import datasets, lr_finder, strategies
+from tlcore.service import lr_finder, strategies
 from tlcore.strategies import STRATEGIES, Fit
 
 REFRESH_SECONDS = 1
@@ -22,12 +22,9 @@ ABOUT = (
 
 def fill_form() -> dict[str, Any] | None:
     """What to look for, or None without a dataset."""
-    known = {info.id: info for info in datasets.list_datasets()}
-    if not known:
-        st.info("There is no dataset yet.", icon="🖼️")
-        st.page_link("pages/datasets.py", label="Add images first", icon="➕")
+    dataset = choose_dataset()
+    if dataset is None:
         return None
-    dataset = choose("dataset", list(known), lambda i: known[i].name if i in known else i, "Dataset")
     left, right = st.columns(2, gap="medium")
     with left:
         model = st.selectbox("Model", [entry.model for entry in reads.catalogue()], key="lr_model")
@@ -44,7 +41,7 @@ def fill_form() -> dict[str, Any] | None:
         high = st.number_input("Highest rate", value=10.0, format="%.1e", key="lr_high")
         size = st.number_input("Image size (pixels; empty: the model's own)", 16, 1024, None, key="lr_size")
     return {
-        "dataset": datasets.get_dataset(dataset), "model": model, "weights": named.removeprefix(f"{model}="),
+        "dataset": dataset, "model": model, "weights": named.removeprefix(f"{model}="),
         "strategy": strategy, "steps": int(steps), "low": low, "high": high, "image_size": size,
     }  # fmt: skip
 

@@ -16,7 +16,7 @@ import pandas as pd
 from tests.helpers_mlflow import CONFUSION, PER_CLASS, make_outcome
 from tlcore.datasets.dataset import Dataset, Split
 from tlcore.errors import RunCancelledError, TrainingError
-from tlcore.results import EvaluationPoint, Resolved, RunOutcome
+from tlcore.results import EvaluationPoint, Resolved, RunOutcome, TrainedOn
 from tlcore.spec import RunSpec
 from tlcore.training.reporter import Reporter
 
@@ -29,6 +29,7 @@ def train(
     cache_dir: Path,
     reporter: Reporter,
     weights_path: Path | None = None,
+    trained_on: TrainedOn | None = None,
 ) -> RunOutcome:
     own = {"steps": 4, "pause": 0.02, **spec.overrides}
     trace(cache_dir, work_dir, "begin")

@@ -92,8 +92,11 @@ def do_run(assignment: Assignment) -> None:
     train = load_trainer(settings)
     with tracking.system_metrics(settings, run_id):
         weights = fetch_weights(settings, spec, work_dir)
-        outcome = train(spec, dataset, split, work_dir, settings.cache, reporter, weights_path=weights)
-        tracking.write_trained_on(settings, work_dir, trained_on(settings, run_id, spec, dataset, split))
+        learned = trained_on(settings, run_id, spec, dataset, split)
+        outcome = train(
+            spec, dataset, split, work_dir, settings.cache, reporter, weights_path=weights, trained_on=learned
+        )
+        tracking.write_trained_on(settings, work_dir, learned)
         reporter.send()
         log_end(settings, run_id, work_dir, outcome, reporter.history)
 
@@ -124,7 +127,11 @@ def trained_on(settings: Settings, run_id: str, spec: RunSpec, dataset: "Dataset
     seen = tuple(sorted({str(hashes.iloc[row]) for row in (*split.train, *split.val)}))
     own = TrainedStep(run_id=run_id, dataset_name=dataset.info.name, images=seen)
     kind, _, source = spec.weights.partition(":")
-    earlier = tracking.load_trained_on(settings, source) if kind == "run" else None
+    earlier = None
+    if kind == "run":
+        earlier = tracking.load_trained_on(settings, source)
+    elif kind == "file":
+        earlier = tracking.trained_on_of_file(Path(source).expanduser())
     return TrainedOn(steps=(own, *(earlier.steps if earlier else ())))
 
 

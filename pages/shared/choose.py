@@ -8,7 +8,8 @@ from pages.shared import reads
 from pages.shared.words import count, plain, when
 from tlcore.errors import NotFoundError
 from tlcore.results import ComparisonSummary
-from tlcore.service import comparisons
+from tlcore.service import comparisons, datasets
+from tlcore.service.datasets import DatasetInfo
 from tlcore.service.recorded import RECORDED_ID
 from tlcore.strategies import STRATEGIES, entry_of, split_reference
 
@@ -27,6 +28,17 @@ def choose_comparison() -> str:
 
     _refuse_unknown(options, name)
     return choose("comparison", options, name, "Comparison")
+
+
+def choose_dataset() -> DatasetInfo | None:
+    """The dataset of `?dataset=ID`, or the newest; None, with a link to where images are added, without any."""
+    known = {info.id: info for info in datasets.list_datasets()}
+    if not known:
+        st.info("There is no dataset yet.", icon="🖼️")
+        st.page_link("pages/datasets.py", label="Add images first", icon="➕")
+        return None
+    chosen = choose("dataset", list(known), lambda i: known[i].name if i in known else i, "Dataset")
+    return datasets.get_dataset(chosen or "")
 
 
 def _refuse_unknown(options: list[str], name: Callable[[str], str]) -> None:

@@ -43,8 +43,9 @@ def edit(kept: list[str]) -> None:
         found = strategies.check_text(text, SOURCE)
         draw(found)
         with st.container(horizontal=True):
-            words = f"Replace {found.id}" if found.id in kept else f"Save {found.id} and use it"
-            st.button(words, type="primary", key="own_save", icon="💾", on_click=_save, args=(text,))
+            known = found.id in kept
+            words = f"Replace {found.id}" if known else f"Save {found.id} and use it"
+            st.button(words, type="primary", key="own_save", icon="💾", on_click=_save, args=(text, known))
             st.download_button("YAML", text, f"{found.id}.yaml", "text/yaml", key="own_yaml_file", icon="⬇️")
 
 
@@ -72,7 +73,7 @@ def _upload() -> None:
             begin_with(strategies.decode(given.getvalue(), given.name))
 
 
-def _save(text: str) -> None:
+def _save(text: str, replace: bool) -> None:
     with guard():
-        made = strategies.save(text, SOURCE, replace=True)
+        made = strategies.save(text, SOURCE, replace)
         st.session_state[f"strategy_own_{made.id}"] = True

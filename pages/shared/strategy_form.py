@@ -78,7 +78,7 @@ def _depths(entry: Strategy, facts: list[ModelFacts]) -> list[str]:
     most = min((model.num_groups for model in facts), default=LAST_GROUPS)
     shallow = min(facts, key=lambda model: model.num_groups) if facts else None
     depths = st.multiselect(
-        "How many of the last layer groups train", list(range(1, most + 1)), default=[min(LAST_GROUPS, most)],
+        "How many of the last layer groups train", list(range(most + 1)), default=[min(LAST_GROUPS, most)],
         format_func=lambda k: _depth_words(k, shallow), key="depths", **own_form.KEEP,
     )  # fmt: skip
     if len(facts) > 1 and shallow is not None:
@@ -88,6 +88,8 @@ def _depths(entry: Strategy, facts: list[ModelFacts]) -> list[str]:
 
 def _depth_words(k: int, model: ModelFacts | None) -> str:
     """`2 · blocks.5 to conv_head`: how many groups, and which."""
+    if k == 0:
+        return "0 · the head alone"
     names = model.group_names[-k:] if model else ()
     if not names:
         return str(k)

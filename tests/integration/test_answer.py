@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from tlcore.errors import RunCancelledError
-from tlcore.recipes import DataFacts, resolve
+from tlcore.recipes import DataFacts, asked_of, resolve
 from tlcore.strategies import Strategy, Train, entry_of
 from tlcore.training import answer as module
 from tlcore.training.answer import answer
 from tlcore.training.networks.models import model_facts
 
 
-def _own(*patterns):
-    phases = tuple(Train(pattern, 1 / len(patterns), "fine_tuning") for pattern in patterns)
+def _own(*patterns, **settings):
+    """A strategy of a phase for each pattern. settings: of the last one."""
+    phases = tuple(Train(pattern, 1 / len(patterns), "fine_tuning") for pattern in patterns[:-1])
+    phases = (*phases, Train(patterns[-1], 1 / len(patterns), "fine_tuning", settings))
     return Strategy("x", "X: y", "X", "", "pretrained", phases, "#000000")
 
 
@@ -63,12 +65,27 @@ def test_check_weights_says_what_is_missing(tmp_path):
         (_own("layer4|fc"), {"hidden_units": 4}, None),
         (_own("layer3", "head"), {}, None),
         ("fine_tuning", {"grayscale": True}, None),
+        (_own("^fc"), {"backbone_learning_rate": 0.1}, "x: backbone_learning_rate would do nothing, as only the head"),
+        (_own("^fc"), {"layer_decay": 0.5}, "no layer group below the last one trains"),
+        (_own("^fc", normalization="train"), {}, "1.normalization would do nothing, as no whole BatchNorm trains"),
+        (_own("fc|layer4"), {"layer_decay": 0.5}, "no layer group below the last one trains"),
+        (_own("fc|layer4"), {"backbone_learning_rate": 0.1, "normalization": "train"}, None),
+        (_own("fc|layer1"), {"layer_decay": 0.5}, None),
+        (_own("fc|layer4.*conv"), {"normalization": "train"}, "no whole BatchNorm trains"),
+        (
+            _own("head", "^layer4", learning_rate=0.1),
+            {},
+            "2.learning_rate would do nothing, as the head does",
+        ),
+        (_own("head", "^layer4"), {"learning_rate": 0.1, "backbone_learning_rate": 0.1}, None),
+        (_own("head", "all"), {"cut_at": 2, "layer_decay": 0.5}, None),
     ],
 )
 def test_a_recipe_that_cannot_be_carried_out_is_found_without_a_run(strategy, overrides, problem):
     entry = entry_of(strategy) if isinstance(strategy, str) else strategy
     recipe = resolve(entry, DataFacts(100, 200), model_facts("test_resnet"), overrides=overrides)
-    found = answer({"question": "check_recipe", "model": "test_resnet", "recipe": recipe.model_dump(mode="json")})
+    request = {"question": "check_recipe", "model": "test_resnet", "recipe": recipe.model_dump(mode="json")}
+    found = answer({**request, "asked": asked_of(entry, recipe, overrides)})
     assert found["ok"] == (problem is None)
     assert problem is None or problem in found["error"]
 

@@ -10,7 +10,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 
-from tests.training_support import FLOAT32, Bench, pretrained, tiny_dataset
+from tests.training_support import FLOAT32, Bench, Recorder, pretrained, tiny_dataset
 from tlcore.errors import SpecError
 from tlcore.recipes import DataFacts, TrainRecipe, resolve
 from tlcore.spec import Budget
@@ -225,3 +225,14 @@ def test_second_heads_of_published_weights_are_ignored(model, tmp_path):
 def test_networks_for_fixed_preprocessing_say_their_size(model):
     size = model_facts(model).preprocessing.size
     assert size == {"torchvision:googlenet": 224, "torchvision:inception_v3": 299}[model]
+
+
+def test_a_run_says_that_second_heads_are_left_out_where_their_loss_would_have_mattered(tmp_path):
+    bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=2), "torchvision:googlenet", budget=Budget(steps=1))
+    said = {}
+    for strategy in ("from_scratch", "transfer_learning"):
+        recorder = Recorder()
+        bench.run(bench.spec(strategy), strategy, recorder)
+        said[strategy] = [note for note in recorder.resolution.notes if "second heads" in note]
+    assert [len(notes) for notes in said.values()] == [1, 0]
+    assert "torchvision:googlenet is trained by the loss of its one head" in said["from_scratch"][0]

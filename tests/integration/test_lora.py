@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 
 from tests.training_support import FLOAT32, Bench, Crash, Recorder, pretrained, tiny_dataset
 from tlcore.errors import ModelError, RunCancelledError, SpecError
-from tlcore.recipes import TrainRecipe
+from tlcore.recipes import DataFacts, TrainRecipe, resolve
+from tlcore.recipes.applicable import LINEAR_MODELS
 from tlcore.spec import Budget
-from tlcore.strategies import Fit, Strategy, Train
+from tlcore.strategies import STRATEGIES, Fit, Strategy, Train
 from tlcore.training import prepare as prepare_module
 from tlcore.training import run as run_module
 from tlcore.training.networks import adapters
@@ -24,7 +25,7 @@ from tlcore.training.networks.adapters import (
     plain_name,
 )
 from tlcore.training.networks.freezing import apply_trainable, frozen_fingerprint
-from tlcore.training.networks.models import build_network, logits
+from tlcore.training.networks.models import build_network, logits, model_facts
 from tlcore.training.weights.loading import load_backbone
 
 RECIPE = TrainRecipe(trainable="lora", share=1.0, lora_rank=4, lora_alpha=8.0)
@@ -240,8 +241,20 @@ def test_other_phases_may_follow_and_go_before(bench):
     assert {p["phase"] for p in curve(bench, "mine-whole")} == {0, 1, 2}
 
 
+@pytest.mark.parametrize(("model", "fits"), [("convnext_atto", False), *((name, True) for name in LINEAR_MODELS)])
+def test_the_models_that_a_refusal_names_are_not_refused(model, fits):
+    facts, data = model_facts(model), DataFacts(num_train=100, short_side=200)
+    if fits:
+        assert resolve(STRATEGIES["lora"], data, facts).phases
+        return
+    with pytest.raises(SpecError) as refused:
+        resolve(STRATEGIES["lora"], data, facts)
+    assert all(name in str(refused.value) for name in LINEAR_MODELS)
+    assert "or ConvNeXt" not in str(refused.value)
+
+
 def test_it_is_refused_where_it_makes_no_sense(bench):
     bench.model = "test_resnet"
-    with pytest.raises(SpecError, match="choose a transformer"):
+    with pytest.raises(SpecError, match="choose a model whose blocks have linear layers, such as vit"):
         bench.run(bench.spec("lora"), "refused")
     bench.model = "test_vit"

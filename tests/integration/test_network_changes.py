@@ -218,8 +218,9 @@ def test_grayscale_adapts_the_first_layer_as_timm_does(weights, name):
     assert all(torch.equal(t, theirs[n]) for n, t in own.items())
 
 
-def test_grayscale_sees_the_luma_of_the_picture():
-    network = changed("test_resnet", grayscale=True)
+@pytest.mark.parametrize("name", ["test_resnet", "resnet18"])  # one deviation for all channels, and one for each
+def test_grayscale_sees_the_luma_of_the_picture(name):
+    network = changed(name, grayscale=True)
     preprocessing = network.facts.preprocessing
     rgb = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     seen = []

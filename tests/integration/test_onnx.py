@@ -17,7 +17,7 @@ from tlcore.errors import ModelError, SpecError, WeightsError
 from tlcore.spec import content_fingerprint
 from tlcore.tracking.pyfunc import save_pyfunc
 from tlcore.training.features.store import ingredients
-from tlcore.training.networks import onnx_network
+from tlcore.training.networks import onnx_module, onnx_network
 from tlcore.training.networks.models import build_network, features, model_facts
 from tlcore.training.networks.onnx_sidecar import IMAGENET_MEAN, IMAGENET_STD
 from tlcore.training.outcome.predict import predict
@@ -312,6 +312,7 @@ def test_what_cannot_be_used_says_why(folder, tmp_path, monkeypatch):
         return real(name, *args)
 
     monkeypatch.setattr(onnx_network.importlib, "import_module", absent)
+    monkeypatch.setattr(onnx_network, "_seen", {})
     with pytest.raises(ModelError, match="pip install onnxruntime"):
         model_facts(f"onnx:{folder / 'pooled.onnx'}")
 
@@ -321,3 +322,47 @@ def test_a_changed_file_is_seen_at_once(folder, tmp_path):
     copy.write_bytes((folder / "pooled.onnx").read_bytes())
     assert model_facts(f"onnx:{copy}").preprocessing.mean == IMAGENET_MEAN
     assert model_facts(_sidecar(copy, mean=[0.5] * 3, std=[0.5] * 3)).preprocessing.mean == (0.5, 0.5, 0.5)
+
+
+def test_a_network_is_read_once_until_one_of_its_files_changes(folder, tmp_path, monkeypatch):
+    for name in ("beside.onnx", "beside.data"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    read, real, name = [], onnx_network._read, f"onnx:{tmp_path / 'beside.onnx'}"
+    monkeypatch.setattr(onnx_network, "_read", lambda *given: read.append(given) or real(*given))
+    first = onnx_network.weights_fingerprint(name)
+    build_network(name, 2)
+    assert len(read) == 1
+    _sidecar(tmp_path / "beside.onnx", mean=[0.5] * 3)
+    assert model_facts(name).preprocessing.mean == (0.5, 0.5, 0.5)
+    tensors = (tmp_path / "beside.data").read_bytes()
+    (tmp_path / "beside.data").write_bytes(tensors[:-4] + b"\0\0\0\0" + tensors[:4])
+    assert onnx_network.weights_fingerprint(name) != first
+    assert len(read) == 3
+
+
+@pytest.mark.parametrize(
+    ("device", "has", "expected"),
+    [
+        ("cpu", True, {"CPUExecutionProvider": {}}),
+        ("cuda:1", True, {"CUDAExecutionProvider": {"device_id": "1"}, "CPUExecutionProvider": {}}),
+        ("cuda:1", False, {"CPUExecutionProvider": {}}),
+    ],
+)
+def test_onnxruntime_computes_where_the_run_does(monkeypatch, tmp_path, device, has, expected):
+    import onnxruntime
+
+    opened, there = [], ["CPUExecutionProvider", *(["CUDAExecutionProvider"] if has else [])]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, providers: opened.append(dict(providers)))
+    onnx_module.open_session(tmp_path, torch.device(device))
+    assert opened == [expected]
+    assert bool(onnx_network.provider_note(torch.device(device))) == (device != "cpu" and not has)
+
+
+def test_what_onnxruntime_computes_with_is_among_what_features_depend_on(bench, folder, tmp_path, monkeypatch):
+    given = _spec(bench, "feature_extraction")
+    ground = Ground(given, bench.dataset, bench.split(given), tmp_path, tmp_path, Recorder(), None, FLOAT32, 0.0)
+    job = prepare(ground, recipe_of(ground), tmp_path, ground.reporter).stored.job
+    before = ingredients(job)
+    monkeypatch.setattr("tlcore.training.features.store.provider", lambda device: "another")
+    assert ingredients(job) != before

@@ -10,10 +10,10 @@ from tests.helpers import make_image_folder
 from tests.helpers_jobs import stop_everything
 from tests.helpers_mlflow import DATASET, copy_template, make_spec
 from tests.integration.test_cli import tlcore
-from tlcore import tracking
+from tlcore import tracking, worker
 from tlcore.datasets import splits, store
 from tlcore.errors import WeightsError
-from tlcore.service import comparisons, datasets, models, plans, sources
+from tlcore.service import comparisons, datasets, models, plans, sources, take_home
 from tlcore.settings import Settings
 
 MODEL = "test_resnet"
@@ -129,6 +129,26 @@ def test_a_source_image_in_the_targets_test_part_is_an_error(shop: Path, weights
         assert part in str(error.value)
     with pytest.raises(WeightsError, match=r"from which the weights of run:.* come, learned from 1 of"):
         plans.make_plan(_spec(target, weights["second"]))
+
+
+def test_a_runs_file_is_as_leaky_as_the_run_wherever_it_lies(
+    shop: Path, weights: dict[str, str], tmp_path: Path
+) -> None:
+    """Also where the run started from a file of the leaky one."""
+    leaked = _learned(weights["first"], Settings())[0]
+    target = _target(shop, "exported", [leaked])
+    for name in ("first", "second"):
+        take_home.export(weights[name].removeprefix("run:"), tmp_path / "out")
+        file = (tmp_path / "out/weights.safetensors").rename(tmp_path / f"{name}.safetensors")
+        with pytest.raises(WeightsError, match=r"from which the weights of file:.* come, learned from 1 of"):
+            plans.make_plan(_spec(target, f"file:{file}"))
+    clean = _target(shop, "exported_clean", [])
+    spec = plans.make_plan(_spec(clean, f"file:{file}")).runs[0]
+    dataset = store.load_dataset(clean, Settings())
+    found = worker.trained_on(Settings(), "new", spec, dataset, splits.make_split(dataset, 0))
+    assert [step.run_id for step in found.steps] == [
+        "new", *(weights[name].removeprefix("run:") for name in ("second", "first"))
+    ]  # fmt: skip
 
 
 def test_the_command_line_refuses_a_leak(shop: Path, weights: dict[str, str]) -> None:

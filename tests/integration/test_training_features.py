@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 from filelock import FileLock
+from safetensors.torch import load_file, save_file
 
-from tests.training_support import Bench, Crash, Recorder, tiny_dataset
+from tests.training_support import Bench, Crash, Recorder, pretrained, tiny_dataset
 from tlcore.errors import RunCancelledError
 from tlcore.training.features import store as features_module
 
@@ -35,12 +36,18 @@ def test_runs_share_features_and_each_pays_for_them(bench, monkeypatch):
     assert second.total_seconds < 60
 
 
-def test_other_weights_have_other_features(bench):
+@pytest.mark.parametrize("other", ["weights", "size"])
+def test_other_weights_or_another_size_have_other_features(bench, other):
     bench.run(bench.spec("feature_extraction"), "first")
-    shape = np.load(only_cache(bench) / "features.npy", mmap_mode="r").shape
-    assert shape[0] == len(bench.dataset.images)
-    bench.run(bench.spec("feature_extraction", image_size=48), "larger")
-    assert len(list((bench.folder / "cache" / "features").glob("*/meta.json"))) == 2
+    first = np.load(only_cache(bench) / "features.npy")
+    assert len(first) == len(bench.dataset.images)
+    trained = load_file(pretrained(bench.folder / "weights", bench.model))
+    save_file({n: t * 1.5 if n == "conv1.0.weight" else t for n, t in trained.items()}, bench.folder / "w.safetensors")
+    change = {"weights": {"weights": f"file:{bench.folder / 'w.safetensors'}"}, "size": {"image_size": 48}}[other]
+    bench.run(bench.spec("feature_extraction", **change), "other")
+    made = [np.load(path) for path in (bench.folder / "cache" / "features").glob("*/features.npy")]
+    assert len(made) == 2
+    assert not np.allclose(*made)
 
 
 def test_a_crash_while_making_features_leaves_nothing_that_looks_complete(bench, monkeypatch):

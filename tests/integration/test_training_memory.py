@@ -1,6 +1,7 @@
 """A device that runs out of memory, made up: the batch is done in parts, and the run says so."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -52,6 +53,29 @@ def little_memory(monkeypatch, module, room=ROOM):
 
 def network_of(bench, name):
     return torch.load(bench.work(name) / "checkpoint" / "last.pt", weights_only=True)
+
+
+class Skewed(Bench):
+    """Two training images of the first class, six of each of the others."""
+
+    def split(self, spec):
+        whole = super().split(spec)
+        first = [row for row in whole.train if self.dataset.images["label"].iloc[row] == 0]
+        return replace(whole, train=tuple(row for row in whole.train if row not in first[2:]))
+
+
+@pytest.mark.parametrize("overrides", [{}, {"class_balance": "loss_weights", "label_smoothing": 0.1}])
+def test_uneven_parts_of_uneven_classes_have_the_gradient_of_the_whole(bench, monkeypatch, overrides):
+    """Batches of seven in four parts: 2, 2, 2 and 1."""
+    skewed = Skewed(bench.folder, bench.dataset, budget=bench.budget, batch_size=7)
+    spec, name = skewed.spec("fine_tuning", overrides=overrides), f"uneven-{len(overrides)}"
+    skewed.run(spec, f"{name}-whole")
+    little_memory(monkeypatch, steps_module)
+    skewed.run(spec, f"{name}-parts")
+    whole, parts = (network_of(skewed, f"{name}-{kind}") for kind in ("whole", "parts"))
+    assert parts["plain"]["micro_batch"] == 2
+    for key, tensor in parts["network"].items():
+        torch.testing.assert_close(tensor, whole["network"][key], rtol=1e-3, atol=2e-5)
 
 
 @pytest.mark.parametrize("overrides", [{}, {"class_balance": "loss_weights", "label_smoothing": 0.1}])
@@ -147,7 +171,7 @@ def test_an_automatic_batch_is_the_same_for_every_strategy_and_scales_the_rates(
     asked = []
 
     def train(probe, device, size):
-        asked.append(size)
+        asked.append((probe.changes.cut_at, size))
         if size > 128:
             raise torch.OutOfMemoryError("simulated")
 
@@ -157,7 +181,8 @@ def test_an_automatic_batch_is_the_same_for_every_strategy_and_scales_the_rates(
         recorder = Recorder()
         bench.run(bench.spec(strategy, batch_size="auto", budget=Budget(steps=1)), f"auto-{strategy}", recorder)
         found[strategy] = recorder.resolution
-    assert asked == [512, 256, 128]
+    bench.run(bench.spec("fine_tuning", batch_size="auto", budget=Budget(steps=1), overrides={"cut_at": 2}), "auto-cut")
+    assert asked == [(None, 512), (None, 256), (None, 128), (2, 512), (2, 256), (2, 128)]
     assert {resolved.batch_size for resolved in found.values()} == {128}
     assert found["transfer_learning"].recipe["phases"][0]["learning_rate"] == pytest.approx(2 * 1e-2)
     assert all("batch size auto: 128, the largest power of two" in r.notes[0] for r in found.values())

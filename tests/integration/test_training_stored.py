@@ -9,6 +9,7 @@ import torch
 from tests.training_support import FLOAT32, Bench, Recorder, tiny_dataset
 from tlcore.datasets.dataset import Dataset
 from tlcore.datasets.splits import make_split
+from tlcore.errors import TrainingError
 from tlcore.recipes import NetworkRecipe
 from tlcore.results import PartMetrics
 from tlcore.spec import content_fingerprint
@@ -108,6 +109,17 @@ ONE_OTHER = {
 }  # fmt: skip
 
 
+def test_a_network_that_has_left_its_start_stores_nothing(bench, tmp_path):
+    begun = prepared(bench, cache=tmp_path)
+    with torch.no_grad():
+        next(begun.task.network.module.buffers()).add_(1e-3)
+    with pytest.raises(TrainingError, match="features of test_resnet cannot be stored: its backbone has changed"):
+        begun.stored.plain()
+    with pytest.raises(TrainingError, match="features of view 1 of"):
+        begun.stored.view(begun.task.train, 0, 1)
+    assert not list(tmp_path.glob("features/*/*.npy"))
+
+
 def place(job) -> str:
     return content_fingerprint(ingredients(job))
 
@@ -202,6 +214,18 @@ def test_a_views_crops_are_each_images_own_whatever_the_batch(bench):
     same = replace(source, read_train=lambda rows: ramp.to(torch.uint8).expand(len(rows), side, side, 3))
     looks = {tuple(look.flatten().tolist()) for look in images(same, np.arange(number))}
     assert len(looks) == number, "of one and the same picture, each place in the dataset sees another part"
+
+
+def test_half_of_the_views_are_mirrored(bench):
+    """Of a picture that grows brighter from left to right."""
+    source, number = prepared(bench).task.source, len(bench.dataset.images)
+    side = source.read_train(np.array([0])).shape[1]
+    slope = torch.linspace(0, 255, side).to(torch.uint8).reshape(1, 1, side, 1).expand(1, side, side, 3)
+    same = replace(source, read_train=lambda rows: slope.expand(len(rows), side, side, 3))
+    views = [view_images(same, number, view_seed(0, view))(same, np.arange(number)) for view in range(1, 21)]
+    mirrored = [look[..., 0] > look[..., -1] for look in views]
+    assert all(torch.equal(m.flatten(1).all(1), m.flatten(1).any(1)) for m in mirrored)
+    assert torch.cat(mirrored).float().mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_views_are_fitted_on_with_their_labels_and_paid_for(bench, monkeypatch):

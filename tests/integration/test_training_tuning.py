@@ -1,8 +1,10 @@
 """Tuning: trials inside one run, chosen on validation, paid for, and resumed where they stood."""
 
 import json
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.integration.test_training_resume import result
@@ -166,6 +168,25 @@ def test_finished_trials_are_not_repeated_after_a_crash(bench, tuned):
     assert {m.partition(",")[0] for _, m in recorder.messages if m.startswith("trial ")} == {"trial 3 of 3"}
     assert result(bench, "crashed") == result(bench, "tuned-fine_tuning")
     assert len(list((bench.work("crashed") / "checkpoint").glob("trial-*"))) == 1, "only the best is kept"
+
+
+def test_a_resumed_trial_stores_no_features_of_its_trained_network(bench, tuned):
+    """The stored features are lost between a stop within the second trial and its resumption."""
+
+    class Stops(Recorder):
+        def should_stop(self):
+            said = self.messages[-1][1] if self.messages else ""
+            return said.startswith("trial 2 of 3") and "step 3 of" in said
+
+    places, spec = bench.folder / "cache" / "features", tuned["lp_ft"][0]
+    with pytest.raises(RunCancelledError):
+        bench.run(spec, "lost", Stops())
+    before = {place.parent.name: np.load(place) for place in places.glob("*/features.npy")}
+    shutil.rmtree(places)
+    bench.run(spec, "lost")
+    (made,) = places.glob("*/features.npy")
+    assert np.array_equal(np.load(made), before[made.parent.name])
+    assert result(bench, "lost") == result(bench, "tuned-lp_ft")
 
 
 def test_a_trial_that_diverges_is_noted_and_not_chosen(bench, monkeypatch):

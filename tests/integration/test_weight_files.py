@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import json
 import pickle
 
 import numpy as np
@@ -201,6 +202,70 @@ def test_a_missing_file_tells_of_one_with_a_similar_name_alone(source, tmp_path)
     with pytest.raises(WeightsError) as raised:
         read_tensors(tmp_path / "something_else.pth")
     assert "private" not in str(raised.value)
+
+
+# Values that are no trained network's.
+
+UNSOUND = {
+    "int8": (lambda t: t.to(torch.int8), r"tensor \S+ holds int8, not floating-point numbers.*as float32"),
+    "bool": (lambda t: t.bool(), "holds bool"),
+    "complex": (lambda t: t.to(torch.complex64), "holds complex64"),
+    "zero": (torch.zeros_like, r"its \d+ tensors of weights are 0 throughout.*trained network"),
+    "nan": (lambda t: t * torch.nan if t.is_floating_point() else t, "are NaN or infinite.*earlier epoch"),
+}
+
+
+@pytest.mark.parametrize("size", [160, 128])  # of test_vit: at another size its position embeddings are resampled
+@pytest.mark.parametrize("kind", UNSOUND)
+def test_values_that_no_trained_network_has_are_refused(tmp_path, kind, size):
+    change, says = UNSOUND[kind]
+    tensors = timm.create_model("test_vit", num_classes=4).state_dict()
+    torch.save({name: change(tensor) for name, tensor in tensors.items()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=says):
+        load_backbone(_network(model="test_vit", image_size=size), f"file:{tmp_path / 'w.pth'}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn])
+def test_any_floating_point_numbers_are_taken(source, tmp_path, dtype):
+    torch.save({n: t.to(dtype) if t.is_floating_point() else t for n, t in source.items()}, tmp_path / "w.pth")
+    assert check_weights(MODEL, f"file:{tmp_path / 'w.pth'}").usable
+
+
+# What a run left, with `model.json` beside it.
+
+
+def _left(folder, **about):
+    """The weights of a run, and what it says of them."""
+    network = build_network(MODEL, 2)
+    own = network.facts.preprocessing.model_dump(mode="json")
+    said = {"architecture": network.architecture, "model": MODEL, "preprocessing": own, **about}
+    save_file(dict(network.module.state_dict()), folder / "weights.safetensors")
+    (folder / "model.json").write_text(json.dumps(said))
+    return folder / "weights.safetensors"
+
+
+@pytest.mark.parametrize("source_of", ["run:abc", "file:{}"])
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({"architecture": "test_resnet9", "model": "test_resnet9"}, "is a network test_resnet9.*--model test_resnet9"),
+        ({"preprocessing": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, r"normalised by mean \(0, 0, 0\)"),
+    ],
+)
+def test_a_run_of_another_architecture_is_refused_though_every_name_fits(tmp_path, source_of, about, says):
+    file = _left(tmp_path, **about)
+    source = source_of.format(file)
+    with pytest.raises(WeightsError, match=says):
+        load_backbone(_network(), source, file, allow_partial=True)
+    assert says.split(".*")[0].replace("\\", "") in check_weights(MODEL, source, file).message
+
+
+def test_a_run_of_the_same_architecture_and_other_descriptions_pass(tmp_path):
+    file = _left(tmp_path)
+    assert check_weights(MODEL, f"file:{file}").usable
+    for text in ("no JSON", "[]", '{"architecture": "other"}'):
+        (tmp_path / "model.json").write_text(text)
+        assert check_weights(MODEL, f"file:{file}").usable
 
 
 # Part of a backbone.

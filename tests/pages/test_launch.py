@@ -254,7 +254,8 @@ def test_several_depths_of_partial_fine_tuning_become_one_variant_each(
     app.checkbox(key="strategy_partial_fine_tuning").check().run()
     depths = app.multiselect(key="depths")
     assert depths.options == [
-        "1 · conv_head", "2 · blocks.1 to conv_head", "3 · blocks.0 to conv_head", "4 · conv_stem to conv_head",
+        "0 · the head alone", "1 · conv_head", "2 · blocks.1 to conv_head",
+        "3 · blocks.0 to conv_head", "4 · conv_stem to conv_head",
     ]  # fmt: skip
     assert "The last *k* are the *k* nearest the head" in shown(app)
     depths.set_value([1, 2, 4]).run()
@@ -262,6 +263,22 @@ def test_several_depths_of_partial_fine_tuning_become_one_variant_each(
     app.button(key="launch").click().run()
     assert is_fine(app)
     assert submitted[0].spec.strategies == tuple(f"partial_fine_tuning:last_groups={k}" for k in (1, 2, 4))
+
+
+def test_a_strategy_that_somebody_saved_meanwhile_is_replaced_only_where_the_button_says_so(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, submitted: list[Plan]
+) -> None:
+    app = open_page("launch")
+    app.toggle(key="own_strategies").set_value(True).run()
+    app.text_area(key="own_yaml").set_value(MINE).run()
+    saved_strategies.save("name: mine\nphases: [{train: head}]", "another page")
+    app.button(key="own_save").click().run()
+    assert any("another strategy named mine is saved already" in said for said in errors(app))
+    assert len(saved_strategies.find("mine").phases) == 1
+    assert app.button(key="own_save").label == "Replace mine"
+    app.button(key="own_save").click().run()
+    assert is_fine(app)
+    assert len(saved_strategies.find("mine").phases) == 2
 
 
 def test_an_own_strategy_is_written_saved_used_and_deleted(

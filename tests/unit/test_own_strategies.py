@@ -85,7 +85,9 @@ PHASE = "name: mine\nphases:\n  - train: all\n    "
         ("name: mine\nphases: {train: head}", "phases must be a list"),
         ("name: mine\nphases: [head]", "phase 1 must be one of fit, train or unfreeze, not 'head'"),
         ("name: mine\nphases: [{train: head, fit: knn}]", "phase 1 must be one of"),
-        ("name: mine\nphases: &a [*a]", "phase 1 must be one of"),
+        ("name: mine\nphases: &a [*a]", r"uses the alias \*a: write out what it stands for"),
+        (f"name: mine\nphases: {'[' * 3000}", "more than 20 lists or mappings in one another"),
+        (f"name: mine\nphases: [{{train: [{'all, ' * 500}]}}]", "train .{200}… must be head, all"),
         (f"name: mine\nphases: [{', '.join(['{train: all}'] * 21)}]", "has 21 phases: keep to 20"),
         ("name: mine\nphases: [{train: head, share: .5}, {train: all, share: .4}]", "sum to 0.9, not to 1"),
         ("name: mine\nphases: [{train: all}, {fit: knn}]", "fit must be the first phase"),
@@ -116,6 +118,7 @@ PHASE = "name: mine\nphases:\n  - train: all\n    "
         (PHASE + "settings: {learning_rat: 1}", "phase 1: unknown setting learning_rat: use augmentation"),
         (PHASE + "settings: {learning_rate: 500}", "phase 1: learning_rate=500 cannot be used"),
         (PHASE + "settings: {optimizer: rmsprop}", "phase 1: optimizer='rmsprop' cannot be used"),
+        (PHASE + "settings: {learning_rate: true}", "phase 1: learning_rate=True cannot be used: it is no switch"),
         (PHASE + "settings: {share: 1}", "unknown setting share"),
         (PHASE + "settings: {lora_rank: 4}", "lora_rank would do nothing, as no adapters train"),
         (PHASE + "settings: {optimizer: adamw, momentum: .5}", "momentum would do nothing"),
@@ -131,6 +134,13 @@ def test_what_is_wrong_is_told_in_one_line_with_its_place(text: str, told: str) 
         read(text)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("my.yaml")
+
+
+def test_aliases_of_aliases_are_refused_before_they_are_expanded() -> None:
+    levels = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 5))
+    with pytest.raises(StrategyError, match=r"my.yaml uses the alias \*a0") as caught:
+        read(f"a0: &a0 [x]\n{levels}\nname: mine\nphases: *a4")
+    assert len(str(caught.value)) < 100
 
 
 @pytest.mark.parametrize("pattern", ["^heads", "layer4", "last_linear", "classifier", "head.fc", "blocks.1[01]"])

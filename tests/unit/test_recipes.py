@@ -53,6 +53,13 @@ def test_the_second_stage_is_ten_times_slower_than_plain_fine_tuning() -> None:
     assert plain.backbone_learning_rate / second.backbone_learning_rate == pytest.approx(10)
 
 
+@pytest.mark.parametrize("strategy", ["staged_fine_tuning", "lp_ft"])
+@pytest.mark.parametrize("num_train", [200, 5_000])
+def test_the_second_stage_keeps_pretrained_statistics_however_many_images(strategy: str, num_train: int) -> None:
+    assert phase(strategy, 1, num_train=num_train).normalization == "eval"
+    assert phase(strategy, 1, num_train=num_train, overrides={"normalization": "train"}).normalization == "train"
+
+
 @pytest.mark.parametrize(
     ("num_train", "batch_size", "expected"), [(999, 32, "eval"), (1_000, 32, "train"), (5_000, 8, "eval")]
 )
@@ -96,6 +103,14 @@ def test_a_persons_own_values_win() -> None:
         ("fine_tuning", {"trainable": "head"}, "no setting trainable"),
         ("fine_tuning", {"learning_rate": -1}, "learning_rate=-1 cannot be used"),
         ("fine_tuning", {"optimizer": "lion"}, "optimizer='lion' cannot be used"),
+        ("fine_tuning", {"learning_rate": True}, "learning_rate=True cannot be used: it is no switch"),
+        ("fine_tuning", {"patience": False}, "patience=False cannot be used: it is no switch"),
+        ("fine_tuning", {"optimizer": True}, "optimizer=True cannot be used: it is no switch"),
+        ("fine_tuning", {"cut_at": True}, "cut_at=True cannot be used: it is no switch"),
+        ("fine_tuning", {"layers": True}, "layers='True' cannot be used"),
+        ("fine_tuning", {"layers": "2+1+02"}, r"layers='2\+1\+02' cannot be used: it names a layer group twice"),
+        ("feature_extraction", {"views": True}, "views=True cannot be used: it is no switch"),
+        ("partial_fine_tuning", {"last_groups": True}, "last_groups=True cannot be used"),
         ("feature_extraction", {"classifier": "forest"}, "classifier='forest' cannot be used"),
     ],
 )
@@ -119,6 +134,7 @@ def test_a_setting_that_does_not_apply_is_refused(strategy: str, overrides: dict
         ("fine_tuning", {"momentum": 0, "nesterov": True}, "nesterov would do nothing, as the momentum is 0"),
         ("partial_fine_tuning", {"last_groups": 1, "layer_decay": 0.5}, "only one layer group trains"),
         ("fine_tuning", {"cut_at": 1, "layer_decay": 0.5}, "only one layer group trains"),
+        ("fine_tuning", {"patience": 900}, "patience would do nothing, as a run is evaluated 50 times at most"),
     ],
 )
 def test_a_setting_that_would_do_nothing_is_refused_with_the_reason(
@@ -131,8 +147,9 @@ def test_a_setting_that_would_do_nothing_is_refused_with_the_reason(
 @pytest.mark.parametrize(
     ("strategy", "overrides", "message"),
     [
-        ("partial_fine_tuning", {"last_groups": 4}, "3 layer groups below its head, so it is 1 to 3"),
-        ("partial_fine_tuning", {"last_groups": 0}, "1 to 3"),
+        ("partial_fine_tuning", {"last_groups": 4}, "3 layer groups below its head, so it is 0 .the head alone. to 3"),
+        ("partial_fine_tuning", {"last_groups": -1}, "0 .the head alone. to 3"),
+        ("partial_fine_tuning", {"last_groups": 0, "layer_decay": 0.5}, "no layer group trains as a whole"),
         ("fine_tuning", {"last_groups": 1}, "no setting last_groups"),
         ("partial_fine_tuning", {"7.last_groups": 2}, "no setting 7.last_groups"),
         ("partial_fine_tuning", {"2.last_groups": "x"}, "no setting 2.last_groups"),
@@ -153,6 +170,12 @@ def test_a_setting_that_would_do_nothing_is_refused_with_the_reason(
 def test_what_makes_no_sense_for_the_model_is_refused(strategy: str, overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         recipe(strategy, overrides=overrides)
+
+
+def test_a_freeze_depth_of_none_has_the_recipe_of_the_others() -> None:
+    none, one = (phase("partial_fine_tuning", overrides={"last_groups": count}) for count in (0, 1))
+    assert (none.trainable, one.trainable) == ("head", "last:1")
+    assert none == one.model_copy(update={"trainable": "head"})
 
 
 @pytest.mark.parametrize("groups", [2, 4, 5, 19, 40])

@@ -48,6 +48,8 @@ def test_draws_depend_on_seed_and_trial_alone():
     ]
     assert full == head and full[0] != full[1]
     assert drawn(STRATEGIES["fine_tuning"]) == drawn(STRATEGIES["fine_tuning"])
+    rates = [drawn(STRATEGIES["fine_tuning"], *place)["learning_rate"] for place in ((0, 1), (1, 1), (0, 2), (1, 2))]
+    assert len(set(rates)) == 4, "each seed and each trial has a draw of its own"
 
 
 def test_phases_of_a_strategy_keep_what_they_have_to_each_other():

@@ -60,7 +60,9 @@ def _rates(recipe: TrainRecipe, groups: Sequence[LayerGroup], phase: int) -> dic
         found = {BACKBONE: highest} if trains else {}
     else:
         found = {f"{n:02d} {backbone[n - 1].name}": highest * recipe.layer_decay ** (len(backbone) - n) for n in trains}
-    return {**dict(sorted(found.items())), HEAD: recipe.learning_rate}
+    head = next((trained_share(group, phase) for group in groups if group.name == HEAD), None)
+    frozen = head == 0  # by a pattern that leaves it out
+    return {**dict(sorted(found.items())), **({} if frozen else {HEAD: recipe.learning_rate})}
 
 
 def _reached(run: RunRecord, rows: Sequence[TrainRecipe | None], place: int) -> float:

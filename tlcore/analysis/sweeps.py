@@ -55,6 +55,7 @@ class Sweep:
 
 
 # Strategies that are the ends of a sweep though they are no variants of it: how many of all layer groups they train.
+# A variant at the same place goes before them: its recipe is that of the other points, transfer learning's is not.
 ENDS: dict[tuple[str, str], dict[str, Callable[[int], int]]] = {
     ("partial_fine_tuning", GROUPS): {"transfer_learning": lambda groups: 0, "fine_tuning": lambda groups: groups},
 }

@@ -24,6 +24,7 @@ SPLIT_HELP = (
     "of shuffle s // K, so that K seeds test every image once"
 )
 BATCH_HELP = "default: 32, or 64 from 2,000 training images; auto: the largest that memory holds"
+TUNE_HELP = "trials per run, the best on validation is kept: N times the time"
 PARTIAL_HELP = "take weights files of which only a part fits"
 
 
@@ -39,7 +40,7 @@ def compare(
     epochs: Annotated[int | None, typer.Option(help="budget of every run; default: 5 on a CPU, else 500 steps")] = None,
     steps: Annotated[int | None, typer.Option(help="budget in optimiser steps")] = None,
     seconds: Annotated[float | None, typer.Option(help="budget in training seconds")] = None,
-    tune: Annotated[int, typer.Option(help="trials per run, the best on validation is kept: N times the time")] = 0,
+    tune: Annotated[int, typer.Option(help=TUNE_HELP)] = 0,
     fractions: Annotated[str, typer.Option(help="parts of the training images, comma-separated")] = "1",
     image_size: Annotated[int | None, typer.Option(help="pixels; default: the model's own")] = None,
     batch_size: Annotated[str | None, typer.Option(metavar="N|auto", help=BATCH_HELP)] = None,
@@ -55,7 +56,7 @@ def compare(
     spec = plans.make_spec(
         add_with_progress(dataset), models=model, strategies=strategy, weights=weights, overrides=overrides,
         allow_partial_weights=allow_partial_weights, scratch_model=scratch_model, epochs=epochs, steps=steps,
-        seconds=seconds, tune=tune, image_size=image_size, batch_size=_batch(batch_size), device=device,
+        seconds=seconds, tune=tune, image_size=image_size, batch_size=batch_of(batch_size), device=device,
         num_threads=num_threads, split=split, seeds=None if seeds is None else _numbers("--seeds", seeds, int),
         fractions=_numbers("--fractions", fractions, float),
     )  # fmt: skip
@@ -92,12 +93,7 @@ def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach
     if detach:
         say(comparison_id)
         return
-    try:
-        watch(comparison_id)
-    except KeyboardInterrupt:
-        comparisons.cancel(comparison_id)
-        note("cancelled; finished runs are kept")
-        raise typer.Exit(1) from None
+    watch(comparison_id)
     result = comparisons.result(comparison_id)
     _show(result, json_file)
     _tell_notes(comparison_id)
@@ -109,14 +105,19 @@ def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach
 
 
 def watch(comparison_id: str) -> None:
-    """Bars of progress until all runs of a comparison have ended."""
-    with progress() as bars:
-        tasks: dict[str, int] = {}
-        for jobs in comparisons.watch(comparison_id):
-            for job in jobs:
-                if job.id not in tasks:
-                    tasks[job.id] = bars.add_task(job.title, total=1.0)
-                bars.update(tasks[job.id], completed=job.progress, description=f"{job.title}: {job.message}")  # type: ignore[arg-type]
+    """Bars of progress until all runs of a comparison have ended; Ctrl-C cancels them. Raises: Exit."""
+    try:
+        with progress() as bars:
+            tasks: dict[str, int] = {}
+            for jobs in comparisons.watch(comparison_id):
+                for job in jobs:
+                    if job.id not in tasks:
+                        tasks[job.id] = bars.add_task(job.title, total=1.0)
+                    bars.update(tasks[job.id], completed=job.progress, description=f"{job.title}: {job.message}")  # type: ignore[arg-type]
+    except KeyboardInterrupt:
+        comparisons.cancel(comparison_id)
+        note("cancelled; finished runs are kept")
+        raise typer.Exit(1) from None
 
 
 def _show(result: ComparisonResult, json_file: Path | None) -> None:
@@ -138,6 +139,6 @@ def _numbers(option: str, text: str, kind: type[int] | type[float]) -> tuple[int
         raise SpecError(f"{option} {text!r} is not a list of numbers such as 0,1,2") from None
 
 
-def _batch(text: str | None) -> int | str | None:
+def batch_of(text: str | None) -> int | str | None:
     """A number, or `auto`; anything else is left for the spec to refuse."""
     return int(text) if text is not None and text.isdecimal() else text

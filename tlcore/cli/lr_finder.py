@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tlcore.cli.compare import BATCH_HELP, PARTIAL_HELP, SET_HELP, batch_of
 from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import check_writable, note, progress, say, table, write_json
 from tlcore.results import RateFinding
@@ -18,15 +19,16 @@ def lr_find(
     model: Annotated[str, typer.Option(help="timm name, or torchvision:NAME")],
     strategy: Annotated[str, typer.Option(help="whose first gradient phase is tried")] = "fine_tuning",
     weights: Annotated[str, typer.Option(help="imagenet, a timm tag, file:PATH, run:ID or none")] = "imagenet",
+    allow_partial_weights: Annotated[bool, typer.Option("--allow-partial-weights", help=PARTIAL_HELP)] = False,
     low: Annotated[float | None, typer.Option(help="first rate; default 1e-7")] = None,
     high: Annotated[float | None, typer.Option(help="last rate; default 10")] = None,
     steps: Annotated[int | None, typer.Option(help="optimiser steps; default 100")] = None,
     seed: Annotated[int, typer.Option(help="of the split, the start and the order")] = 0,
     image_size: Annotated[int | None, typer.Option(help="pixels; default: the model's own")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="default: 32, or 64 from 2,000 training images")] = None,
+    batch_size: Annotated[str | None, typer.Option(metavar="N|auto", help=BATCH_HELP)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX")] = "auto",
     num_threads: Annotated[int | None, typer.Option(help="CPU threads")] = None,
-    set_: Annotated[list[str], typer.Option("--set", help="STRATEGY.KEY=VALUE; repeatable")] = [],  # noqa: B006
+    set_: Annotated[list[str], typer.Option("--set", help=SET_HELP)] = [],  # noqa: B006
     html: Annotated[Path | None, typer.Option(help="draw the loss in a self-contained HTML file")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the result as JSON; - for stdout")] = None,
 ) -> None:
@@ -45,7 +47,8 @@ def lr_find(
         seed=seed,
         overrides=plans.parse_overrides(set_, [strategy]),
         image_size=image_size,
-        batch_size=batch_size,
+        batch_size=batch_of(batch_size),
+        allow_partial_weights=allow_partial_weights,
         device=device,
         num_threads=num_threads,
     )

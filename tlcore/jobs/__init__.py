@@ -17,6 +17,7 @@ from tlcore.jobs.api import (
     submit_import,
     submit_runs,
 )
+from tlcore.jobs.processes import code_version
 from tlcore.jobs.questions import answer_of, answers, ask, ask_several, submit_question
 from tlcore.jobs.roster import slot_of
 from tlcore.jobs.supervision import ensure_supervisor
@@ -27,6 +28,7 @@ __all__ = [
     "ask",
     "ask_several",
     "cancel",
+    "code_version",
     "ensure_supervisor",
     "get_job",
     "is_settled",

@@ -60,12 +60,12 @@ def start_detached(settings: Settings, arguments: Sequence[str], log: Path) -> "
 
 
 def code_version() -> str:
-    """Content hash of the package's Python files as they are on disk now: tells a stale worker from a fresh one.
+    """Content hash of the package's code and tables as they are on disk now: tells a stale worker from a fresh one.
 
     With the environment's places of downloaded weights: a worker that looks elsewhere cannot say what is here.
     """
     digest = hashlib.sha256(repr(download_places()).encode())
-    for file in sorted(PACKAGE.rglob("*.py")):
+    for file in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.csv")]):
         digest.update(str(file.relative_to(PACKAGE)).encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -1,9 +1,17 @@
 """Every default of every strategy: what a recipe is made of, the table of rows, and how one is resolved."""
 
-from tlcore.recipes.applicable import require_fit, require_network, why_idle
+from tlcore.recipes.applicable import MAX_EVALUATIONS, require_fit, require_network, why_idle
 from tlcore.recipes.budgets import default_budget, require_steps, steps_of
 from tlcore.recipes.known import idle_anywhere, require_known
-from tlcore.recipes.resolve import MAX_RECIPE_PHASES, by_phase, default_image_size, groups_left, resolve, sized
+from tlcore.recipes.resolve import (
+    MAX_RECIPE_PHASES,
+    asked_of,
+    by_phase,
+    default_image_size,
+    groups_left,
+    resolve,
+    sized,
+)
 from tlcore.recipes.rows import RECIPES
 from tlcore.recipes.schedule import learning_rate_factor
 from tlcore.recipes.values import (
@@ -20,6 +28,7 @@ from tlcore.recipes.values import (
 )
 
 __all__ = [
+    "MAX_EVALUATIONS",
     "MAX_RECIPE_PHASES",
     "RECIPES",
     "Augmentation",
@@ -32,6 +41,7 @@ __all__ = [
     "Preprocessing",
     "Recipe",
     "TrainRecipe",
+    "asked_of",
     "by_phase",
     "default_budget",
     "default_image_size",

@@ -7,7 +7,10 @@ from tlcore.errors import SpecError
 from tlcore.recipes.values import FitRecipe, ModelFacts, TrainRecipe
 from tlcore.strategies import Fit, Strategy, Train, Unfreeze
 
+LINEAR_MODELS = ("vit_tiny_patch16_224", "convnext_tiny")  # examples of models for adapters
 LORA_SHARE = 0.5  # of the backbone's parameters that linear layers must hold for adapters in them to mean much
+
+MAX_EVALUATIONS = 50  # of a run
 
 
 class Rule(NamedTuple):
@@ -31,6 +34,9 @@ _TRAIN_RULES = (
     Rule(("momentum", "nesterov"), lambda p, _: p.optimizer == "sgd", "only the optimizer sgd has momentum"),
     Rule(("nesterov",), lambda p, _: p.momentum > 0, "the momentum is 0"),
     Rule(("decay_norms",), lambda p, _: p.weight_decay > 0, "the weight decay is 0"),
+    Rule(
+        ("patience",), lambda p, _: p.patience < MAX_EVALUATIONS, f"a run is evaluated {MAX_EVALUATIONS} times at most"
+    ),
     Rule(("lora_rank", "lora_alpha"), lambda p, _: p.trainable == "lora", "no adapters train"),
 )
 
@@ -50,7 +56,8 @@ def require_fit(strategy: Strategy, model: ModelFacts) -> None:
         if part == "lora" and model.linear_share < LORA_SHARE:
             raise SpecError(
                 f"{strategy.id} puts adapters into linear layers, but they hold only {model.linear_share:.0%} of the "
-                f"parameters of {model.model}: choose a transformer or ConvNeXt, or another strategy"
+                f"parameters of {model.model}: choose a model whose blocks have linear layers, such as "
+                f"{' or '.join(LINEAR_MODELS)}, or another strategy"
             )
         if model.frozen_only and (isinstance(phase, Unfreeze) or part not in ("", "head")):
             raise SpecError(

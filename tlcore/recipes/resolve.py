@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tlcore.errors import SpecError
-from tlcore.recipes.applicable import require_fit, require_head, require_network, why_idle
+from tlcore.recipes.applicable import MAX_EVALUATIONS, require_fit, require_head, require_network, why_idle
 from tlcore.recipes.rows import DECAYED_GROUPS, RECIPES, SWEEPS, Row
 from tlcore.recipes.values import (
     DataFacts,
@@ -33,7 +33,7 @@ SMALL_SIDE = 96  # BiT HyperRule: smaller images are trained at SMALL_IMAGE_SIZE
 SMALL_IMAGE_SIZE = 128
 REFERENCE_BATCH = 64  # learning rates are given per batch of 64, and not scaled down below it
 MAX_STAGES = 24  # of gradual unfreezing: a deeper network unfreezes several groups at a time
-MAX_RECIPE_PHASES = 49  # a run is evaluated 50 times at most, and at the end of each phase
+MAX_RECIPE_PHASES = MAX_EVALUATIONS - 1  # a run is evaluated at the end of each phase
 
 
 def resolve(
@@ -110,6 +110,17 @@ def by_phase(strategy: Strategy, recipe: Recipe) -> list[list[FitRecipe | TrainR
     return [list(islice(rest, stages if unfreezes else 1)) for unfreezes in several]
 
 
+def asked_of(strategy: Strategy, recipe: Recipe, overrides: dict[str, SettingValue]) -> dict[str, list[int]]:
+    """The settings of phases that a person asked for, `N.NAME` in a phase of the strategy, and the recipe's phases
+    that each is for, counted from 0. overrides: as of `resolve`.
+    """
+    numbers = iter(range(len(recipe.phases)))
+    places = {str(n): [next(numbers) for _ in made] for n, made in enumerate(by_phase(strategy, recipe), 1)}
+    keys = {*overrides, *(f"{n}.{name}" for n, phase in enumerate(strategy.phases, 1) for name in phase.settings)}
+    named = [key for key in sorted(keys - set(NetworkRecipe.model_fields)) if key.rpartition(".")[2] != "last_groups"]
+    return {key: places.get(key.rpartition(".")[0], list(range(len(recipe.phases)))) for key in named}
+
+
 def _network(strategy: Strategy, model: ModelFacts, own: Row) -> NetworkRecipe:
     mine = {name: value for name, value in own.items() if name in NetworkRecipe.model_fields}
     if "layers" in mine:
@@ -136,12 +147,12 @@ def _expanded(phase: Phase, own: Row, model: ModelFacts) -> Iterator[Fit | Train
     elif isinstance(phase, Train) and phase.trainable.partition(":")[0] == "last":
         _, given, count = phase.trainable.partition(":")
         wanted = count if given else own.get("last_groups", phase.settings.get("last_groups", LAST_GROUPS))
-        if not str(wanted).isdecimal() or not 1 <= int(wanted) <= groups:
+        if not str(wanted).isdecimal() or not 0 <= int(wanted) <= groups:
             raise SpecError(
                 f"last_groups={wanted} cannot be used: {model.model} has {groups} layer groups below its head, so it "
-                f"is 1 to {groups}"
+                f"is 0 (the head alone) to {groups}"
             )
-        yield Train(f"last:{wanted}", phase.share, phase.recipe, phase.settings)
+        yield Train(f"last:{wanted}" if int(wanted) else "head", phase.share, phase.recipe, phase.settings)
     else:
         yield phase
 

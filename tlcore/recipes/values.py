@@ -1,9 +1,9 @@
 """What a recipe is made of: preprocessing, facts of a model, and the settings of a network and of a phase."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from tlcore.spec import Frozen
 from tlcore.strategies import Classifier
@@ -51,7 +51,18 @@ class ModelFacts(Frozen):
     frozen_only: bool = False
 
 
-class NetworkRecipe(Frozen):
+class _Adjustable(Frozen):
+    """What holds settings. true and false are no numbers, though Python and pydantic count them as 1 and 0."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("it is no switch: give a value other than true and false")
+        return value
+
+
+class NetworkRecipe(_Adjustable):
     """How the network differs from the library's own with a new linear head.
 
     cut_at: keep the first `cut_at` layer groups and drop what lies above; their pooled output goes to the head.
@@ -66,8 +77,16 @@ class NetworkRecipe(Frozen):
     head_dropout: float = Field(default=0.0, ge=0, lt=1)
     grayscale: bool = False
 
+    @field_validator("layers")
+    @classmethod
+    def _once(cls, value: str) -> str:
+        groups = [int(part) for part in value.split("+") if part.isdecimal()]
+        if len(groups) > len(set(groups)):
+            raise ValueError("it names a layer group twice, whose features would be there twice: name each once")
+        return value
 
-class FitRecipe(Frozen):
+
+class FitRecipe(_Adjustable):
     """A classifier on stored features. C of the classifier is swept on validation between 10**c_low and 10**c_high.
 
     views: augmented copies of each training image whose features are stored beside the plain ones.
@@ -88,16 +107,16 @@ class FitRecipe(Frozen):
         return self
 
 
-class TrainRecipe(Frozen):
+class TrainRecipe(_Adjustable):
     """Gradient steps. Learning rates are those really used (already scaled to the batch).
 
     learning_rate: of the head; backbone_learning_rate: of everything else that trains. layer_decay: what the backbone's
     rate is multiplied with at each layer group further from the head. warmup: part of the phase in [0, 1).
     schedule `step`: a tenth at each third. normalization: `train` updates BatchNorm statistics of trained modules,
-    `eval` keeps them. decay_norms: whether weight decay also covers norms and biases. noise: standard deviation of
-    Gaussian noise on pixels of 0…1. gradient_clip: largest gradient norm; 0 for none. patience: evaluations of the
-    phase without a better one after which it ends, so that later phases share what is left; 0 for never. lora_rank,
-    lora_alpha: of the adapters where `lora` trains.
+    `eval` keeps them. decay_norms: whether weight decay also covers norms, biases, tokens and positions. noise:
+    standard deviation of Gaussian noise on pixels of 0…1. gradient_clip: largest gradient norm; 0 for none. patience:
+    evaluations of the phase without a better one after which it ends, so that later phases share what is left; 0 for
+    never. lora_rank, lora_alpha: of the adapters where `lora` trains.
     """
 
     trainable: str
@@ -148,6 +167,7 @@ class DataFacts:
 def complaint(error: ValidationError) -> str:
     """The first thing that is wrong with settings, in one line: `learning_rate=-1 cannot be used: …`."""
     first = error.errors()[0]
+    said = str(first["msg"]).removeprefix("Value error, ")
     if not first["loc"]:
-        return str(first["msg"]).removeprefix("Value error, ")
-    return f"{first['loc'][0]}={first['input']!r} cannot be used: {first['msg']}"
+        return said
+    return f"{first['loc'][0]}={first['input']!r} cannot be used: {said}"

@@ -54,7 +54,7 @@ GROUPS: dict[str, dict[str, SettingWords]] = {
     },
     "Regularisation": {
         "weight_decay": _W("Weight decay", "Pulls weights towards zero, against overfitting."),
-        "decay_norms": _W("Weight decay on norms and biases", "Whether these are pulled too."),
+        "decay_norms": _W("Weight decay on norms and biases", "Whether they, tokens and positions are pulled too."),
         "label_smoothing": _W("Label smoothing", "Softens the target, against overconfidence."),
         "normalization": _W("Normalisation statistics",
                             "Mean and spread inside the network: follow your images, or stay as pretrained."),

@@ -5,6 +5,7 @@ from tlcore.results.queue import JobView, QueueOverview, WorkerView
 from tlcore.results.records import ComparisonRecord, ComparisonSummary, DatasetSummary, RunRecord
 from tlcore.results.runs import (
     ENDED,
+    TRAINED_ON_KEY,
     ClassMetrics,
     ConfusionMatrix,
     EvaluationPoint,
@@ -25,6 +26,7 @@ from tlcore.results.runs import (
 
 __all__ = [
     "ENDED",
+    "TRAINED_ON_KEY",
     "AccuracyOnly",
     "ClassMetrics",
     "ComparisonRecord",

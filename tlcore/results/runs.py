@@ -162,6 +162,9 @@ class WeightsMatch(Value):
     examples: tuple[str, ...] = ()
 
 
+TRAINED_ON_KEY = "tlcore.trained_on"  # of the metadata of a run's weights file, which holds its `TrainedOn` as JSON
+
+
 class TrainedStep(Value):
     """The images that one run trained and chose its best network on. images: SHA-256 of their files, sorted."""
 

@@ -44,7 +44,7 @@ def _check_model(spec: ComparisonSpec, model: str, data: DataFacts | None, found
                 if data is not None:
                     recipe = recipe_of(run, data, facts)
                     require_steps(recipe, spec.budget, data.num_train)
-                    models.require_recipe(model, recipe)
+                    models.require_recipe(run, recipe)
         if any(run.entry.needs_weights for run in runs.values()):
             models.require_weights({model: spec.weights_of(model)}, spec.allow_partial_weights)
 

@@ -45,7 +45,7 @@ def measure(model: str, recipe: Recipe, device: str) -> Speed:
     return Speed.model_validate(models.ask_once(request))
 
 
-def trained_share(trainable: str, num_groups: int) -> float:
+def backward_share(trainable: str, num_groups: int) -> float:
     """The part of a full step's backward pass that a phase needs, 0…1, with all layer groups taken as equally costly.
 
     Nothing flows back below the lowest group that trains. Adapters need the gradients of all activations, but not
@@ -90,6 +90,6 @@ def _training_seconds(
     assert steps is not None  # it is a budget of steps or epochs
     forward = 1 / speed.forward
     backward = max(0.0, 1 / speed.step - forward)
-    per_image = sum(phase.share * (forward + backward * trained_share(phase.trainable, groups)) for phase in phases)
+    per_image = sum(phase.share * (forward + backward * backward_share(phase.trainable, groups)) for phase in phases)
     looks = min(MAX_LOOKS, max(1, round(steps * batch_size / parts["train"])))
     return steps * batch_size * per_image + looks * parts["val"] * forward

@@ -1,6 +1,7 @@
 """Test images that a run's weights have already learned from: with them, a test accuracy would be too good."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from tlcore import tracking
 from tlcore.datasets.dataset import Dataset, Split
@@ -12,9 +13,10 @@ _EXAMPLES = 3
 
 
 def require_no_leaks(dataset: Dataset, drawn: Iterable[Split], sources: Mapping[str, str]) -> None:
-    """No weights `run:RUN_ID` have learned from an image of any test split drawn, by the bytes of its file.
+    """No weights of a run have learned from an image of any test split drawn, by the bytes of its file.
 
-    sources: weights by model. Near duplicates, such as the same photograph in another size, are not found.
+    sources: weights by model; those of a run are `run:RUN_ID`, or its file wherever it was copied to. Near duplicates,
+    such as the same photograph in another size, are not found.
     Raises: WeightsError, which names some of the images; also where the run does not tell what it learned from.
     """
     hashes = dataset.images["sha256"].tolist()
@@ -30,6 +32,9 @@ def require_no_leaks(dataset: Dataset, drawn: Iterable[Split], sources: Mapping[
 
 def _steps(source: str) -> tuple[TrainedStep, ...]:
     kind, _, run_id = source.partition(":")
+    if kind == "file":
+        told = tracking.trained_on_of_file(Path(run_id).expanduser())
+        return told.steps if told else ()
     if kind != "run":
         return ()
     found = tracking.load_trained_on(get_settings(), run_id)

@@ -2,24 +2,23 @@
 
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlcore import jobs
 from tlcore.errors import WeightsError
-from tlcore.recipes import ModelFacts, NetworkRecipe, Recipe, TrainRecipe
+from tlcore.recipes import ModelFacts, NetworkRecipe, Recipe, TrainRecipe, asked_of
 from tlcore.results import Value, WeightsMatch
 from tlcore.service.catalogue import CatalogueEntry, Speed, complete, keep_speed, known_speeds, speed_requests
 from tlcore.service.whole_files import write_whole
 from tlcore.settings import get_settings
-from tlcore.spec import content_fingerprint
+from tlcore.spec import RunSpec, content_fingerprint
 
 if TYPE_CHECKING:
     from tlcore.service.sources import SourceRun
 
-_CATALOGUE_FORMAT = 3  # of the answer that is kept on disk
 _SPEED_TIMEOUT = 600.0  # seconds: the largest networks take minutes for a batch of 32 on a CPU
 _LIBRARIES = ("torch", "torchvision", "timm")
 
@@ -39,9 +38,10 @@ def ask(request: dict[str, Any], timeout: float = 120.0) -> Any:
 
 
 def ask_once(request: dict[str, Any], timeout: float = 120.0) -> Any:
-    """As `ask`, with the answer kept on disk as long as the same library versions are installed."""
+    """As `ask`, with the answer kept on disk as long as the code and the libraries that gave it are the same."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    path = get_settings().cache / "answers" / f"{content_fingerprint({'request': request, 'versions': versions})}.json"
+    key = {"request": request, "versions": versions, "code": jobs.code_version()}
+    path = get_settings().cache / "answers" / f"{content_fingerprint(key)}.json"
     if path.exists():
         return json.loads(path.read_text())
     answer = ask(request, timeout)
@@ -94,24 +94,24 @@ def require_weights(sources: Mapping[str, str], allow_partial: bool = False) -> 
 
 
 def preflight(
-    device: str, sources: Mapping[str, str], allow_partial: bool, recipes: Mapping[tuple[str, str], Recipe]
+    device: str, sources: Mapping[str, str], allow_partial: bool, asked: Iterable[tuple[RunSpec, Recipe]]
 ) -> tuple[str, str]:
     """As `check_device` and `require_weights` together, in one question, and whether the recipes can be carried out.
 
-    recipes: by model and strategy. Raises: DeviceError, WeightsError, ModelError, SpecError.
+    asked: runs with their recipes. Raises: DeviceError, WeightsError, ModelError, SpecError.
     """
     questions: list[dict[str, Any]] = [{"question": "pick_device", "device": device}]
     questions += [_weights_question(*item, allow_partial) for item in sources.items()]
-    questions += [_recipe_question(model, recipe) for (model, _), recipe in recipes.items() if _is_unusual(recipe)]
+    questions += [_recipe_question(run, recipe) for run, recipe in asked if _is_unusual(recipe)]
     picked, *checks = jobs.ask_several(get_settings(), questions)
     _require(sources, checks[: len(sources)])
     return picked["id"], picked["reason"]
 
 
-def require_recipe(model: str, recipe: Recipe) -> None:
+def require_recipe(run: RunSpec, recipe: Recipe) -> None:
     """The network can be changed and trained as the recipe says. Raises: ModelError, SpecError."""
     if _is_unusual(recipe):
-        ask(_recipe_question(model, recipe))
+        ask(_recipe_question(run, recipe))
 
 
 def _is_unusual(recipe: Recipe) -> bool:
@@ -121,8 +121,9 @@ def _is_unusual(recipe: Recipe) -> bool:
     return recipe.network != NetworkRecipe() or not plain
 
 
-def _recipe_question(model: str, recipe: Recipe) -> dict[str, Any]:
-    return {"question": "check_recipe", "model": model, "recipe": recipe.model_dump(mode="json")}
+def _recipe_question(run: RunSpec, recipe: Recipe) -> dict[str, Any]:
+    asked = asked_of(run.entry, recipe, run.settings)
+    return {"question": "check_recipe", "model": run.model, "recipe": recipe.model_dump(mode="json"), "asked": asked}
 
 
 def _weights_question(model: str, source: str, allow_partial: bool) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def _require(sources: Mapping[str, str], answers: list[Any]) -> None:
 
 def catalogue() -> list[CatalogueEntry]:
     """Every model of timm and torchvision: recommended ones first, then those whose weights are here now."""
-    return complete(ask_once({"question": "catalogue", "format": _CATALOGUE_FORMAT}), _caches(str(get_settings().root)))
+    return complete(ask_once({"question": "catalogue"}), _caches(str(get_settings().root)))
 
 
 def measure_speed(model: str, device: str = "auto") -> Speed:

@@ -135,7 +135,8 @@ def make_plan(spec: ComparisonSpec) -> Plan:
         tracking.require_storable(run)
     sources = {run.model: run.weights for run in runs.values() if run.entry.needs_weights}
     _require_used(spec, sources)
-    device, reason = models.preflight(spec.device, sources, spec.allow_partial_weights, recipes)
+    asked = [(run, recipes[cell]) for cell, run in runs.items()]
+    device, reason = models.preflight(spec.device, sources, spec.allow_partial_weights, asked)
     leaks.require_no_leaks(dataset, drawn, sources)
     parts = {"train": first.num_train_full, "val": len(first.val), "test": len(first.test)}
     return Plan(spec, summarise(dataset.info, parts), device, reason, facts, recipes)

@@ -40,6 +40,8 @@ _PHASE_KEYS = {"fit": {"settings"}, "train": _GRADIENTS, "unfreeze": _GRADIENTS}
 _RECIPE_OF = {"head": "head", "lora": "lora"}  # by what trains; else fine_tuning, or from_scratch with a random start
 _SHARE_ERROR = 0.015  # how far the shares may be from 1, as three times 0.33 is
 _LONGEST = {"label": 80, "description": 300}  # letters that fit into a legend, and below a card
+_DEEPEST = 20  # lists and mappings in one another: a strategy has 4
+_SHOWN = 200  # letters of a wrong value in a message
 _NO_NAME = "is no short name: it begins with a letter and holds only a-z, 0-9 and _, at most 40 of them"
 
 
@@ -51,10 +53,10 @@ def parse_strategy(text: str, source: str) -> Strategy:
     taken = {*STRATEGIES, *AMBIGUOUS, *(alias for entry in STRATEGIES.values() for alias in entry.aliases)}
     if not _ID.fullmatch(name) or name in taken:
         why = "is the name of a built-in strategy" if name in taken else _NO_NAME
-        raise StrategyError(f"{source}: name {name!r} {why}: choose another")
+        raise StrategyError(f"{source}: name {_shown(name)} {why}: choose another")
     start = found.get("start", "pretrained")
     if start not in ("pretrained", "random"):
-        raise StrategyError(f"{source}: start {start!r} is unknown: use pretrained or random")
+        raise StrategyError(f"{source}: start {_shown(start)} is unknown: use pretrained or random")
     label = _line(found, "label", name.replace("_", " ").capitalize(), source)
     short = label.partition(":")[0].strip() or label
     if any(said in (entry.label, entry.short_label) for entry in STRATEGIES.values() for said in (label, short)):
@@ -102,8 +104,8 @@ def _plain(phase: Phase) -> dict[str, Any]:
 def _document(text: str, source: str) -> dict[Any, Any]:
     """The document's keys and values; a key that is given twice is refused, of which YAML would take the last."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_twice(node, source, set())
+        _refuse_growth(text, source)
+        _refuse_twice(yaml.compose(text, Loader=yaml.SafeLoader), source)
         found = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-45
         raise StrategyError(f"{source} is no valid YAML: {' '.join(str(error).split())}") from error
@@ -112,11 +114,21 @@ def _document(text: str, source: str) -> dict[Any, Any]:
     return found
 
 
-def _refuse_twice(node: Any, source: str, seen: set[int]) -> None:
-    """Raises: StrategyError for a key that a mapping has twice. seen: nodes already looked at (aliases may loop)."""
-    if id(node) in seen:
-        return
-    seen.add(id(node))
+def _refuse_growth(text: str, source: str) -> None:
+    """Raises: StrategyError for what a few letters can make huge: aliases, which repeat a part, and deep nesting."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise StrategyError(f"{source} uses the alias *{event.anchor}: write out what it stands for")
+        if depth > _DEEPEST:
+            raise StrategyError(
+                f"{source} has more than {_DEEPEST} lists or mappings in one another: it needs 4 at most"
+            )
+
+
+def _refuse_twice(node: Any, source: str) -> None:
+    """Raises: StrategyError for a key that a mapping has twice."""
     parts = node.value if isinstance(node, yaml.SequenceNode) else []
     if isinstance(node, yaml.MappingNode):
         keys = [str(key.value) for key, _ in node.value]
@@ -125,7 +137,7 @@ def _refuse_twice(node: Any, source: str, seen: set[int]) -> None:
             raise StrategyError(f"{source} gives {twice} twice in one place: keep one of them")
         parts = [part for pair in node.value for part in pair]
     for part in parts:
-        _refuse_twice(part, source, seen)
+        _refuse_twice(part, source)
 
 
 def _line(found: dict[Any, Any], key: str, default: str, source: str) -> str:
@@ -133,7 +145,7 @@ def _line(found: dict[Any, Any], key: str, default: str, source: str) -> str:
     value = found.get(key)
     text = " ".join(str(value).split()) if isinstance(value, str | int | float) else ""
     if value is not None and not 0 < len(text) <= _LONGEST[key]:
-        raise StrategyError(f"{source}: {key} {value!r} must be a text of at most {_LONGEST[key]} letters")
+        raise StrategyError(f"{source}: {key} {_shown(value)} must be a text of at most {_LONGEST[key]} letters")
     return text or default
 
 
@@ -158,21 +170,21 @@ def _phases(found: Any, start: str, source: str) -> tuple[Phase, ...]:
 def _phase(item: Any, start: str, where: str) -> Phase:
     kinds = [kind for kind in _PHASE_KEYS if isinstance(item, dict) and kind in item]
     if len(kinds) != 1:
-        raise StrategyError(f"{where} must be one of fit, train or unfreeze, not {item!r}")
+        raise StrategyError(f"{where} must be one of fit, train or unfreeze, not {_shown(item)}")
     (kind,) = kinds
     _only(item, {kind, *_PHASE_KEYS[kind]}, where)
     settings = _settings(item.get("settings"), where)
     if kind == "fit":
         if not isinstance(item["fit"], Hashable) or item["fit"] not in CLASSIFIERS:
-            raise StrategyError(f"{where}: unknown classifier {item['fit']!r}: use {', '.join(CLASSIFIERS)}")
+            raise StrategyError(f"{where}: unknown classifier {_shown(item['fit'])}: use {', '.join(CLASSIFIERS)}")
         return Fit(item["fit"], settings)
     share = item.get("share", 1.0)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise StrategyError(f"{where}: share {share!r} must be a number above 0, at most 1")
+        raise StrategyError(f"{where}: share {_shown(share)} must be a number above 0, at most 1")
     default = "from_scratch" if start == "random" else "gradual" if kind == "unfreeze" else "fine_tuning"
     if kind == "unfreeze":
         if item["unfreeze"] is not True:
-            raise StrategyError(f"{where}: unfreeze {item['unfreeze']!r} must be true: it has no other value")
+            raise StrategyError(f"{where}: unfreeze {_shown(item['unfreeze'])} must be true: it has no other value")
         return Unfreeze(float(share), str(item.get("recipe", default)), settings)
     part = _trainable(item["train"], start, where)
     return Train(part, float(share), str(item.get("recipe", _RECIPE_OF.get(part, default))), settings)
@@ -182,17 +194,17 @@ def _trainable(found: Any, start: str, where: str) -> str:
     """What a phase trains. Raises: StrategyError."""
     if not isinstance(found, str) or not found:
         raise StrategyError(
-            f"{where}: train {found!r} must be head, all, last:K, lora or a regular expression on parameter names"
+            f"{where}: train {_shown(found)} must be head, all, last:K, lora or a regular expression on parameter names"
         )
     if start == "random" and found == "lora":
         raise StrategyError(f"{where}: adapters need pretrained weights beside them: leave start: random out")
     if found.partition(":")[0] == "last" and not _LAST.fullmatch(found):
-        raise StrategyError(f"{where}: train {found!r} must be last:K with K of 1 or more, such as last:2")
+        raise StrategyError(f"{where}: train {_shown(found)} must be last:K with K of 1 or more, such as last:2")
     _require_no_slip(found, where)
     try:
         re.compile(found)
     except re.error as error:
-        raise StrategyError(f"{where}: train {found!r} is no regular expression: {error}") from error
+        raise StrategyError(f"{where}: train {_shown(found)} is no regular expression: {error}") from error
     return found
 
 
@@ -205,8 +217,8 @@ def _require_no_slip(found: str, where: str) -> None:
     number = re.search(r"\d+", found)
     meant = f"last:{number[0]}" if near[0] == "last" and number else near[0]
     raise StrategyError(
-        f"{where}: train {found!r} is no part of the network: say {meant}, or write ^{found} to mean parameters whose "
-        f"names begin so"
+        f"{where}: train {_shown(found)} is no part of the network: say {meant}, or write ^{found} to mean parameters "
+        f"whose names begin so"
     )
 
 
@@ -215,11 +227,17 @@ def _settings(found: Any, where: str) -> dict[str, SettingValue]:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise StrategyError(f"{where}: settings {found!r} must be names with values: {{learning_rate: 0.01}}")
+        raise StrategyError(f"{where}: settings {_shown(found)} must be names with values: {{learning_rate: 0.01}}")
     for key, value in found.items():
         if not isinstance(key, str) or not isinstance(value, bool | int | float | str):
-            raise StrategyError(f"{where}: setting {key}: {value!r} must be one number, text, true or false")
+            raise StrategyError(f"{where}: setting {key}: {_shown(value)} must be one number, text, true or false")
     return {key: literal(value) if isinstance(value, str) else value for key, value in found.items()}
+
+
+def _shown(value: Any) -> str:
+    """A wrong value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _only(found: dict[Any, Any], known: set[str], where: str) -> None:

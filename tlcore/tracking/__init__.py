@@ -6,7 +6,7 @@ trials: of a tuned run. listing: what there is, and its states. reading: records
 
 from tlcore.tracking.creating import create_comparison, create_run, extend_comparison, require_storable
 from tlcore.tracking.listing import list_comparisons, open_comparisons, run_status, run_statuses
-from tlcore.tracking.provenance import load_trained_on, write_trained_on
+from tlcore.tracking.provenance import load_trained_on, trained_on_of_file, write_trained_on
 from tlcore.tracking.reading import (
     download_model,
     load_comparison,
@@ -56,6 +56,7 @@ __all__ = [
     "run_statuses",
     "start_run",
     "system_metrics",
+    "trained_on_of_file",
     "upload_artifacts",
     "write_trained_on",
 ]

@@ -75,7 +75,7 @@ def _check_recipe(request: Request) -> Any:
     from tlcore.recipes import Recipe
     from tlcore.training.networks.checking import check_recipe
 
-    check_recipe(_text(request, "model"), Recipe.model_validate(request.get("recipe")))
+    check_recipe(_text(request, "model"), Recipe.model_validate(request.get("recipe")), request.get("asked"))
     return True
 
 

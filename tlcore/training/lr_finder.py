@@ -29,6 +29,7 @@ from tlcore.training.loop.checkpoints import State, fresh_state
 from tlcore.training.loop.memory import memory_told
 from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.loop.task import Task, check_stop
+from tlcore.training.networks.checking import idle_settings
 from tlcore.training.prepare import Ground, prepare, recipe_of
 
 _NOISE = (
@@ -145,15 +146,15 @@ def _rate_setter(optimizer: Optimizer, phase: TrainRecipe) -> Callable[[float], 
     return set_rate
 
 
-def _settings(spec: RunSpec, phase: TrainRecipe, number: int, rate: float | None) -> dict[str, float]:
-    """What to set so that the phase has this rate: the backbone's too where it trains, in the same proportion."""
-    if rate is None:
+def _settings(task: Task, spec: RunSpec, number: int, rate: float | None) -> dict[str, float]:
+    """What to set so that the phase has this rate: of the head and of the backbone where they train, in proportion."""
+    phase = task.recipe.phases[number]
+    if rate is None or not isinstance(phase, TrainRecipe):
         return {}
-    rates = {"learning_rate": rate}
-    if phase.trainable != "head":
-        rates["backbone_learning_rate"] = rate * phase.backbone_learning_rate / phase.learning_rate
+    rates = {"learning_rate": rate, "backbone_learning_rate": rate * phase.backbone_learning_rate / phase.learning_rate}
+    idle = idle_settings(task.network, phase)
     place = f"{number + 1}." if len(spec.entry.phases) > 1 else ""
-    return {place + name: float(f"{value:.3g}") for name, value in rates.items()}
+    return {place + name: float(f"{value:.3g}") for name, value in rates.items() if name not in idle}
 
 
 def _finding(
@@ -182,7 +183,7 @@ def _finding(
         valley=middle,
         suggestion=middle or steep,
         recipe_rate=phase.learning_rate,
-        settings=_settings(spec, phase, number, middle or steep),
+        settings=_settings(task, spec, number, middle or steep),
         diverged=len(losses) < len(rates),
         seconds=seconds,
         notes=notes,

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from tlcore.datasets.dataset import Dataset, Split
-from tlcore.recipes import DataFacts, Recipe, TrainRecipe, resolve
+from tlcore.recipes import DataFacts, FitRecipe, Recipe, TrainRecipe, resolve
+from tlcore.results import TrainedOn
 from tlcore.spec import RunSpec, content_fingerprint
 from tlcore.strategies import SettingValue
 from tlcore.training.device import Device
 from tlcore.training.features.fitting import Features
-from tlcore.training.features.store import Extraction
+from tlcore.training.features.store import Extraction, backbone_state
 from tlcore.training.images import stream
 from tlcore.training.images.batches import open_source
 from tlcore.training.images.cache import open_cache
@@ -41,6 +42,7 @@ class Ground:
     weights_path: Path | None
     device: Device
     started: float
+    trained_on: TrainedOn | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def recipe_of(ground: Ground, own: dict[str, SettingValue] | None = None) -> Rec
     if not is_measured(recipe, ground.device, facts):
         return recipe
     limit = batch_limit(num_train, recipe.batch_size)
-    probe = Probe(spec.model, recipe.preprocessing.size, len(ground.dataset.info.classes), limit)
+    probe = Probe(spec.model, recipe.preprocessing.size, len(ground.dataset.info.classes), limit, recipe.network)
     size = largest_batch(probe, ground.device, ground.cache_dir)
     return resolved(batch_size=size).model_copy(update={"auto_batch": True})
 
@@ -146,6 +148,7 @@ def _extraction(ground: Ground, task: Task, weights: str | None) -> Extraction:
         source=task.source,
         dataset=ground.dataset,
         weights=weights or f"random:{ground.spec.seed}",
+        start=backbone_state(task.network) if isinstance(task.recipe.phases[0], FitRecipe) else "",
         cache_dir=ground.cache_dir,
         batch_size=task.evaluation_batch,
         reporter=task.reporter,

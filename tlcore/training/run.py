@@ -15,11 +15,11 @@ from torch import Tensor
 
 from tlcore.datasets.dataset import Dataset, Split
 from tlcore.errors import TrainingError
-from tlcore.recipes import FitRecipe
-from tlcore.results import Resolved, RunOutcome
+from tlcore.recipes import FitRecipe, TrainRecipe
+from tlcore.results import Resolved, RunOutcome, TrainedOn
 from tlcore.settings import VERSION
 from tlcore.spec import RunSpec
-from tlcore.training.device import pick_device, reset_peak_memory, set_threads
+from tlcore.training.device import Device, pick_device, reset_peak_memory, set_threads
 from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS, Features, feature_predictions
 from tlcore.training.images.batches import Rows
 from tlcore.training.loop import checkpoints
@@ -29,6 +29,8 @@ from tlcore.training.loop.memory import memory_told
 from tlcore.training.loop.phase import predicted
 from tlcore.training.loop.phases import train
 from tlcore.training.loop.task import Task, check_stop
+from tlcore.training.networks.construction import second_heads_note
+from tlcore.training.networks.onnx_network import provider_note
 from tlcore.training.outcome import evaluation
 from tlcore.training.outcome.conclusion import conclude, write_artifacts
 from tlcore.training.outcome.evaluation import Predictions
@@ -49,11 +51,13 @@ def train_run(
     cache_dir: Path,
     reporter: Reporter,
     weights_path: Path | None = None,
+    trained_on: TrainedOn | None = None,
 ) -> RunOutcome:
     """Do one run, or go on with it where `work_dir` holds its checkpoint; on a CPU the curve is the same, bit for bit.
 
     work_dir: gets `checkpoint/`, `artifacts/` and `model/`. cache_dir: decoded images and features, shared by runs.
-    weights_path: the file behind `file:` or `run:` weights where it is not in the spec.
+    weights_path: the file behind `file:` or `run:` weights where it is not in the spec. trained_on: what the network
+    will have learned from, to be told in its weights file.
     Raises: RunCancelledError with a checkpoint written, NonFiniteLossError, and other TlcoreErrors.
     """
     started = time.perf_counter()
@@ -63,7 +67,7 @@ def train_run(
         set_threads(spec.num_threads)
         device = pick_device(spec.device)
         reset_peak_memory(device.device)
-        ground = Ground(spec, dataset, split, work_dir, cache_dir, reporter, weights_path, device, started)
+        ground = Ground(spec, dataset, split, work_dir, cache_dir, reporter, weights_path, device, started, trained_on)
         return _train_run(ground)
 
 
@@ -91,7 +95,8 @@ def _train_run(ground: Ground) -> RunOutcome:
     if tuned is not None:
         outcome = tuned.charged(outcome)
     write_artifacts(ground.work_dir / "artifacts", ground.dataset, split, state, resolved, outcome, answers)
-    write_model(ground.work_dir / "model", task.network, tensors, spec, recipe, classes, best.has_probabilities)
+    folder = ground.work_dir / "model"
+    write_model(folder, task.network, tensors, spec, recipe, classes, best.has_probabilities, ground.trained_on)
     reporter.progressed(1.0, "finished")
     return outcome
 
@@ -117,6 +122,15 @@ def _score(
     return found if best.has_probabilities else replace(found, probabilities=None, losses=None)
 
 
+def _notes(prepared: Prepared, device: Device) -> tuple[str, ...]:
+    """What a person must know of how the run went about it, besides its weights."""
+    task = prepared.task
+    onnx = provider_note(device.device) if task.network.facts.library == "onnx" else ()
+    deep = any(isinstance(phase, TrainRecipe) and phase.trainable != "head" for phase in task.recipe.phases)
+    heads = second_heads_note(task.network.facts.model) if deep else ()
+    return (*batch_note(task.recipe, device, task.network.facts), *onnx, *heads)
+
+
 def _resolved(ground: Ground, prepared: Prepared) -> Resolved:
     task, split, device, recipe = prepared.task, ground.split, ground.device, prepared.task.recipe
     return Resolved(
@@ -134,7 +148,7 @@ def _resolved(ground: Ground, prepared: Prepared) -> Resolved:
         test_fingerprint=split.test_fingerprint,
         weights_fingerprint=prepared.weights and prepared.weights.fingerprint,
         weights=prepared.weights and prepared.weights.match,
-        notes=(*(prepared.weights.notes if prepared.weights else ()), *batch_note(recipe, device, task.network.facts)),
+        notes=(*(prepared.weights.notes if prepared.weights else ()), *_notes(prepared, device)),
         recipe=recipe.model_dump(mode="json"),
         library_versions={
             "tlcore": VERSION,

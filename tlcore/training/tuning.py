@@ -23,7 +23,7 @@ from tlcore.training.loop.phase import rank_of
 from tlcore.training.loop.phases import train
 from tlcore.training.loop.task import Task
 from tlcore.training.networks.models import model_facts
-from tlcore.training.prepare import Ground, prepare, recipe_of, resume
+from tlcore.training.prepare import Ground, Prepared, prepare, recipe_of, resume
 from tlcore.training.reporter import Reporter
 
 TRIALS = "trials.json"
@@ -131,16 +131,22 @@ def _trial(ground: Ground, recipe: Recipe, folder: Path, number: int) -> tuple[E
     settings = trial_settings(spec.entry, recipe, model_facts(spec.model), spec.settings, spec.seed, number)
     reporter = TrialReporter(ground.reporter, number, spec.tune)
     prepared = prepare(ground, recipe_of(ground, settings), folder, reporter)
+    shared = _paid_before(prepared, number)
     task, state = resume(prepared.task)
     error = None
     try:
         train(task, state, prepared.stored)
     except NonFiniteLossError as problem:
         error = str(problem)
-    shared = 0.0
-    if number > 0 and isinstance(task.recipe.phases[0], FitRecipe):  # the first trial has paid for them
-        shared = feature_seconds(task, task.recipe.phases[0], prepared.stored)
     return _ended(task, state, number, settings, error, shared), replace(ground, started=task.started)
+
+
+def _paid_before(prepared: Prepared, number: int) -> float:
+    """The seconds of stored features that the first trial has paid for. prepared: at its start."""
+    first = prepared.task.recipe.phases[0]
+    if number == 0 or not isinstance(first, FitRecipe):
+        return 0.0
+    return feature_seconds(prepared.task, first, prepared.stored)
 
 
 def _ended(

@@ -39,6 +39,24 @@ def test_freeze_depth_reaches_from_the_head_alone_to_the_whole_network():
     assert charts.sweep_rows(sweep)[1]["Parameters trained"] == GROUP_SIZES["blocks.6.0"] + HEAD_SIZE
 
 
+def test_the_head_alone_is_the_variant_where_there_is_one_and_else_said_to_have_another_recipe():
+    none = "partial_fine_tuning:last_groups=0"
+    said = {}
+    for ends in ((), ("transfer_learning",), (none,), (none, "transfer_learning")):
+        _, (sweep,) = swept(*DEPTHS, *ends)
+        (line,) = sweep.lines
+        figure = charts.sweep_chart(sweep)
+        said[ends] = line.points[0].row.strategy, figure.layout.title.subtitle.text.partition("interval.")[2].strip()
+    assert said == {
+        (): (DEPTHS[0], ""),
+        ("transfer_learning",): (
+            "transfer_learning", "0 is the head alone (transfer learning, which has a recipe of its own)."
+        ),
+        (none,): (none, "0 is the head alone."),
+        (none, "transfer_learning"): (none, "0 is the head alone."),
+    }  # fmt: skip
+
+
 def test_the_plain_strategy_stands_at_its_default():
     _, (sweep,) = swept("partial_fine_tuning", *DEPTHS)
     assert [p.value for p in sweep.lines[0].points] == [1, 2, 4, 12]

@@ -1,15 +1,18 @@
 """Test images among those that weights learned from, whichever model the weights are for."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 
 from tlcore import tracking
 from tlcore.datasets.dataset import Dataset, Split
 from tlcore.errors import WeightsError
-from tlcore.results import TrainedOn, TrainedStep
+from tlcore.results import TRAINED_ON_KEY, TrainedOn, TrainedStep
 from tlcore.service.leaks import require_no_leaks
+from tlcore.training.loop.checkpoints import save_tensors
 
 IMAGES = pd.DataFrame({"path": [f"{name}.png" for name in "abcd"], "sha256": list("abcd")})
 LEARNED = {"clean": ("a", "x"), "leaky": ("y", "d"), "other": ("c",)}
@@ -39,6 +42,19 @@ def test_the_weights_of_every_model_are_looked_at(dataset: Dataset, sources: tup
 def test_every_split_is_looked_at(dataset: Dataset) -> None:
     with pytest.raises(WeightsError, match=r"c\.png"):
         require_no_leaks(dataset, [split(3), split(2)], {"resnet18": "run:other"})
+
+
+def test_a_runs_file_tells_what_it_learned_from(dataset: Dataset, tmp_path: Path) -> None:
+    told = TrainedOn(steps=(TrainedStep(run_id="far", dataset_name="source", images=("d",)),)).model_dump_json()
+    save_tensors(tmp_path / "copied.safetensors", {"a": torch.ones(2)}, {TRAINED_ON_KEY: told})
+    with pytest.raises(WeightsError, match=r"run far, from which the weights of file:.* come, learned from 1.*d\.png"):
+        require_no_leaks(dataset, [split(2, 3)], {"resnet18": f"file:{tmp_path / 'copied.safetensors'}"})
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x02" + bytes(7) + b"[]", b"\xff" * 40])
+def test_a_file_that_no_run_left_cannot_be_asked(dataset: Dataset, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.pth").write_bytes(content)
+    require_no_leaks(dataset, [split(2, 3)], {"resnet18": f"file:{tmp_path / 'w.pth'}", "vit": f"file:{tmp_path}/none"})
 
 
 def test_weights_without_a_test_image_pass(dataset: Dataset) -> None:

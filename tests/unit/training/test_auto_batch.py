@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tlcore.recipes import DataFacts, resolve
+from tlcore.recipes import DataFacts, NetworkRecipe, resolve
 from tlcore.strategies import STRATEGIES
 from tlcore.training.device import Device
 from tlcore.training.loop import auto_batch
@@ -44,6 +44,20 @@ def test_the_probe_trains_everything_and_leaves_the_generator_alone():
     state = torch.get_rng_state()
     auto_batch._train_twice(Probe("test_resnet", 32, 3, 4), CPU, 4)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_changed_network_is_measured_as_it_is(tmp_path, monkeypatch):
+    sizes, real = [], auto_batch.logits
+
+    def counted(network, device, images):
+        sizes.append(sum(p.numel() for p in network.module.parameters()))
+        return real(network, device, images)
+
+    monkeypatch.setattr(auto_batch, "logits", counted)
+    for changes in (NetworkRecipe(), NetworkRecipe(cut_at=2)):
+        assert largest_batch(Probe("test_resnet", 32, 3, 2, changes), CPU, tmp_path) == 2
+    assert len(sizes) == 4, "each has a measurement of its own"
+    assert sizes[2] < sizes[0] / 2
 
 
 def test_a_note_says_how_it_was_chosen():

@@ -5,6 +5,7 @@ import torch
 
 from tlcore.recipes import TrainRecipe
 from tlcore.training.loop.optimizers import learning_rates, make_optimizer, parameter_groups, set_learning_rates
+from tlcore.training.networks.construction import without_memory
 from tlcore.training.networks.freezing import apply_trainable
 from tlcore.training.networks.models import build_network
 
@@ -62,10 +63,37 @@ def test_each_lower_layer_group_has_a_part_of_the_rate_above(model, trainable):
     for name, parameter in trained:
         group = found[id(parameter)]
         assert (group["lr"], group["name"]) == (pytest.approx(expected[name][0]), expected[name][1]), name
-        assert group["weight_decay"] == (0.3 if parameter.dim() > 1 else 0.0)
+        kernel = parameter.dim() > 1 and name not in ("cls_token", "pos_embed")
+        assert group["weight_decay"] == (0.3 if kernel else 0.0), name
     names = list(learning_rates(make_optimizer(network, recipe)))
     assert names == [*sorted(names[:-1]), "head"]
     assert len(names) == (len(network.groups) if trainable == "all" else 2) + 1
+
+
+SPARED = {
+    "test_vit": {"cls_token", "pos_embed"},
+    "swin_tiny_patch4_window7_224": {f"layers.{i}.blocks.{j}.attn.relative_position_bias_table"
+                                     for i, depth in enumerate((2, 2, 6, 2)) for j in range(depth)},
+    "torchvision:vit_b_32": {"class_token", "encoder.pos_embedding"},
+    "torchvision:swin_t": {f"features.{2 * i + 1}.{j}.attn.relative_position_bias_table"
+                           for i, depth in enumerate((2, 2, 6, 2)) for j in range(depth)},
+    "torchvision:convnext_tiny": {f"features.{2 * i + 1}.{j}.layer_scale"
+                                  for i, depth in enumerate((3, 3, 9, 3)) for j in range(depth)},
+    "xcit_nano_12_p16_224": {"cls_token", "pos_embed.token_projection.weight"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", SPARED)
+def test_weight_decay_covers_kernels_alone(model):
+    """Of all tensors of several dimensions, those written out above are spared."""
+    with without_memory(model):
+        network = build_network(model, 3)
+    found = {
+        id(p) for g in parameter_groups(network, values(weight_decay=0.3)) if g["weight_decay"] for p in g["params"]
+    }
+    wide = {name for name, p in network.module.named_parameters() if p.dim() > 1}
+    assert {name for name, p in network.module.named_parameters() if id(p) in found} == wide - SPARED[model]
+    assert SPARED[model] <= wide
 
 
 @pytest.mark.parametrize(

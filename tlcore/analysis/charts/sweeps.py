@@ -12,6 +12,7 @@ from tlcore.analysis.groups import fraction_words
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.sweeps import GROUPS, Sweep, SweepLine
 from tlcore.recipes.words import words_of
+from tlcore.strategies import split_reference
 
 MAX_TICKS = 12
 
@@ -24,7 +25,7 @@ def sweep_chart(sweep: Sweep, revision: str = "sweep", dark: bool = False) -> go
         figure.add_scatter(**_trace(sweep, line, index, names[index]))
     log = sweep.is_logarithmic
     note = "Dot: mean over seeds. Bar: 95 % interval." + (f" All with {sweep.fixed}." if sweep.fixed else "")
-    note += " 0 is the head alone (transfer learning)." if sweep.setting == GROUPS and sweep.values[0] == 0 else ""
+    note += _head_alone(sweep)
     figure.update_layout(
         **layout(dark, f"{revision}-{sweep.strategy}-{sweep.setting}", f"Sweep of {sweep.name}", note, 470)
     )
@@ -36,6 +37,15 @@ def sweep_chart(sweep: Sweep, revision: str = "sweep", dark: bool = False) -> go
     figure.update_xaxes(**axis(label, **({"type": "log"} if log else {}), **_ticks(sweep)))
     figure.update_yaxes(**share_axis("Test accuracy (%)", _reach(sweep)))
     return figure
+
+
+def _head_alone(sweep: Sweep) -> str:
+    """What stands at 0 of the freeze depth, where something does."""
+    ends = {point.row.strategy for line in sweep.lines for point in line.points if point.value == 0}
+    if sweep.setting != GROUPS or not ends:
+        return ""
+    other = any(split_reference(end)[0] != sweep.strategy for end in ends)
+    return f" 0 is the head alone{' (transfer learning, which has a recipe of its own)' if other else ''}."
 
 
 def sweep_rows(sweep: Sweep) -> list[dict[str, object]]:

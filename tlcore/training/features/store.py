@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from tlcore.datasets.dataset import Dataset
 from tlcore.datasets.pictures.geometry import PIXELS_VERSION
-from tlcore.errors import StorageError
+from tlcore.errors import StorageError, TrainingError
 from tlcore.recipes import NetworkRecipe
 from tlcore.spec import content_fingerprint
 from tlcore.training.images.batches import Images, ImageSource, Rows, evaluation_batch
@@ -33,7 +33,9 @@ from tlcore.training.loop.memory import in_parts
 from tlcore.training.loop.optimizers import synchronize
 from tlcore.training.loop.task import PREPARED, check_stop
 from tlcore.training.networks.forward import feature_batches
+from tlcore.training.networks.freezing import frozen_fingerprint
 from tlcore.training.networks.models import Network
+from tlcore.training.networks.onnx_module import provider
 from tlcore.training.reporter import Reporter
 
 EXTRACTION_VERSION = 2  # raise it when the same images and weights would give other features
@@ -52,13 +54,17 @@ class StoredFeatures:
 
 @dataclass(frozen=True)
 class Extraction:
-    """A network and the images that go through it. weights: fingerprint of the backbone as it is."""
+    """A network and the images that go through it.
+
+    weights: fingerprint of what its backbone starts from. start: `backbone_state` of the network as it starts.
+    """
 
     network: Network
     changes: NetworkRecipe
     source: ImageSource
     dataset: Dataset
     weights: str
+    start: str
     cache_dir: Path
     batch_size: int
     reporter: Reporter
@@ -83,6 +89,11 @@ def stored_view(job: Extraction, rows: Rows, seed: int, view: int) -> StoredFeat
     return _kept(job, rows, {**ingredients(job), "drawn": drawn}, images, f"features of view {view}")
 
 
+def backbone_state(network: Network) -> str:
+    """SHA-256 of everything but the head, as it is now."""
+    return frozen_fingerprint(network, "head", "eval")[1]
+
+
 def ingredients(job: Extraction) -> dict[str, object]:
     """All that plain features depend on; whatever differs in one of these has a key of its own."""
     network, device = job.network, job.source.device
@@ -97,15 +108,17 @@ def ingredients(job: Extraction) -> dict[str, object]:
         "rewiring": dict(network.rewiring),  # of ONNX what the sidecar says: output, layout, order of the channels
         "preprocessing": job.source.preprocessing.model_dump(mode="json"),
         "dtype": f"{device.device.type} {device.dtype}",
-        "libraries": _libraries(network),
+        "libraries": _libraries(network, device.device),
         "version": EXTRACTION_VERSION,
     }
 
 
-def _libraries(network: Network) -> dict[str, str]:
-    """The versions of what computes the features."""
-    own = [importlib.import_module("onnxruntime")] if network.facts.library == "onnx" else []
-    return {library.__name__: str(library.__version__) for library in (*LIBRARIES, *own)}
+def _libraries(network: Network, device: torch.device) -> dict[str, str]:
+    """The versions of what computes the features; of onnxruntime also with what."""
+    versions = {library.__name__: str(library.__version__) for library in LIBRARIES}
+    if network.facts.library == "onnx":
+        versions["onnxruntime"] = f"{importlib.import_module('onnxruntime').__version__} {provider(device)}"
+    return versions
 
 
 def _kept(job: Extraction, rows: Rows, key_of: dict[str, object], images: Images, what: str) -> StoredFeatures:
@@ -126,7 +139,15 @@ def _kept(job: Extraction, rows: Rows, key_of: dict[str, object], images: Images
 
 
 def _make(job: Extraction, folder: Path, rows: Rows, images: Images, what: str) -> None:
-    """Fill a folder beside the final one and rename it, so that a crash leaves nothing that looks complete."""
+    """Fill a folder beside the final one and rename it, so that a crash leaves nothing that looks complete.
+
+    Raises: TrainingError when the network is no longer the one whose features the folder is for; StorageError.
+    """
+    if backbone_state(job.network) != job.start:
+        raise TrainingError(
+            f"the {what} of {job.network.facts.model} cannot be stored: its backbone has changed since its start, so "
+            f"they would be those of another network; make them before anything trains"
+        )
     beside = folder.with_name(f".{folder.name}.making")
     shutil.rmtree(beside, ignore_errors=True)
     try:

@@ -3,20 +3,21 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
 from torch.nn.functional import cross_entropy
 
-from tlcore.recipes import ModelFacts, Recipe
+from tlcore.recipes import ModelFacts, NetworkRecipe, Recipe
 from tlcore.spec import content_fingerprint
 from tlcore.training.device import Device, device_name, reset_peak_memory
 from tlcore.training.loop.checkpoints import write_text
 from tlcore.training.networks.forward import logits
-from tlcore.training.networks.models import build_network
+from tlcore.training.networks.models import UNCHANGED, build_network
 
 AUTO_BATCH_LIMIT = 512
 STEPS_PER_EPOCH = 8  # at least: a batch that is a larger part of the images learns too rarely
@@ -26,17 +27,25 @@ PROBE_VERSION = 1  # raise it when the same machine would find another size
 
 @dataclass(frozen=True)
 class Probe:
-    """What the largest batch depends on, the strategy not among it. limit: the first size to try."""
+    """What the largest batch depends on, what trains when not among it. limit: the first size to try. changes: as of
+    `build_network`.
+    """
 
     model: str
     image_size: int
     num_classes: int
     limit: int
+    changes: NetworkRecipe = UNCHANGED
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for keys and files."""
+        return {**vars(self), "changes": self.changes.model_dump(mode="json")}
 
 
 def largest_batch(probe: Probe, device: Device, cache_dir: Path) -> int:
-    """The batch size for every run of this model, image size and data on this machine: measured once, then kept."""
-    key = content_fingerprint({**asdict(probe), "device": _identity(device), "version": PROBE_VERSION})
+    """The batch size for every run of this network, image size and data on this machine: measured once, then kept."""
+    key = content_fingerprint({**probe.as_json, "device": _identity(device), "version": PROBE_VERSION})
     path = cache_dir / "batch_sizes" / f"{key[:16]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):  # two workers would leave each other half the memory
@@ -44,7 +53,7 @@ def largest_batch(probe: Probe, device: Device, cache_dir: Path) -> int:
             with _part_of_memory(device):
                 size = largest_fitting(partial(_fits, probe, device), probe.limit)
             reset_peak_memory(device.device)
-            write_text(path, json.dumps({**asdict(probe), "batch_size": size}))
+            write_text(path, json.dumps({**probe.as_json, "batch_size": size}))
         return int(json.loads(path.read_text(encoding="utf-8"))["batch_size"])
 
 
@@ -95,7 +104,7 @@ def _fits(probe: Probe, device: Device, size: int) -> bool:
 def _train_twice(probe: Probe, device: Device, size: int) -> None:
     """Two steps that train everything: the second has the optimiser's state (AdamW's, the largest) in memory."""
     with torch.random.fork_rng():
-        network = build_network(probe.model, probe.num_classes, probe.image_size)
+        network = build_network(probe.model, probe.num_classes, probe.image_size, probe.changes)
         module = network.module.to(device.device).to(memory_format=torch.channels_last).train()
         optimizer = torch.optim.AdamW(module.parameters(), lr=0.0)
         shape = (size, 3, probe.image_size, probe.image_size)

@@ -156,10 +156,10 @@ def load_best(folder: Path, best: Best) -> dict[str, Tensor]:
     return tensors
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file. Raises: StorageError when the disk refuses."""
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file. metadata: of its header. Raises: StorageError when the disk refuses."""
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomically(path, lambda place: save_file(own, place))
+    write_atomically(path, lambda place: save_file(own, place, metadata))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from tlcore.recipes import TrainRecipe, learning_rate_factor
 from tlcore.training.networks.adapters import plain_name
+from tlcore.training.networks.decay import decayed_names
 from tlcore.training.networks.models import Network
 
 
@@ -24,18 +25,18 @@ def parameter_groups(network: Network, recipe: TrainRecipe) -> list[dict[str, An
     """Groups for torch's optimisers, with `name` and `base_lr` beside torch's own keys, from input to head.
 
     Named `backbone` and `head`; with a layer decay, each layer group that trains has its own rate and is named
-    `NN name`, its number from the input and what the library calls it. With `decay_norms` off, tensors of one
-    dimension (norms and biases) form groups of their own without weight decay.
+    `NN name`, its number from the input and what the library calls it. With `decay_norms` off, what is no
+    kernel or matrix (norms, biases, tokens, positions) forms groups of its own without weight decay.
     """
     found: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    rates = group_rates(network, recipe)
+    rates, kernels = group_rates(network, recipe), decayed_names(network.module)
     places = {name: place for place, group in enumerate(network.groups) for name in group}
     for name, parameter in network.module.named_parameters():
         if not parameter.requires_grad:
             continue
         backbone = places.get(plain_name(name), 0) if recipe.layer_decay != 1 else 0
         place = len(rates) - 1 if name.startswith(f"{network.head_name}.") else backbone
-        found.setdefault((place, recipe.decay_norms or parameter.dim() > 1), []).append(parameter)
+        found.setdefault((place, recipe.decay_norms or name in kernels), []).append(parameter)
     return [
         {
             "params": found[place, decays],

@@ -5,10 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
-from tlcore.recipes import Recipe, TrainRecipe, require_steps, steps_of
+from tlcore.recipes import MAX_EVALUATIONS, Recipe, TrainRecipe, require_steps, steps_of
 from tlcore.spec import Budget
-
-MAX_EVALUATIONS = 50
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,22 @@
 """Whether a recipe can be carried out on a model, found without allocating weights: before anything is launched."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from tlcore.errors import SpecError
-from tlcore.recipes import FitRecipe, Recipe, TrainRecipe
+from tlcore.recipes import FitRecipe, Recipe, TrainRecipe, why_idle
 from tlcore.training.networks.adapters import adaptable, require_peft
 from tlcore.training.networks.construction import without_memory
-from tlcore.training.networks.freezing import trained_names
+from tlcore.training.networks.freezing import learns_statistics, trained_names
 from tlcore.training.networks.groups import group_name
 from tlcore.training.networks.models import Network, build_network
 
 
-def check_recipe(model: str, recipe: Recipe) -> None:
+def check_recipe(model: str, recipe: Recipe, asked: Mapping[str, Sequence[int]] | None = None) -> None:
     """Build the network as the recipe changes it, and find what each of its phases trains.
 
-    Raises: ModelError for layers that cannot be cut or adapted; SpecError for a pattern that matches no parameter, and
-    for phases that leave the new head as it was drawn.
+    asked: as of `recipes.asked_of`. Raises: ModelError for layers that cannot be cut or adapted; SpecError for a
+    pattern that matches no parameter, for phases that leave the new head as it was drawn, and for settings that would
+    do nothing.
     """
     with without_memory(model):
         network = build_network(model, 2, recipe.preprocessing.size, recipe.network)
@@ -29,6 +30,23 @@ def check_recipe(model: str, recipe: Recipe) -> None:
         trained[phase.trainable] = trained_names(network, phase.trainable)
     if not any(isinstance(phase, FitRecipe) for phase in recipe.phases):
         _require_head(network, trained)
+    _require_effect(network, recipe, asked or {})
+
+
+def idle_settings(network: Network, phase: TrainRecipe) -> dict[str, str]:
+    """Settings that do nothing in a phase, as the names of what it trains tell, each with the reason."""
+    if phase.trainable == "lora":  # its adapters are not there yet
+        return {}
+    names = trained_names(network, phase.trainable)
+    groups = [place for place, group in enumerate(network.groups) if not names.isdisjoint(group)]
+    head = any(name.startswith(f"{network.head_name}.") for name in names)
+    rules = (
+        ("learning_rate", head, "the head does not train"),
+        ("backbone_learning_rate", groups, "only the head trains"),
+        ("layer_decay", groups and groups[0] < len(network.groups) - 1, "no layer group below the last one trains"),
+        ("normalization", learns_statistics(network, names), "no whole BatchNorm trains"),
+    )
+    return {name: reason for name, applies, reason in rules if not applies}
 
 
 def _require_head(network: Network, trained: dict[str, frozenset[str]]) -> None:
@@ -43,6 +61,20 @@ def _require_head(network: Network, trained: dict[str, frozenset[str]]) -> None:
             f"pattern is a regular expression that is searched anywhere in a parameter's name. Add a phase with "
             f"train: head, or match the head too: {list(trained)[-1]}|{head.replace('.', '[.]')}"
         )
+
+
+def _require_effect(network: Network, recipe: Recipe, asked: Mapping[str, Sequence[int]]) -> None:
+    """Each setting that was asked for does something in one of its phases. Raises: SpecError."""
+    for key, places in asked.items():
+        name = key.rpartition(".")[2]
+        phases = [recipe.phases[place] for place in places]
+        reasons = [
+            (idle_settings(network, phase).get(name) if isinstance(phase, TrainRecipe) else None)
+            or why_idle(name, phase, network.facts)
+            for phase in phases
+        ]
+        if None not in reasons:
+            raise SpecError(f"{recipe.strategy}: {key} would do nothing, as {reasons[-1]}: leave it out")
 
 
 def _in_words(network: Network, names: Collection[str]) -> str:

@@ -22,6 +22,7 @@ _ONE_HEAD: dict[str, dict[str, Any]] = {
     "torchvision:vit_h_14": {"image_size": 518},  # as its only weights want it
     "volo_": {"use_aux_head": False},
 }
+_SECOND_HEADED = ("torchvision:googlenet", "torchvision:inception_v3", "inception_v3", "volo_")
 # Second heads, which serve only while a network trains from scratch: never built, and ignored in published weights.
 SECOND_HEADS = ("aux1.", "aux2.", "AuxLogits.", "aux_head.")
 
@@ -49,6 +50,16 @@ def construct(
         asked = f" with {arguments}" if arguments else ""
         raise ModelError(f"model {name!r} cannot be built{asked}: {error}") from error
     return module, head, head_name, surgery
+
+
+def second_heads_note(name: str) -> tuple[str, ...]:
+    """Said of a network that was published with second heads, of which training adds up the losses."""
+    if not name.startswith(_SECOND_HEADED):
+        return ()
+    return (
+        f"{name} is trained by the loss of its one head: the second heads, whose losses its authors added while they "
+        f"trained it from scratch, are not built",
+    )
 
 
 def own_arguments(name: str) -> dict[str, Any]:

@@ -67,6 +67,13 @@ def set_modes(network: Network, normalization: Normalization) -> None:
         module.training = trains
 
 
+def learns_statistics(network: Network, chosen: frozenset[str]) -> bool:
+    """Whether some BatchNorm would update its statistics where these parameters train and nothing keeps them."""
+    flags = {parameter: name in chosen for name, parameter in network.module.named_parameters()}
+    modes = _modes(network.module, flags, "train")
+    return any(trains for module, trains in modes.items() if isinstance(module, _BATCH_NORM))
+
+
 def frozen_fingerprint(network: Network, trainable: str, normalization: Normalization) -> tuple[int, str]:
     """Number and SHA-256 of the tensors that this phase must leave as they are; (0, hash of nothing) for `all`.
 

@@ -34,14 +34,14 @@ class OnnxBackbone(nn.Module):
 
     def __init__(self, plan: dict[str, Any], file: Path) -> None:
         super().__init__()
-        self.plan, self.file, self.session = plan, file, None
+        self.plan, self.file, self.session, self.place = plan, file, None, torch.device("cpu")
         content = torch.tensor(list(bytes.fromhex(plan["fingerprint"])), dtype=torch.float32)
         self.content = nn.Parameter(content, requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """[N,3,H,W] to [N,D]."""
-        if self.session is None:
-            self.session = open_session(self.file)
+        if self.session is None or self.place != images.device:
+            self.session, self.place = open_session(self.file, images.device), images.device
         plan = self.plan
         given = images.detach().float()
         given = given.flip(1) if plan["channel_order"] == "BGR" else given
@@ -50,16 +50,25 @@ class OnnxBackbone(nn.Module):
         return torch.from_numpy(pooled(found, plan["layout"])).to(images.device)
 
 
-def open_session(file: Path) -> Any:
-    """onnxruntime on the file: on CUDA where onnxruntime has it, with as many threads as torch uses."""
+def provider(device: torch.device) -> str:
+    """What onnxruntime computes with for images on this device: CUDA only where they and onnxruntime have it."""
+    import onnxruntime
+
+    on_cuda = device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return "CUDAExecutionProvider" if on_cuda else "CPUExecutionProvider"
+
+
+def open_session(file: Path, device: torch.device) -> Any:
+    """onnxruntime on the file, on this device where it can, with as many threads as torch uses."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors alone
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    available = onnxruntime.get_available_providers()
-    return onnxruntime.InferenceSession(str(file), options, providers=[name for name in wanted if name in available])
+    chosen = provider(device)
+    place = {"device_id": str(device.index or 0)} if chosen.startswith("CUDA") else {}
+    providers = {chosen: place, "CPUExecutionProvider": {}}
+    return onnxruntime.InferenceSession(str(file), options, providers=list(providers.items()))
 
 
 def run(session: Any, plan: dict[str, Any], images: np.ndarray) -> np.ndarray:

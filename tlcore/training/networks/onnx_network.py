@@ -7,11 +7,13 @@ import hashlib
 import importlib
 import math
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 
 from tlcore.errors import ModelError
 from tlcore.recipes import ModelFacts, Preprocessing
@@ -32,6 +34,7 @@ CODE = Path(onnx_module.__file__)  # goes into model folders as network.py
 FILE = "backbone.onnx"  # what the network is called there
 DEFAULT_SIZE = 224  # px, where neither the graph nor a sidecar says it
 _REMEDY = "pip install onnxruntime onnx"
+_seen: dict[str, tuple[dict[Path, tuple[int, int] | None], tuple[ModelFacts, dict[str, Any]]]] = {}  # by name
 
 
 def onnx_facts(name: str) -> ModelFacts:
@@ -80,10 +83,35 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def provider_note(device: torch.device) -> tuple[str, ...]:
+    """Said of a run on a GPU that onnxruntime cannot use."""
+    if device.type != "cuda" or onnx_module.provider(device).startswith("CUDA"):
+        return ()
+    return (
+        "the onnxruntime that is installed cannot use CUDA, so the backbone ran on the CPU: pip install "
+        "onnxruntime-gpu",
+    )
+
+
 def _inspect(name: str) -> tuple[ModelFacts, dict[str, Any]]:
+    """Facts and plan, read anew where one of the network's files has changed. Raises: ModelError."""
     path = onnx_path(name)
     if not path.is_file():
         raise ModelError(f"there is no ONNX file at {path}: check the path after onnx:")
+    stamps, found = _seen.get(name, ({}, None))
+    if found is None or stamps != _stamps(stamps):
+        found = _read(name, path)
+        _seen[name] = _stamps((path, sidecar_path(path), *_external_files(path))), found
+    return found[0], dict(found[1])
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int] | None]:
+    """Time of change and size of each file; None of one that is not there."""
+    stats = {file: file.stat() if file.is_file() else None for file in files}
+    return {file: stat and (stat.st_mtime_ns, stat.st_size) for file, stat in stats.items()}
+
+
+def _read(name: str, path: Path) -> tuple[ModelFacts, dict[str, Any]]:
     side, session = read_sidecar(path), _session(path)
     given, shape, layout = _input(path, session, side)
     size = _size(path, shape, layout, side)
@@ -127,7 +155,7 @@ def _session(path: Path) -> Any:
     own = [kind for kind in native if isinstance(kind, type) and issubclass(kind, Exception)]
     failures: tuple[type[Exception], ...] = (RuntimeError, ValueError, *own)
     try:
-        return onnx_module.open_session(path)
+        return onnx_module.open_session(path, torch.device("cpu"))
     except failures as error:
         said = str(error).strip().partition("\n")[0]
         raise ModelError(f"{path} cannot be read as an ONNX network: {said}; export it again") from error

@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from tlcore.recipes import FitRecipe, Recipe
+from tlcore.results import TRAINED_ON_KEY, TrainedOn
 from tlcore.spec import RunSpec
 from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS
 from tlcore.training.loop.checkpoints import save_tensors, write_text
@@ -97,14 +98,16 @@ def write_model(
     recipe: Recipe,
     classes: tuple[str, ...],
     has_probabilities: bool,
+    trained_on: TrainedOn | None = None,
 ) -> None:
     """Write the folder. tensors: of the run's best, with the k-NN's beside the network's. Raises: StorageError.
 
-    has_probabilities: as of `checkpoints.Best`.
+    has_probabilities: as of `checkpoints.Best`. trained_on: goes with the weights, wherever their file is copied to.
     """
     description = describe(network, spec, recipe, classes, has_probabilities)
     own = {name: tensor for name, tensor in tensors.items() if name not in (KNN_FEATURES, KNN_LABELS)}
-    save_tensors(folder / "weights.safetensors", own)
+    told = {TRAINED_ON_KEY: trained_on.model_dump_json()} if trained_on else None
+    save_tensors(folder / "weights.safetensors", own, told)
     if description["head"] == "knn":
         description["neighbors"] = min(description["neighbors"], len(tensors[KNN_LABELS]))
         references = {"features": tensors[KNN_FEATURES], "labels": tensors[KNN_LABELS]}

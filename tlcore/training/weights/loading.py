@@ -38,6 +38,7 @@ from tlcore.training.weights.published import (
     published_tensors,
     refuse_other_normalisation,
 )
+from tlcore.training.weights.soundness import require_same_network, require_sound
 
 _SIZES = range(32, 1025, 16)  # px: at which a network may have been trained whose tensors depend on its image size
 
@@ -156,6 +157,7 @@ def _tensors_of(network: Network, source: str, path: Path | None) -> tuple[dict[
         if path is None and kind == "run":
             raise WeightsError(f"the weights of run {rest} were not fetched: is the run finished, and is its id right?")
         file = path or Path(rest).expanduser()
+        require_same_network(network, file)
         return read_tensors(file, network.module.state_dict()), str(file)
     published = find_published(network.facts.model, source)
     refuse_other_normalisation(network.facts, published)
@@ -171,7 +173,7 @@ def _matched(
     if match.other_shape and not match.missing:
         match = _resampled(network, tensors) or match
     if match.complete or (allow_partial and match.matched):
-        _require_finite(match, origin)
+        require_sound(network, match, native, origin)
         return match
     like = looks_like(tensors, network.facts.model)
     hint = f"; it looks like {like}" if like else ""
@@ -179,17 +181,6 @@ def _matched(
     if match.matched and not allow_partial:
         remedy += ", or allow a partial match (--allow-partial-weights): the rest then stays random"
     raise WeightsError(f"{origin} does not fit {network.facts.model}: {match.in_words()}{hint}: {remedy}")
-
-
-def _require_finite(match: Match, origin: str) -> None:
-    """No tensor that would be loaded holds NaN or infinity. Raises: WeightsError."""
-    for name, tensor in match.fitting.items():
-        wrong = int((~torch.isfinite(tensor)).sum()) if tensor.is_floating_point() else 0
-        if wrong and not name.endswith(DERIVED):  # a mask of attention may be of infinities
-            raise WeightsError(
-                f"{origin} cannot be used: {wrong:,} of the {tensor.numel():,} values of its tensor {name} are NaN or "
-                f"infinite, as after a training that diverged; save the weights of an earlier epoch"
-            )
 
 
 def _match(network: Network, native: Mapping[str, Tensor]) -> Match:
