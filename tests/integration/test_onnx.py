@@ -59,7 +59,7 @@ class _Both(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def folder(library, tmp_path_factory):
-    """pooled, both, fixed (batch of 3), nhwc in both places or one of them, tokens, and one whose tensors lie in a file beside it."""
+    """pooled, both, fixed (batch of 3), nhwc in both places or one, tokens, and one whose tensors lie in a file beside."""
     place = tmp_path_factory.mktemp("onnx")
     _export(library, place / "pooled.onnx", ["features"])
     _export(_Both(library).eval(), place / "both.onnx", ["map", "mean"])
@@ -255,7 +255,7 @@ def _cube(path, channels):
 def test_an_unclear_layout_of_a_map_must_be_said(tmp_path, folder):
     path = tmp_path / "cube.onnx"
     _cube(path, 8)
-    says = r"output y of .*cube\.onnx is \[1, 8, 8, 8\]: whether that is NCHW or NHWC is not clear; say it as output_layout"
+    says = r"output y of .*cube\.onnx is \[1, 8, 8, 8\]: whether that is NCHW or NHWC .* say it as output_layout"
     with pytest.raises(ModelError, match=says):
         model_facts(f"onnx:{path}")
     images = torch.zeros(2, 3, 16, 16)
