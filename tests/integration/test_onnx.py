@@ -59,7 +59,7 @@ class _Both(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def folder(library, tmp_path_factory):
-    """pooled, both, fixed (batch of 3), nhwc in both places or one, tokens, and one whose tensors lie in a file beside."""
+    """pooled, both, fixed (batch of 3), nhwc in both places or one, tokens, and beside: tensors in a file beside it."""
     place = tmp_path_factory.mktemp("onnx")
     _export(library, place / "pooled.onnx", ["features"])
     _export(_Both(library).eval(), place / "both.onnx", ["map", "mean"])

@@ -19,7 +19,7 @@ from tlcore.spec import content_fingerprint
 if TYPE_CHECKING:
     from tlcore.service.sources import SourceRun
 
-_CATALOGUE_FORMAT = 3  # of the answer that is kept on disk
+_CATALOGUE_FORMAT, _FACTS_FORMAT = 3, 2  # of the answers that are kept on disk
 _SPEED_TIMEOUT = 600.0  # seconds: the largest networks take minutes for a batch of 32 on a CPU
 _LIBRARIES = ("torch", "torchvision", "timm")
 
@@ -52,7 +52,7 @@ def ask_once(request: dict[str, Any], timeout: float = 120.0) -> Any:
 def model_facts(model: str) -> ModelFacts:
     """Input size, parameters, features of a model. Raises: ModelError."""
     asking = ask if model.startswith("onnx:") else ask_once  # a file may change
-    return ModelFacts.model_validate(asking({"question": "model_facts", "model": model}))
+    return ModelFacts.model_validate(asking({"question": "model_facts", "model": model, "format": _FACTS_FORMAT}))
 
 
 def devices() -> tuple[DeviceInfo, ...]:

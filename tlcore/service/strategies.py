@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace as changed
 from pathlib import Path
 
 from tlcore.errors import NotFoundError, SpecError, StorageError, StrategyError
-from tlcore.recipes import ModelFacts, require_fit, require_known, require_network
+from tlcore.recipes import DataFacts, FitRecipe, ModelFacts, require_fit, require_known, require_network, resolve
 from tlcore.results import Value
 from tlcore.service.whole_files import write_whole
 from tlcore.settings import get_settings
 from tlcore.strategies import (
     STRATEGIES,
+    Fit,
     SettingValue,
     Strategy,
+    Train,
     canonical,
     export_strategy,
     find_strategy,
@@ -22,6 +25,7 @@ from tlcore.strategies import (
 )
 
 MAX_BYTES = 64 * 1024  # a strategy of 20 phases takes about 2 KB
+ANY_DATA = DataFacts(num_train=1_000, short_side=224)  # what trains when does not depend on the images
 FILE_FORM = re.compile(r"file:(?P<path>.+?)(?::(?P<settings>[a-z0-9_.]+=[^/\\]*))?")
 
 
@@ -125,6 +129,19 @@ def why_unfit(strategy: Strategy, facts: Iterable[ModelFacts]) -> str | None:
         except SpecError as error:
             return str(error)
     return None
+
+
+def on_model(strategy: Strategy, model: ModelFacts) -> Strategy:
+    """The strategy with the phases of a run on this model: each stage of unfreezing, and the number behind `last`.
+
+    Raises: SpecError where it does not suit the model.
+    """
+    recipe = resolve(strategy, ANY_DATA, model)
+    phases = (
+        Fit(phase.classifier) if isinstance(phase, FitRecipe) else Train(phase.trainable, phase.share, "")
+        for phase in recipe.phases
+    )
+    return changed(strategy, phases=tuple(phases))
 
 
 def network_fields(strategy: Strategy, model: ModelFacts) -> list[str]:

@@ -66,6 +66,9 @@ def test_facts_of_a_known_model():
     assert facts.preprocessing.mean == config["mean"]
     assert (facts.preprocessing.size, facts.preprocessing.resize) == (224, 256)
     assert facts.has_batch_norm
+    assert "blocks.0.0.conv_dw.weight" in facts.parameter_names[1]
+    assert facts.parameter_names[-1] == ("classifier.weight", "classifier.bias")
+    assert len(facts.parameter_names) == facts.num_groups + 1
     assert facts.weight_tags == ("ra_in1k",)
 
 

@@ -91,6 +91,7 @@ def _library_facts(name: str) -> ModelFacts:
         group_names=tuple(group_name(module, group) for group in groups),
         linear_share=linear_share(module, head_name),
         supports_grayscale=library_of(name) == "timm" and bool(first_convolutions(module)),
+        parameter_names=(*groups, tuple(n for n, _ in module.named_parameters() if n.startswith(f"{head_name}."))),
     )
 
 

@@ -192,10 +192,12 @@ def _output_layout(path: Path, output: str, shape: tuple[int, ...], side: Sideca
     """
     if len(shape) == 4:
         _, first, middle, last = shape
-        odd = {"NCHW": middle == last != first, "NHWC": first == middle != last}
-        layout = side.output_layout or next((name for name, fits in odd.items() if fits), None)
-        if layout is not None:
-            return layout
+        if side.output_layout is not None:
+            return side.output_layout
+        if middle == last != first:
+            return "NCHW"
+        if first == middle != last:
+            return "NHWC"
         says = "whether that is NCHW or NHWC is not clear; say it as output_layout"
     elif side.output_layout is None:
         return None
