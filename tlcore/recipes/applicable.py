@@ -95,6 +95,20 @@ def require_network(strategy: Strategy, model: ModelFacts, values: dict[str, Any
         )
 
 
+def network_settings(strategy: Strategy, model: ModelFacts) -> list[str]:
+    """The fields of NetworkRecipe that may be changed for a strategy on a model."""
+    tried = {"cut_at": 1, "layers": "last_conv", "hidden_units": 1, "head_dropout": 0.5, "grayscale": True}
+    return [name for name, value in tried.items() if _takes(strategy, model, {name: value})]
+
+
+def _takes(strategy: Strategy, model: ModelFacts, values: dict[str, Any]) -> bool:
+    try:
+        require_network(strategy, model, values)
+    except SpecError:
+        return False
+    return True
+
+
 def _groups_kept(strategy: Strategy, model: ModelFacts, cut_at: Any) -> list[int]:
     """The number in cut_at, if any. Raises: SpecError."""
     if cut_at is None:

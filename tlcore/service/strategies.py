@@ -6,7 +6,7 @@ from dataclasses import replace as changed
 from pathlib import Path
 
 from tlcore.errors import NotFoundError, SpecError, StorageError, StrategyError
-from tlcore.recipes import DataFacts, FitRecipe, ModelFacts, require_fit, require_known, require_network, resolve
+from tlcore.recipes import DataFacts, FitRecipe, ModelFacts, require_fit, require_known, resolve
 from tlcore.results import Value
 from tlcore.service.whole_files import write_whole
 from tlcore.settings import get_settings
@@ -142,22 +142,6 @@ def on_model(strategy: Strategy, model: ModelFacts) -> Strategy:
         for phase in recipe.phases
     )
     return changed(strategy, phases=tuple(phases))
-
-
-def network_fields(strategy: Strategy, model: ModelFacts) -> list[str]:
-    """The fields of NetworkRecipe that may be changed for a strategy on a model."""
-    tried: dict[str, SettingValue] = {
-        "cut_at": 1, "layers": "last_conv", "hidden_units": 1, "head_dropout": 0.5, "grayscale": True
-    }  # fmt: skip
-    return [name for name, value in tried.items() if _takes(strategy, model, {name: value})]
-
-
-def _takes(strategy: Strategy, model: ModelFacts, values: dict[str, SettingValue]) -> bool:
-    try:
-        require_network(strategy, model, values)
-    except SpecError:
-        return False
-    return True
 
 
 def resolve_names(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[Strategy, ...]]:
