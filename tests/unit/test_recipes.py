@@ -19,7 +19,6 @@ MODEL = ModelFacts(
     num_features=1,
     num_groups=3,
     has_batch_norm=True,
-    supports_grayscale=True,
 )
 
 
@@ -94,7 +93,7 @@ def test_a_persons_own_values_win() -> None:
     [
         ("feature_extraction", {"learning_rate": 1}, "feature_extraction has no setting learning_rate.*classifier"),
         ("fine_tuning", {"classifier": "knn"}, "no setting classifier"),
-        ("fine_tuning", {"learningrate": 0.1}, "did you mean learning_rate.* cut_at, .*grayscale, .*layers, "),
+        ("fine_tuning", {"learningrate": 0.1}, "did you mean learning_rate.* cut_at, .*head_dropout, .*layers, "),
         ("partial_fine_tuning", {"last_group": 1}, "did you mean last_groups"),
         ("feature_extraction", {"cutat": 1}, r"did you mean cut_at\? it has c_high, .*cut_at, .*layers"),
         ("staged_fine_tuning", {"2.cutat": 1}, "2.cutat: it has (?!.*cut_at)"),
