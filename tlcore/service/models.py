@@ -19,7 +19,7 @@ from tlcore.spec import content_fingerprint
 if TYPE_CHECKING:
     from tlcore.service.sources import SourceRun
 
-_CATALOGUE_FORMAT, _FACTS_FORMAT = 3, 2  # of the answers that are kept on disk
+_CATALOGUE_FORMAT, _FACTS_FORMAT = 4, 2  # of the answers that are kept on disk
 _SPEED_TIMEOUT = 600.0  # seconds: the largest networks take minutes for a batch of 32 on a CPU
 _LIBRARIES = ("torch", "torchvision", "timm")
 

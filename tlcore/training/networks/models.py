@@ -73,9 +73,10 @@ def model_facts(name: str) -> ModelFacts:
 @lru_cache(maxsize=256)
 def _library_facts(name: str) -> ModelFacts:
     with without_memory(name):
-        module, head, head_name, _ = construct(name, PUBLISHED_CLASSES, own_arguments(name))
+        module, head, head_name, surgery = construct(name, PUBLISHED_CLASSES, own_arguments(name))
     preprocessing, crop_pct = published_preprocessing(name, module)
     groups = layer_groups(module, head_name)
+    added = PUBLISHED_CLASSES if surgery and surgery.new_bias else 0
     return ModelFacts(
         model=name,
         library=library_of(name),
@@ -83,7 +84,7 @@ def _library_facts(name: str) -> ModelFacts:
         preprocessing=preprocessing,
         crop_pct=crop_pct,
         fixed_input_size=_fixed_size(name, module),
-        num_parameters=sum(p.numel() for p in module.parameters()),
+        num_parameters=sum(p.numel() for p in module.parameters()) - added,
         num_features=head.in_features,
         num_groups=len(groups),
         has_batch_norm=_has_batch_norm(module),
