@@ -73,9 +73,11 @@ def show_finding(found: RateFinding) -> None:
     if found.suggestion is None:
         st.warning("The loss fell at none of these rates: try another range, or more steps.", icon="📉")
     else:
+        rates = f"Suggested learning rate: **{found.suggestion:.2g}**. The recipe's: {found.recipe_rate:.2g}."
         if found.caution:
-            st.warning(plain(f"Caution: {found.caution}."))
-        st.success(f"Suggested learning rate: **{found.suggestion:.2g}**. The recipe's: {found.recipe_rate:.2g}.")
+            st.warning(f"{rates} Caution: {plain(found.caution)}.")
+        else:
+            st.success(rates)
         st.markdown("Use it on the Launch page under *Advanced*, or on the command line:")
         st.code(" ".join(lr_finder.how_to_use(found)), language=None, wrap_lines=True)
     look.chart(charts.lr_chart(found, dark=look.is_dark()), "lr_chart")

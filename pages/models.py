@@ -12,12 +12,19 @@ from tlcore.service import catalogue, model_words, models
 from tlcore.service.catalogue import CatalogueEntry, Speed
 
 COLUMNS = {
-    "model": "Model", "usable_now": "Usable now", "parameters_millions": "Parameters (millions)",
-    "gmacs": "Work (GMACs per image)", "input_px": "Input (px)", "file_mb": "File (MB)",
-    "imagenet_top1": "ImageNet top-1 (%)", "weights": "Weights", "license": "Licence", "plain_recipe": "Plain recipe",
-    "note": "Remark",
+    "model": "Model", "usable_now": "Usable now", "imagenet_top1": "ImageNet top-1 (%)",
+    "parameters_millions": "Parameters (millions)", "gmacs": "Work (GMACs per image)",
 }  # fmt: skip
-ORDERS = {"as recommended": None, "accuracy": "accuracy", "fewest parameters": "parameters", "least work": "gmacs"}
+SPEEDS = {n: f"Images/s, batch {n}" for n in catalogue.SPEED_BATCHES}
+MORE = {
+    "note": "Remark", "input_px": "Input (px)", "file_mb": "File (MB)", "weights": "Weights", "license": "Licence",
+    "plain_recipe": "Plain recipe",
+}  # fmt: skip
+WIDTHS = {"Model": 220, "Remark": 220, "Weights": 130}  # pixels; numbers take what is left
+ORDERS = {
+    "as recommended": None, "accuracy": "accuracy", "fewest parameters": "parameters", "least work": "gmacs",
+    "fastest here, where measured": "speed",
+}  # fmt: skip
 WORDS = (
     "GMACs: 10⁹ multiply-adds. ImageNet top-1: part of ImageNet's validation pictures whose class comes first. Plain "
     "recipe: trained without label smoothing and MixUp, which suits frozen features best. –: no library says it."
@@ -30,7 +37,7 @@ def show_advice() -> None:
         st.markdown(f"**{advice.word.capitalize()}:** `{advice.model}` – {plain(advice.why)}")
 
 
-def choose() -> list[CatalogueEntry]:
+def choose(speeds: dict[str, Speed]) -> list[CatalogueEntry]:
     left, library, largest, order, here = st.columns([3, 2, 2, 2, 2], vertical_alignment="bottom")
     text = left.text_input("Search", key="model_text", placeholder="resnet", help="Part of a name; * stands for any.")
     kind = library.selectbox("Library", ["both", "timm", "torchvision"], key="model_library")
@@ -39,17 +46,17 @@ def choose() -> list[CatalogueEntry]:
     usable = here.checkbox("Usable now only", key="model_usable", help="The weights are on this machine.")
     wanted = None if kind == "both" else kind
     most = None if limit >= MOST else limit
-    return catalogue.select(reads.catalogue(), text, wanted, most, usable, ORDERS[sort])
+    return catalogue.select(reads.catalogue(), text, wanted, most, usable, ORDERS[sort], speeds)
 
 
 def as_cells(entry: CatalogueEntry, speed: Speed | None) -> dict[str, Any]:
     row = catalogue.as_row(entry, speed)
-    cells = {title: row[name] for name, title in COLUMNS.items()}
-    accuracy = None if entry.accuracy is None else round(100 * entry.accuracy, 1)
-    fast = {f"Images/s, batch {n}": speed.forward.get(n) if speed else None for n in catalogue.SPEED_BATCHES}
-    remark = f"cannot be used: {entry.problem}" if entry.problem else entry.note
-    recipe = model_words.plain_in_words(entry)
-    return {**cells, "ImageNet top-1 (%)": accuracy, "Remark": remark, "Plain recipe": recipe, **fast}
+    row["imagenet_top1"] = None if entry.accuracy is None else round(100 * entry.accuracy, 1)
+    row["note"] = f"cannot be used: {entry.problem}" if entry.problem else entry.note
+    row["plain_recipe"] = model_words.plain_in_words(entry)
+    fast = {title: speed.forward.get(n) if speed else None for n, title in SPEEDS.items()}
+    first, more = ({title: row[name] for name, title in part.items()} for part in (COLUMNS, MORE))
+    return {**first, **fast, **more}
 
 
 def show_measuring(found: list[CatalogueEntry]) -> None:
@@ -79,15 +86,20 @@ def watch_measuring(asked: dict[str, str]) -> None:
 def show() -> None:
     st.title("Models")
     show_advice()
-    found = choose()
     known = models.speeds()
+    found = choose(known)
     st.caption(f"{count(len(found), 'model')}. {WORDS}")
     cells = [as_cells(e, known.get(e.model)) for e in found]
-    st.dataframe(cells, hide_index=True, height=420, key="models_table", placeholder="–")
+    widths = {title: st.column_config.Column(width=pixels) for title, pixels in WIDTHS.items()}
+    st.dataframe(
+        cells, hide_index=True, height=420, key="models_table", placeholder="–", column_config=widths
+    )  # fmt: skip
     show_measuring(found)
-    points = catalogue.points(found)
+    points = catalogue.points(found, known)
     if points:
         look.chart(charts.accuracy_against_work(points, dark=look.is_dark()), "accuracy_work")
+    if any(point.images_per_second for point in points):
+        look.chart(charts.accuracy_against_speed(points, dark=look.is_dark()), "accuracy_speed")
     st.page_link("pages/sources.py", label="Train a backbone from images of your own", icon="🧱")
 
 

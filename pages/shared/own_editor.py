@@ -1,10 +1,14 @@
 """The editor of a person's own strategies: written, uploaded, checked, drawn and saved."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from pages.shared import look
 from pages.shared.words import guard, plain
 from tlcore.analysis import charts
+from tlcore.errors import SpecError
+from tlcore.recipes import ModelFacts
 from tlcore.service import strategies
 from tlcore.strategies import STRATEGIES, Strategy
 
@@ -22,8 +26,8 @@ phases:
 """
 
 
-def edit(kept: list[str]) -> None:
-    """The text of a strategy, checked and drawn as it is written."""
+def edit(kept: list[str], facts: list[ModelFacts]) -> None:
+    """The text of a strategy, checked and drawn as it is written. facts: of the chosen models."""
     left, right = st.columns(2, gap="medium")
     with left:
         st.selectbox(
@@ -41,7 +45,7 @@ def edit(kept: list[str]) -> None:
     )  # fmt: skip
     with guard():
         found = strategies.check_text(text, SOURCE)
-        draw(found)
+        draw(found, facts)
         with st.container(horizontal=True):
             known = found.id in kept
             words = f"Replace {found.id}" if known else f"Save {found.id} and use it"
@@ -49,10 +53,20 @@ def edit(kept: list[str]) -> None:
             st.download_button("YAML", text, f"{found.id}.yaml", "text/yaml", key="own_yaml_file", icon="⬇️")
 
 
-def draw(strategy: Strategy) -> None:
+def draw(strategy: Strategy, facts: list[ModelFacts]) -> None:
     """What trains when, as a picture and in words."""
-    st.image(charts.strategy_strip(strategy, dark=look.is_dark()), alt=f"What trains when: {strategy.description}")
+    strip(strategy, facts)
     st.caption(plain(strategy.description))
+
+
+def strip(strategy: Strategy, facts: list[ModelFacts]) -> None:
+    """What trains when, on the layer groups of the first model; on any four blocks where it does not suit that."""
+    drawn = charts.strategy_strip(strategy, dark=look.is_dark())
+    for model in [model for model in facts[:1] if model.num_groups]:
+        with suppress(SpecError):
+            own, names = strategies.on_model(strategy, model), model.parameter_names or None
+            drawn = charts.strategy_strip(own, dark=look.is_dark(), num_blocks=model.num_groups, names=names)
+    st.image(drawn, alt=f"What trains when: {strategy.description}")
 
 
 def begin_with(text: str) -> None:

@@ -29,7 +29,7 @@ def choose_own(facts: list[ModelFacts]) -> list[str]:
             with st.container(border=True, gap="xsmall", height="stretch"):
                 chosen += _card(found, facts)
     with st.expander("Write, upload or change a strategy", expanded=not kept or TEXT in st.session_state):
-        edit([found.name for found in kept])
+        edit([found.name for found in kept], facts)
     return chosen
 
 
@@ -42,7 +42,7 @@ def _card(found: SavedStrategy, facts: list[ModelFacts]) -> list[str]:
         return []
     unfit = strategies.why_unfit(found.strategy, facts)
     ticked = st.checkbox(f"**{plain(found.strategy.label)}**", key=key, disabled=unfit is not None, **KEEP)
-    draw(found.strategy)
+    draw(found.strategy, facts)
     if unfit is not None:
         st.caption(f"🚫 Not for these models: {plain(unfit)}")
     with st.container(horizontal=True, gap="xsmall"):

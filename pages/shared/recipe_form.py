@@ -8,9 +8,17 @@ from pydantic.fields import FieldInfo
 
 from pages.shared.own_form import KEEP
 from pages.shared.words import plain
-from tlcore.recipes import FitRecipe, ModelFacts, NetworkRecipe, Recipe, TrainRecipe, by_phase, why_idle
+from tlcore.recipes import (
+    FitRecipe,
+    ModelFacts,
+    NetworkRecipe,
+    Recipe,
+    TrainRecipe,
+    by_phase,
+    network_settings,
+    why_idle,
+)
 from tlcore.recipes.words import GROUPS, NETWORK, VALUES, SettingWords
-from tlcore.service import strategies
 from tlcore.strategies import Fit, Phase, Strategy, Train
 
 Part = FitRecipe | TrainRecipe
@@ -57,7 +65,7 @@ def _offered(
     entry: Strategy, group: dict[str, SettingWords], parts: list[Part], facts: ModelFacts, prefix: str
 ) -> Iterator[tuple[str, FieldInfo]]:
     """The fields of a group that do something in one of these phases; those of the network hold for all."""
-    network = [] if prefix else strategies.network_fields(entry, facts)
+    network = [] if prefix else network_settings(entry, facts)
     for name in group:
         if name in network:
             yield name, NetworkRecipe.model_fields[name]

@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-from pages.shared import look, own_form
+from pages.shared import own_editor, own_form
 from pages.shared.words import count, listed, plain
-from tlcore.analysis import charts
 from tlcore.analysis.charts import LETTERS, MEANINGS
 from tlcore.errors import TlcoreError
 from tlcore.recipes import ModelFacts
@@ -24,12 +23,14 @@ def choose_strategies(chosen_models: list[str]) -> list[str]:
     )
     core = [entry for entry in STRATEGIES.values() if entry.core]
     more = [entry for entry in STRATEGIES.values() if not entry.core]
-    wide = st.session_state.get("more_strategies", False)
+    wide = any(st.session_state.get(key, False) for key in ("more_strategies", "own_strategies"))
     looked_up = chosen_models if wide else [name for name in chosen_models if name.startswith("onnx:")]
     facts = _facts(looked_up)
-    chosen = _cards(core, facts)
+    chosen = _cards(core, facts, [])
     if st.toggle(f"More strategies ({listed([e.short_label for e in more])})", key="more_strategies", **own_form.KEEP):
-        chosen += _cards(more, facts)
+        chosen += _cards(more, facts, facts)
+    if wide and facts:
+        st.caption(_drawn_for(facts))
     return chosen + own_form.choose_own(facts)
 
 
@@ -45,22 +46,29 @@ def _facts(names: list[str]) -> list[ModelFacts]:
     return found
 
 
-def _cards(entries: list[Strategy], facts: list[ModelFacts]) -> list[str]:
+def _drawn_for(facts: list[ModelFacts]) -> str:
+    model = facts[0]
+    groups = count(model.num_groups, "layer group")
+    return f"Strategies beyond the core ones are drawn for {plain(model.model)}: its {groups}, then the head."
+
+
+def _cards(entries: list[Strategy], facts: list[ModelFacts], drawn: list[ModelFacts]) -> list[str]:
+    """drawn: the models that they are drawn for; none for any four blocks, where all models would look alike."""
     chosen: list[str] = []
     with st.grid(3, min_column_width=300):
         for entry in entries:
             with st.container(border=True, gap="xsmall", height="stretch"):
-                chosen += _card(entry, facts)
+                chosen += _card(entry, facts, drawn)
     return chosen
 
 
-def _card(entry: Strategy, facts: list[ModelFacts]) -> list[str]:
+def _card(entry: Strategy, facts: list[ModelFacts], drawn: list[ModelFacts]) -> list[str]:
     """The references that one card stands for: none, one, or one for each depth."""
     unfit = strategies.why_unfit(entry, facts)
     ticked = st.checkbox(
         f"**{entry.label}**", value=entry.core, key=f"strategy_{entry.id}", disabled=unfit is not None, **own_form.KEEP
     )
-    st.image(charts.strategy_strip(entry, dark=look.is_dark()), alt=f"What trains when: {entry.description}")
+    own_editor.strip(entry, drawn)
     also = f" *Also called: {plain(listed(list(entry.also_called)))}.*" if entry.also_called else ""
     why = f" **{plain(entry.chosen_for)}**" if entry.chosen_for else ""
     st.caption(plain(entry.description) + why + also)

@@ -139,6 +139,37 @@ def test_choosing(entries):
         choosing.find(entries, "resnet19")
 
 
+def _speed(model, forward):
+    return choosing.Speed(model=model, device="cpu", dtype="float32", image_size=64, num_threads=1,
+                          measured_on="2026-11-20 20:00", forward=forward, step=forward)  # fmt: skip
+
+
+def test_the_fastest_come_first_where_it_was_measured(entries):
+    measured = {"resnet50": 13.0, "torchvision:resnet18": 53.0, "torchvision:resnet50": 12.0}
+    speeds = {name: _speed(name, {1: 99.0, 32: rate}) for name, rate in measured.items()}
+    found = [entry.model for entry in choosing.select(entries, "resnet", sort="speed", speeds=speeds)]
+    assert found[:3] == ["torchvision:resnet18", "resnet50", "torchvision:resnet50"]
+    rates = {point.model: point.images_per_second for point in choosing.points(entries, speeds)}
+    assert rates["torchvision:resnet18"] == 53.0
+    assert rates["torchvision:resnet101"] is None
+
+
+def test_several_models_are_measured_and_shown(monkeypatch, entries, settings):
+    measured = []
+
+    def measure_speed(model, device):
+        measured.append(model)
+        return _speed(model, {1: 1.0, 32: float(len(measured))})
+
+    monkeypatch.setattr(service, "catalogue", lambda: entries)
+    monkeypatch.setattr(service, "measure_speed", measure_speed)
+    monkeypatch.setattr(service, "speeds", lambda: {n: _speed(n, {1: 1.0, 32: i}) for i, n in enumerate(measured)})
+    asked = ["--speed", "resnet18", "--speed", "mobilenetv2_100", "--sort", "speed"]
+    done = CliRunner().invoke(cli.app, ["models", *asked])
+    assert measured == ["resnet18", "mobilenetv2_100"]
+    assert re.findall(r"^(resnet\w+|mobilenet\w+) +(?:here|download)", done.stdout, re.M) == measured[::-1]
+
+
 def test_a_name_with_a_tag_finds_the_model(entries):
     assert [e.model for e in choosing.select(entries, "mobilenetv2_100.ra_in1k")] == ["mobilenetv2_100"]
     assert choosing.find(entries, "mobilenetv2_100.ra_in1k").model == "mobilenetv2_100"
@@ -257,7 +288,9 @@ def test_the_table_survives_its_file(tmp_path):
     assert "timm" in (tmp_path / "t.csv").read_text().splitlines()[0]
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "mobilenetv2_100", "torchvision:squeezenet1_1", "crossvit_15_240"])
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "torchvision:maxvit_t", "torchvision:squeezenet1_1", "crossvit_15_240"]
+)
 def test_the_table_can_be_made_again(name):
     assert measure(name) == read_table()[name]
 

@@ -59,12 +59,14 @@ class _Both(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def folder(library, tmp_path_factory):
-    """pooled, map, both, fixed (batch of 3), nhwc, tokens, and one whose tensors lie in a file beside it."""
+    """pooled, both, fixed (batch of 3), nhwc in both places or one, tokens, and beside: tensors in a file beside it."""
     place = tmp_path_factory.mktemp("onnx")
     _export(library, place / "pooled.onnx", ["features"])
     _export(_Both(library).eval(), place / "both.onnx", ["map", "mean"])
     _export(library, place / "fixed.onnx", ["features"], batch=3, dynamic=False)
     _transposed(place / "both.onnx", place / "nhwc.onnx")
+    _transposed(place / "both.onnx", place / "last_in.onnx", after=False)
+    _transposed(place / "both.onnx", place / "last_out.onnx", before=False)
     _as_tokens(place / "both.onnx", place / "tokens.onnx")
     whole = onnx.load(str(place / "pooled.onnx"))
     onnx.save_model(whole, str(place / "beside.onnx"), save_as_external_data=True, location="beside.data",
@@ -72,17 +74,19 @@ def folder(library, tmp_path_factory):
     return place
 
 
-def _transposed(source, target):
-    """The same graph for [N,H,W,3], giving a map [N,H,W,C], as TensorFlow would have it."""
+def _transposed(source, target, before=True, after=True):
+    """The same graph for [N,H,W,3], giving a map [N,H,W,C], as TensorFlow would have it; or one of the two."""
     model = onnx.load(str(source))
     graph = model.graph
-    before = helper.make_node("Transpose", ["images_last"], ["images"], perm=[0, 3, 1, 2])
-    after = helper.make_node("Transpose", ["map"], ["map_last"], perm=[0, 2, 3, 1])
-    graph.node.insert(0, before)
-    graph.node.append(after)
-    del graph.input[:], graph.output[:]
-    graph.input.append(helper.make_tensor_value_info("images_last", TensorProto.FLOAT, ["batch", SIZE, SIZE, 3]))
-    graph.output.append(helper.make_tensor_value_info("map_last", TensorProto.FLOAT, ["batch", None, None, None]))
+    if before:
+        graph.node.insert(0, helper.make_node("Transpose", ["images_last"], ["images"], perm=[0, 3, 1, 2]))
+        del graph.input[:]
+        graph.input.append(helper.make_tensor_value_info("images_last", TensorProto.FLOAT, ["batch", SIZE, SIZE, 3]))
+    name = "map_last" if after else "map"
+    if after:
+        graph.node.append(helper.make_node("Transpose", ["map"], [name], perm=[0, 2, 3, 1]))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", None, None, None]))
     onnx.save(model, str(target))
 
 
@@ -107,7 +111,7 @@ def _images(count=5, seed=1):
     return torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("file", ["pooled", "fixed", "nhwc", "tokens", "beside"])
+@pytest.mark.parametrize("file", ["pooled", "fixed", "nhwc", "last_in", "last_out", "tokens", "beside"])
 def test_features_are_those_of_torch(folder, library, file):
     """Pooled by the graph or here, in any layout, also where the graph takes three images at a time."""
     network = build_network(f"onnx:{folder / file}.onnx", 4)
@@ -219,6 +223,49 @@ def test_both_strategies_train_and_go_home(bench, strategy, tmp_path, folder):
     row = loaded.predict(pd.DataFrame({"path": [str(photo)]})).iloc[0]
     assert row["predicted"] == ours["predicted"]
     assert row[ours["predicted"]] == pytest.approx(ours["probabilities"][ours["predicted"]], abs=1e-4)
+
+
+def test_the_layout_of_a_map_goes_home(folder, tmp_path, library):
+    network = build_network(f"onnx:{folder / 'last_out.onnx'}", 2)
+    onnx_network.write_files(tmp_path, network.facts.model, network.facts.preprocessing, dict(network.rewiring))
+    written = json.loads(onnx_network.sidecar_path(tmp_path / onnx_network.FILE).read_text())
+    assert (written["layout"], written["output_layout"]) == ("NCHW", "NHWC")
+    images = _images(2)
+    with torch.no_grad():
+        found = features(build_network(f"onnx:{tmp_path / onnx_network.FILE}", 2), images)
+    torch.testing.assert_close(found, library(images), atol=1e-4, rtol=1e-4)
+
+
+def _cube(path, channels):
+    """A graph whose output is a map of 8 × 8 places with some channels, each filled with its own number."""
+    ramp = np.arange(channels, dtype=np.float32).reshape(1, channels, 1, 1) * np.ones((1, 1, 8, 8), np.float32)
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Mul", ["mean", "zero"], ["none"]),
+        helper.make_node("Add", ["none", "ramp"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "cube", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 16, 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", channels, 8, 8])],
+        [numpy_helper.from_array(ramp, "ramp"), numpy_helper.from_array(np.zeros((1, 1, 1, 1), np.float32), "zero")],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+
+
+def test_an_unclear_layout_of_a_map_must_be_said(tmp_path, folder):
+    path = tmp_path / "cube.onnx"
+    _cube(path, 8)
+    says = r"output y of .*cube\.onnx is \[1, 8, 8, 8\]: whether that is NCHW or NHWC .* say it as output_layout"
+    with pytest.raises(ModelError, match=says):
+        model_facts(f"onnx:{path}")
+    images = torch.zeros(2, 3, 16, 16)
+    for layout, expected in (("NCHW", torch.arange(8.0)), ("NHWC", torch.full((8,), 3.5))):
+        found = features(build_network(_sidecar(path, output_layout=layout), 2), images)
+        torch.testing.assert_close(found, expected.expand(2, 8))
+    vectors = tmp_path / "vectors.onnx"
+    vectors.write_bytes((folder / "pooled.onnx").read_bytes())
+    with pytest.raises(ModelError, match="no feature map, so output_layout NHWC has no meaning"):
+        model_facts(_sidecar(vectors, output_layout="NHWC"))
 
 
 def test_tensors_beside_the_file_go_home_within_it(folder, tmp_path, library):

@@ -177,6 +177,23 @@ def test_a_state_dict_is_found_under_any_key(source, tmp_path, keys):
     assert _holds(network, source)
 
 
+def test_of_two_networks_in_a_file_one_must_be_named(source, tmp_path):
+    other = {name: tensor * 0 for name, tensor in source.items()}
+    file = tmp_path / "w.pth"
+    torch.save({"net": other, "run": {"model_ema": dict(source)}, "epoch": 3}, file)
+    with pytest.raises(WeightsError, match=r"w\.pth holds 2 networks .* as net, run\.model_ema: .* file:.*w\.pth#net"):
+        load_backbone(_network(), f"file:{file}")
+    assert not check_weights(MODEL, f"file:{file}").usable
+    for entry, tensors in (("net", other), ("run.model_ema", source)):
+        load_backbone(network := _network(), f"file:{file}#{entry}")
+        assert _holds(network, tensors)
+    with pytest.raises(WeightsError, match=r"w\.pth holds no tensors under 'ema': name one of net, run\.model_ema"):
+        load_backbone(_network(), f"file:{file}#ema")
+    torch.save({"net": dict(source), "model_ema": dict(source)}, tmp_path / "w#1.pth")
+    load_backbone(network := _network(), f"file:{tmp_path / 'w#1.pth'}")
+    assert _holds(network, source), "the same twice"
+
+
 def test_of_two_state_dicts_the_one_that_fits_is_taken(source, tmp_path):
     """Also where the other lies under the more usual key."""
     torch.save({"state_dict": {"text.weight": torch.ones(2)}, "vision": dict(source)}, tmp_path / "w.pth")

@@ -1,5 +1,6 @@
 """Launch: the form, the check before the launch, and what is submitted."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from tests.helpers import make_image_folder
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
 from tests.records import FACTS
+from tlcore.analysis import charts
 from tlcore.errors import DeviceError, WeightsError
 from tlcore.service import comparisons, datasets, models
 from tlcore.service import strategies as saved_strategies
@@ -302,6 +304,36 @@ def test_an_own_strategy_is_written_saved_used_and_deleted(
     app.button(key="delete_mine").click().run()
     assert is_fine(app)
     assert saved_strategies.saved() == []
+
+
+def test_strategies_are_drawn_on_the_layer_groups_of_the_chosen_model(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = (*((f"blocks.{k}.weight",) for k in range(7)), ("classifier.weight",))
+    facts = FACTS.model_copy(update={"num_groups": 7, "parameter_names": names, "linear_share": 1.0})
+    monkeypatch.setattr(models, "model_facts", lambda name: facts.model_copy(update={"model": name}))
+    saved_strategies.save("name: mine\nphases: [{train: 'blocks[.][56]|classifier'}]", "my.yaml")
+    monkeypatch.setattr(charts, "strategy_strip", _noted(drawn := [], charts.strategy_strip))
+    app = open_page("launch")
+    app.toggle(key="more_strategies").set_value(True)
+    app.toggle(key="own_strategies").set_value(True).run()
+    assert is_fine(app)
+    assert "are drawn for mobilenetv2_100: its 7 layer groups, then the head" in shown(app)
+    stages = [svg for svg in drawn if "train last 6, 12 % of the budget" in svg]
+    assert stages[-1].count("% of the budget") == 8, "a line for each stage"
+    assert any("FFFFFTTH" in _letters(svg) for svg in drawn)
+
+
+def _noted(drawn, draw):
+    def noting(*args, **kwargs):
+        drawn.append(draw(*args, **kwargs))
+        return drawn[-1]
+
+    return noting
+
+
+def _letters(svg: str) -> str:
+    return "".join(re.findall(r">([A-Z])</text>", svg))
 
 
 def test_an_own_strategy_may_begin_as_a_copy_and_a_spoilt_one_can_be_deleted(

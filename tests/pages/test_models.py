@@ -1,5 +1,7 @@
 """The Models and Backbones pages: search, table, figure, measuring, and training a backbone."""
 
+import json
+
 import pytest
 
 from tests.pages import fakes
@@ -47,6 +49,18 @@ def test_the_table_says_what_is_known_with_units(open_page: Open, known: dict[st
     assert rows.loc["crossvit_9_240", "Remark"] == "cannot be used: it has two classifiers"
     for line in ("Small: mobilenetv2_100", "Balanced: torchvision:resnet50", "Accurate: convnext_tiny"):
         assert line in shown(app).replace("**", "").replace("`", "")
+
+
+def test_what_is_measured_stands_before_remarks_and_can_be_sorted(open_page: Open, known: dict[str, Speed]) -> None:
+    known["torchvision:resnet18"] = SPEED.model_copy(update={"model": "torchvision:resnet18"})
+    app = open_page("models")
+    columns = list(app.dataframe[0].value)
+    assert max(columns.index(f"Images/s, batch {n}") for n in (1, 32)) < columns.index("Remark")
+    app.selectbox(key="model_order").set_value("fastest here, where measured").run()
+    assert is_fine(app)
+    assert app.dataframe[0].value["Model"].iloc[0] == "torchvision:resnet18"
+    titles = [json.loads(figure.proto.spec)["layout"]["title"]["text"] for figure in app.get("plotly_chart")]
+    assert any("against speed here" in title for title in titles)
 
 
 def test_search_and_filters_narrow_it(open_page: Open, known: dict[str, Speed]) -> None:

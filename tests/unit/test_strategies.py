@@ -1,10 +1,11 @@
 """Strategies are data: names lead to one entry or to a clear error, and the strips come from the entries."""
 
+import math
 from pathlib import Path
 
 import pytest
 
-from tlcore.errors import AmbiguousStrategyError, UnknownStrategyError
+from tlcore.errors import AmbiguousStrategyError, SpecError, UnknownStrategyError
 from tlcore.recipes import RECIPES
 from tlcore.strategies import (
     CORE,
@@ -16,6 +17,7 @@ from tlcore.strategies import (
     entry_of,
     find_strategy,
     luminance,
+    merged,
     own_color,
     phase_blocks,
     split_reference,
@@ -91,7 +93,9 @@ def test_a_reference_has_one_spelling_whatever_the_order_case_and_alias() -> Non
     assert split_reference(canonical(said)) == ("partial_fine_tuning", {"last_groups": 2, "weight_decay": 0})
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("2", 2), ("1e-3", 1e-3), ("knn", "knn"), ("2+3", "2+3")])
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("2", 2), ("1e-3", 1e-3), ("knn", "knn"), ("2+3", "2+3"), ("nan", "nan")]
+)
 def test_values_in_references_are_read_by_their_kind(text: str, value: object) -> None:
     found = split_reference(f"x:key={text}")[1]["key"]
     assert (found, type(found)) == (value, type(value))
@@ -116,6 +120,13 @@ def test_a_value_is_spelled_to_its_last_digit_and_equal_ones_the_same(said: str,
     assert canonical(f"lora:x={said}") == f"lora:x={spelled}"
     assert split_reference(canonical(f"lora:x={said}"))[1] == split_reference(f"lora:x={said}")[1]
     assert canonical(canonical(f"lora:x={said}")) == canonical(f"lora:x={said}")
+
+
+def test_a_setting_that_is_no_number_is_not_said_to_be_given_twice() -> None:
+    (values,) = merged([("fine_tuning", {"learning_rate": math.nan})]).values()
+    assert math.isnan(values["learning_rate"])
+    with pytest.raises(SpecError, match="is given twice, as 1 and 2"):
+        merged([("fine_tuning", {"momentum": 1}), ("full_fine_tuning", {"momentum": 2})])
 
 
 def test_a_key_twice_in_a_reference_is_refused() -> None:

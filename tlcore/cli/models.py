@@ -19,28 +19,32 @@ def models(
     library: Annotated[str | None, typer.Option(help="timm or torchvision")] = None,
     max_parameters: Annotated[float | None, typer.Option(min=0, help="at most so many million parameters")] = None,
     usable: Annotated[bool, typer.Option("--usable", help="only models whose weights are on this machine")] = False,
-    sort: Annotated[str | None, typer.Option(help="accuracy, parameters, gmacs or name")] = None,
-    speed: Annotated[str | None, typer.Option(metavar="MODEL", help="measure this model on this machine first")] = None,
+    sort: Annotated[str | None, typer.Option(help=f"one of {', '.join(catalogue.SORTS)}")] = None,
+    speed: Annotated[
+        list[str], typer.Option(metavar="MODEL", help="measure it on this machine first; repeatable")
+    ] = [],  # noqa: B006
     device: Annotated[str, typer.Option(help="where to measure: auto, cpu, cuda or cuda:INDEX")] = "auto",
     limit: Annotated[int, typer.Option(min=1, max=5000)] = 40,
     json_file: Annotated[Path | None, typer.Option("--json", help="write all that match; - for stdout")] = None,
 ) -> None:
     """Models of timm and torchvision: size, work, licence, known accuracy, and whether they can be used now."""
     everything = service.catalogue()
-    if speed is not None:
-        _measure(catalogue.find(everything, speed).model, device)
-    found = catalogue.select(everything, filter_ or speed or "", library, max_parameters, usable, sort)
+    measured = [catalogue.find(everything, model).model for model in dict.fromkeys(speed)]
+    for model in measured:
+        _measure(model, device)
     known = service.speeds()
+    offered = everything if filter_ or not measured else [entry for entry in everything if entry.model in measured]
+    found = catalogue.select(offered, filter_, library, max_parameters, usable, sort, known)
     if json_file is not None:
         write_json(json_file, [catalogue.as_row(entry, known.get(entry.model)) for entry in found])
         if str(json_file) == "-":
             return
-    if not filter_ and speed is None:
+    if not filter_ and not speed:
         for advice in catalogue.BEGINNERS:
             say(f"{advice.word}: {advice.model} – {advice.why}")
         say("")
     if not found:
-        note(model_words.why_none(filter_ or speed or "", usable))
+        note(model_words.why_none(filter_ or ", ".join(speed), usable))
         return
     table("", _COLUMNS, [_row(entry, known.get(entry.model)) for entry in found[:limit]])
     for entry in found[:limit]:

@@ -7,7 +7,7 @@ import typer
 
 from tlcore.cli.output import check_writable, note, say, table
 from tlcore.service import strategies as service
-from tlcore.strategies import STRATEGIES, Strategy, phase_blocks
+from tlcore.strategies import STRATEGIES, Strategy
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -61,7 +61,7 @@ def save(
 ) -> None:
     """Check a YAML file and keep it, so that its name can be given to `compare --strategy`."""
     entry = service.save(service.read_text(file), file.name, replace)
-    say(f"saved {entry.id}: {len(phase_blocks(entry))} phases; use it with --strategy {entry.id}")
+    say(f"saved {entry.id}: {len(entry.phases)} phases; use it with --strategy {entry.id}")
 
 
 @app.command()

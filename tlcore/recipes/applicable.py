@@ -89,7 +89,7 @@ def require_network(strategy: Strategy, model: ModelFacts, values: dict[str, Any
         raise SpecError(f"{strategy.id}: give cut_at or layers, not both: cut_at=K is the same as layers=K")
     if values.get("grayscale") and not model.supports_grayscale:
         raise SpecError(f"{model.model} takes colour images only: the library cannot adapt it to grayscale")
-    asked = [values["cut_at"]] if values.get("cut_at") is not None else []
+    asked = _groups_kept(strategy, model, values.get("cut_at"))
     asked += [int(part) for part in str(values.get("layers", "")).split("+") if part.isdecimal()]
     if (asked or values.get("layers") == "last_conv") and model.frozen_only:
         raise SpecError(f"{model.model} gives one output only: leave cut_at and layers out")
@@ -100,3 +100,29 @@ def require_network(strategy: Strategy, model: ModelFacts, values: dict[str, Any
             f"layer group {wrong[0]} does not exist: {model.model} has {model.num_groups}"
             + (f", from input to head: {named}" if named else "")
         )
+
+
+def network_settings(strategy: Strategy, model: ModelFacts) -> list[str]:
+    """The fields of NetworkRecipe that may be changed for a strategy on a model."""
+    tried = {"cut_at": 1, "layers": "last_conv", "hidden_units": 1, "head_dropout": 0.5, "grayscale": True}
+    return [name for name, value in tried.items() if _takes(strategy, model, {name: value})]
+
+
+def _takes(strategy: Strategy, model: ModelFacts, values: dict[str, Any]) -> bool:
+    try:
+        require_network(strategy, model, values)
+    except SpecError:
+        return False
+    return True
+
+
+def _groups_kept(strategy: Strategy, model: ModelFacts, cut_at: Any) -> list[int]:
+    """The number in cut_at, if any. Raises: SpecError."""
+    if cut_at is None:
+        return []
+    if isinstance(cut_at, int) and not isinstance(cut_at, bool):
+        return [cut_at]
+    raise SpecError(
+        f"{strategy.id}: cut_at={cut_at} cannot be used: it is how many layer groups are kept, 1 to "
+        f"{model.num_groups}; several groups side by side, or last_conv, are given as layers"
+    )

@@ -4,13 +4,21 @@ Sources: RECIPES.md's table in `rows`; batch from BiT HyperRule (Kolesnikov et a
 """
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from itertools import islice
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from tlcore.errors import SpecError
-from tlcore.recipes.applicable import MAX_EVALUATIONS, require_fit, require_head, require_network, why_idle
+from tlcore.recipes.applicable import (
+    MAX_EVALUATIONS,
+    network_settings,
+    require_fit,
+    require_head,
+    require_network,
+    why_idle,
+)
 from tlcore.recipes.rows import DECAYED_GROUPS, RECIPES, SWEEPS, Row
 from tlcore.recipes.values import (
     DataFacts,
@@ -203,9 +211,15 @@ def _require_used(
             continue
         known = sorted({n for _, r in made for n in type(r).model_fields if why_idle(n, r, model) is None})
         if all(name not in type(recipe).model_fields for recipe in phases) or name in ("trainable", "share"):
-            raise SpecError(f"{strategy.id} has no setting {key}: it has {', '.join(known)}")
+            more = [] if dot else [*network_settings(strategy, model), *(["last_groups"] if lasts else [])]
+            raise SpecError(f"{strategy.id} has no setting {key}: {_offer(name, [*known, *more])}")
         reason = next(r for p, r in zip(phases, reasons, strict=True) if name in type(p).model_fields)
         raise SpecError(f"{strategy.id}: {key} would do nothing, as {reason}: leave it out")
+
+
+def _offer(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"{f'did you mean {near[0]}? ' if near else ''}it has {', '.join(sorted(known))}"
 
 
 def _build(kind: type[R], row: Row, own: Row) -> R:

@@ -31,7 +31,8 @@ class ModelFacts(Frozen):
 
     group_names: the layer groups of the backbone from input to head, in the library's words. linear_share: the part
     of the backbone's parameters that linear layers hold. supports_grayscale: whether the library can adapt the first
-    layer to one channel. frozen_only: the backbone cannot train (a network read from ONNX).
+    layer to one channel. frozen_only: the backbone cannot train (a network read from ONNX). parameter_names: of each
+    layer group, then of the head.
     """
 
     model: str
@@ -49,6 +50,7 @@ class ModelFacts(Frozen):
     linear_share: float = 0.0
     supports_grayscale: bool = False
     frozen_only: bool = False
+    parameter_names: tuple[tuple[str, ...], ...] = ()
 
 
 class _Adjustable(Frozen):

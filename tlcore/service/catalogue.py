@@ -15,8 +15,8 @@ from tlcore.results import Value
 from tlcore.service.whole_files import write_whole
 from tlcore.settings import Settings
 
-Sort = Literal["accuracy", "parameters", "gmacs", "name"]
-SORTS: tuple[Sort, ...] = ("accuracy", "parameters", "gmacs", "name")
+Sort = Literal["accuracy", "parameters", "gmacs", "speed", "name"]
+SORTS: tuple[Sort, ...] = ("accuracy", "parameters", "gmacs", "speed", "name")
 SPEED_BATCHES = (1, 32)
 BYTES_PER_PARAMETER = 4  # float32, as weights are published
 
@@ -117,11 +117,12 @@ def select(
     max_parameters: float | None = None,
     usable: bool = False,
     sort: str | None = None,
+    speeds: "Mapping[str, Speed] | None" = None,
 ) -> list[CatalogueEntry]:
     """The entries that meet every condition. text: part of a name, with a tag or not, or a pattern with `*`.
 
     max_parameters: in millions. usable: weights on this machine. sort: one of SORTS; unknown values come last.
-    Raises: SpecError.
+    speeds: as measured here, by model. Raises: SpecError.
     """
     if sort is not None and sort not in SORTS:
         raise SpecError(f"unknown order {sort!r}: sort by {', '.join(SORTS)}")
@@ -136,7 +137,7 @@ def select(
         and (max_parameters is None or (entry.num_parameters or float("inf")) <= max_parameters * 1e6)
         and (entry.usable_now or not usable)
     ]
-    return sorted(found, key=lambda entry: _order(entry, sort)) if sort else found
+    return sorted(found, key=lambda entry: _order(entry, sort, speeds or {})) if sort else found
 
 
 def find(entries: Iterable[CatalogueEntry], model: str) -> CatalogueEntry:
@@ -170,10 +171,10 @@ def as_row(entry: CatalogueEntry, speed: Speed | None = None) -> dict[str, Any]:
     }
 
 
-def points(entries: Iterable[CatalogueEntry]) -> list[ModelPoint]:
-    """The models for a figure: those whose accuracy and work are known."""
+def points(entries: Iterable[CatalogueEntry], speeds: Mapping[str, Speed]) -> list[ModelPoint]:
+    """The models for a figure: those whose accuracy and work are known. speeds: as measured here, by model."""
     return [
-        ModelPoint(e.model, e.gmacs, e.accuracy, e.num_parameters, e.usable_now)
+        ModelPoint(e.model, e.gmacs, e.accuracy, e.num_parameters, e.usable_now, _fast(speeds.get(e.model)))
         for e in entries
         if e.gmacs is not None and e.accuracy is not None and e.num_parameters is not None
     ]
@@ -237,8 +238,14 @@ def _names(folder: Path) -> set[str]:
     return {child.name for child in folder.iterdir()} if folder.is_dir() else set()
 
 
-def _order(entry: CatalogueEntry, sort: str) -> tuple[bool, float, str]:
-    """Best accuracy first, else smallest first; what is unknown comes last."""
-    values = {"parameters": entry.num_parameters, "gmacs": entry.gmacs, "name": 0}
+def _fast(speed: Speed | None) -> float | None:
+    """Images per second through the network, in the largest batch that was measured."""
+    return speed.forward[max(speed.forward)] if speed and speed.forward else None
+
+
+def _order(entry: CatalogueEntry, sort: str, speeds: Mapping[str, Speed]) -> tuple[bool, float, str]:
+    """Best accuracy or fastest first, else smallest first; what is unknown comes last."""
+    fast = _fast(speeds.get(entry.model))
+    values = {"parameters": entry.num_parameters, "gmacs": entry.gmacs, "speed": fast and -fast, "name": 0}
     value = values.get(sort, entry.accuracy and -entry.accuracy)
     return value is None, value or 0.0, entry.model

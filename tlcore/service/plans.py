@@ -146,9 +146,11 @@ def _require_used(spec: ComparisonSpec, sources: Mapping[str, str]) -> None:
     """Weights that a person named are for some run. `imagenet` is what stands where nobody did. Raises: SpecError."""
     idle = [item for item in spec.weights.items() if item[0] not in sources and item[1] not in {"imagenet", "none"}]
     for model, source in idle:
-        strategies = ", ".join(dict.fromkeys(spec.entry(reference).short_label for reference in spec.strategies))
+        strategies = list(dict.fromkeys(spec.entry(reference).short_label for reference in spec.strategies))
+        start = "starts" if len(strategies) == 1 else "start"
         raise SpecError(
-            f"nothing in this comparison uses the weights {source!r} of {model}: {strategies} start at random; add a "
+            f"nothing in this comparison uses the weights {source!r} of {model}: {', '.join(strategies)} {start} at "
+            f"random; add a "
             f"strategy that starts from pretrained weights, such as fine_tuning, or leave --weights out"
         )
 

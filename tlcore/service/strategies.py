@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace as changed
 from pathlib import Path
 
 from tlcore.errors import NotFoundError, SpecError, StorageError, StrategyError
-from tlcore.recipes import ModelFacts, require_fit, require_known, require_network
+from tlcore.recipes import DataFacts, FitRecipe, ModelFacts, require_fit, require_known, resolve
 from tlcore.results import Value
 from tlcore.service.whole_files import write_whole
 from tlcore.settings import get_settings
 from tlcore.strategies import (
     STRATEGIES,
+    Fit,
     SettingValue,
     Strategy,
+    Train,
     canonical,
     export_strategy,
     find_strategy,
@@ -22,6 +25,7 @@ from tlcore.strategies import (
 )
 
 MAX_BYTES = 64 * 1024  # a strategy of 20 phases takes about 2 KB
+ANY_DATA = DataFacts(num_train=1_000, short_side=224)  # what trains when does not depend on the images
 FILE_FORM = re.compile(r"file:(?P<path>.+?)(?::(?P<settings>[a-z0-9_.]+=[^/\\]*))?")
 
 
@@ -127,20 +131,17 @@ def why_unfit(strategy: Strategy, facts: Iterable[ModelFacts]) -> str | None:
     return None
 
 
-def network_fields(strategy: Strategy, model: ModelFacts) -> list[str]:
-    """The fields of NetworkRecipe that may be changed for a strategy on a model."""
-    tried: dict[str, SettingValue] = {
-        "cut_at": 1, "layers": "last_conv", "hidden_units": 1, "head_dropout": 0.5, "grayscale": True
-    }  # fmt: skip
-    return [name for name, value in tried.items() if _takes(strategy, model, {name: value})]
+def on_model(strategy: Strategy, model: ModelFacts) -> Strategy:
+    """The strategy with the phases of a run on this model: each stage of unfreezing, and the number behind `last`.
 
-
-def _takes(strategy: Strategy, model: ModelFacts, values: dict[str, SettingValue]) -> bool:
-    try:
-        require_network(strategy, model, values)
-    except SpecError:
-        return False
-    return True
+    Raises: SpecError where it does not suit the model.
+    """
+    recipe = resolve(strategy, ANY_DATA, model)
+    phases = (
+        Fit(phase.classifier) if isinstance(phase, FitRecipe) else Train(phase.trainable, phase.share, "")
+        for phase in recipe.phases
+    )
+    return changed(strategy, phases=tuple(phases))
 
 
 def resolve_names(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[Strategy, ...]]:

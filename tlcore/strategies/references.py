@@ -7,6 +7,7 @@ told apart from its siblings in the same comparison.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from math import isfinite
 
 from tlcore.errors import AmbiguousStrategyError, SpecError, UnknownStrategyError
 from tlcore.strategies.entries import AMBIGUOUS, STRATEGIES
@@ -74,8 +75,9 @@ def merged(
         reference = canonical(name, known)
         mine = found.setdefault(reference, {})
         for key, value in values.items():
-            if mine.setdefault(key, value) != value:
+            if key in mine and mine[key] != value:
                 raise SpecError(f"{reference}.{key} is given twice, as {mine[key]!r} and {value!r}: keep one of them")
+            mine[key] = value
     return found
 
 
@@ -106,9 +108,10 @@ def literal(text: str) -> SettingValue:
         return text.lower() == "true"
     for kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
             continue
+        return number if isfinite(number) else text
     return text
 
 

@@ -1,7 +1,8 @@
 """The arithmetic of a learning-rate finder: which rates are tried, how losses are smoothed, what is suggested.
 
 Smith 2017, "Cyclical Learning Rates for Training Neural Networks": train with a growing rate, and look where the loss
-falls. Smoothing, where to stop and the two suggestions are fastai 2's (`Recorder`, `LRFinder`, `steep`, `valley`).
+falls. Smoothing, where to stop and the two suggestions are fastai 2's (`Recorder`, `LRFinder`, `steep`, `valley`), but
+that the steepest fall is looked for before the minimum: a loss that diverges also falls at times, and steeply.
 """
 
 import itertools
@@ -38,9 +39,10 @@ def diverged(curve: Sequence[float]) -> bool:
 
 
 def steepest(rates: Sequence[float], curve: Sequence[float], planned: int) -> float | None:
-    """The rate at which the smoothed loss falls most per factor of the rate; None where it falls nowhere."""
+    """The rate before the minimum at which the curve falls most per factor of the rate; None where it falls nowhere."""
     x, y = _middle(rates, curve, planned)
-    slopes = [(y[i + 1] - y[i]) / math.log(x[i + 1] / x[i]) for i in range(len(y) - 1)]
+    lowest = y.index(min(y)) if y else 0
+    slopes = [(y[i + 1] - y[i]) / math.log(x[i + 1] / x[i]) for i in range(lowest)]
     if not slopes or min(slopes) >= 0:
         return None
     return x[slopes.index(min(slopes))]

@@ -19,6 +19,15 @@ def test_marks_lie_on_the_curve_and_at_the_recipe() -> None:
     assert "Staged fine-tuning on resnet18" in figure.layout.title.text
 
 
+def test_the_note_says_what_the_suggestion_is_worth() -> None:
+    def note(**changed: object) -> str:
+        return lr_chart(FOUND.model_copy(update=changed)).layout.title.subtitle.text
+
+    assert "lies where the loss falls" in note()
+    assert "little more than a guess" in note(caution="it is noise")
+    assert "none is suggested" in note(suggestion=None, valley=None, steepest=None)
+
+
 def test_a_diverging_loss_does_not_hide_the_valley() -> None:
     wild = FOUND.model_copy(update={"smoothed": (*FOUND.smoothed[:-1], 500.0)})
     assert lr_chart(wild).layout.yaxis.range[1] < 5

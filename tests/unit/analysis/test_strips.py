@@ -44,6 +44,33 @@ def test_only_the_last_groups_train():
     assert letters(strategy_strip(partial)) == "FFTTH"
 
 
+def _lines(svg):
+    """The words beside the blocks, phase by phase."""
+    return [t.text for t in ET.fromstring(svg).iter(f"{SVG}text") if len(t.text) > 1]
+
+
+def test_a_phase_of_a_network_with_many_blocks_is_one_line():
+    phases = tuple(Train(f"last:{k}" if k else "head", 0.25, "") for k in range(4))
+    drawn = strategy_strip(Strategy("x", "X: y", "X", "", "pretrained", phases, "#56B4E9"), num_blocks=8)
+    assert letters(drawn) == "FFFFFFFFH" + "FFFFFFFTH" + "FFFFFFTTH" + "FFFFFTTTH"
+    assert _lines(drawn)[1] == "train last 1, 25 % of the budget"
+    deep = strategy_strip(Strategy("x", "X: y", "X", "", "pretrained", phases[1:2], "#56B4E9"), num_blocks=50)
+    assert letters(deep) == "F" * 23 + "PH", "two groups share the last block, and one of them trains"
+
+
+def test_a_pattern_is_drawn_where_it_matches():
+    names = [[f"blocks.{k}.weight", f"blocks.{k}.bias"] for k in range(3)] + [["fc.weight", "fc.bias"]]
+
+    def drawn(pattern, names=names):
+        entry = Strategy("x", "X: y", "X", "", "pretrained", (Train(pattern, 1.0, "fine_tuning"),), "#56B4E9")
+        return letters(strategy_strip(entry, num_blocks=3, names=names))
+
+    assert drawn("blocks[.][12]|fc") == "FTTH"
+    assert drawn("blocks[.]2") == "FFTF", "the head is kept"
+    assert drawn("[.]weight") == "PPPP"
+    assert drawn("blocks", names=None) == "PPPP", "which is not known without a network"
+
+
 def test_text_in_an_entry_is_escaped():
     odd = Strategy("x", '<script>"x"</script>', "X", "", "pretrained", (Train("<i>", 1.0, "fine_tuning"),), "#56B4E9")
     svg = strategy_strip(odd)
@@ -62,7 +89,7 @@ def test_blocks_stay_inside_the_picture():
 
 
 def test_legend_explains_every_letter():
-    assert letters(strip_legend()) == "RFATH"
+    assert letters(strip_legend()) == "RFAPTH"
     assert strip_legend(dark=True) != strip_legend(dark=False)
 
 

@@ -126,7 +126,8 @@ def test_settings_under_an_alias_and_the_name_come_together(info: DatasetInfo) -
 def test_weights_that_no_run_starts_from_are_refused(info: DatasetInfo, source: str) -> None:
     asked = {"models": ["m", "n"], "steps": 10, "device": "cpu", "weights": [f"m={source}"]}
     with pytest.raises(
-        SpecError, match=r"nothing in this comparison uses the weights '.*' of m: .*leave --weights out"
+        SpecError,
+        match=r"nothing in this comparison uses the weights '.*' of m: From scratch starts .*leave --weights out",
     ):
         plans.make_plan(plans.make_spec(info, strategies=["from_scratch"], **asked))
 

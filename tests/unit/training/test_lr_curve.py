@@ -84,6 +84,17 @@ def test_on_a_quadratic_the_suggestion_learns_and_the_divergence_is_seen():
         assert 1e-3 < found < 2 / curvature
 
 
+def test_the_steepest_fall_is_not_one_of_the_divergence():
+    """It falls gently until 1e-3, and diverges with a steep fall on the way."""
+    rates = growing_rates(1e-5, 10, 60)
+    curve = [2.0 - 0.01 * i for i in range(30)] + [1.7 + 0.2 * i for i in range(30)]
+    curve[45] = curve[44] - 1.0
+    assert steepest(rates, curve, 60) < rates[30]
+    rises = [1.0 + 0.1 * i for i in range(60)]
+    rises[40] = rises[39] - 0.5
+    assert steepest(rates, rises, 60) is None, "nowhere does it fall below its start"
+
+
 @pytest.mark.parametrize("rule", [steepest, valley])
 def test_a_loss_that_never_falls_gives_no_suggestion(rule):
     rates = growing_rates(1e-4, 1, 50)

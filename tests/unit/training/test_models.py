@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from safetensors.torch import save_file
 from torch import nn
 
 from tlcore.errors import ModelError
@@ -11,9 +12,12 @@ from tlcore.training.networks import models
 from tlcore.training.networks.heads import linear_head
 from tlcore.training.networks.models import build_network, features, logits, model_facts, outline
 from tlcore.training.networks.names import known_models, weight_tags
+from tlcore.training.weights.loading import load_backbone
 
-# One of each kind of head: linear, inside a head module, 1×1 convolution, GoogLeNet's second heads, SqueezeNet.
-SMALL = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "dla46x_c", "torchvision:squeezenet1_1")
+# One of each kind of head: linear, inside a head module, 1×1 convolution, GoogLeNet's second heads, SqueezeNet, linear
+# without a bias.
+SMALL = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "dla46x_c", "torchvision:squeezenet1_1",
+         "torchvision:maxvit_t")  # fmt: skip
 
 
 def _images(network, count=2):
@@ -31,6 +35,23 @@ def test_head_of_features_is_logits(name):
     assert found.shape == (2, network.facts.num_features) == (2, network.head.in_features)
     assert scores.shape == (2, 3)
     assert network.module.get_submodule(network.head_name) is network.head
+
+
+def test_a_classifier_without_a_bias_is_replaced_by_one_with(tmp_path):
+    """Its published weights fit all the same, its features are torchvision's, and its script makes the same network."""
+    name, oracle = "torchvision:maxvit_t", torchvision.models.maxvit_t().eval()
+    save_file(oracle.state_dict(), tmp_path / "w.safetensors")
+    network = build_network(name, 3)
+    assert load_backbone(network, f"file:{tmp_path / 'w.safetensors'}").match.missing == 0
+    network.module.eval()
+    images = _images(network)
+    oracle.classifier[5] = torch.nn.Identity()
+    with torch.no_grad():
+        torch.testing.assert_close(features(network, images), oracle(images))
+    published = torchvision.models.maxvit_t()
+    assert model_facts(name).num_parameters == sum(p.numel() for p in published.parameters())
+    exec(network.head_surgery.format(num_classes=3), {"model": published, "torch": torch})
+    published.load_state_dict(network.module.state_dict())
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet", "test_convnext"])
@@ -66,6 +87,9 @@ def test_facts_of_a_known_model():
     assert facts.preprocessing.mean == config["mean"]
     assert (facts.preprocessing.size, facts.preprocessing.resize) == (224, 256)
     assert facts.has_batch_norm
+    assert "blocks.0.0.conv_dw.weight" in facts.parameter_names[1]
+    assert facts.parameter_names[-1] == ("classifier.weight", "classifier.bias")
+    assert len(facts.parameter_names) == facts.num_groups + 1
     assert facts.weight_tags == ("ra_in1k",)
 
 

@@ -11,7 +11,7 @@ from tlcore.analysis.charts.curves import learning_curves
 from tlcore.analysis.charts.images import image_sizes
 from tlcore.analysis.charts.live import live_curves
 from tlcore.analysis.charts.lr_finder import lr_chart
-from tlcore.analysis.charts.models import ModelPoint, accuracy_against_work
+from tlcore.analysis.charts.models import ModelPoint, accuracy_against_speed, accuracy_against_work
 from tlcore.analysis.charts.rates import learning_rates
 from tlcore.analysis.charts.scores import accuracy_intervals, cost_chart
 from tlcore.analysis.charts.strips import LETTERS, MEANINGS, strategy_strip, strip_legend
@@ -21,6 +21,7 @@ __all__ = [
     "LETTERS",
     "MEANINGS",
     "ModelPoint",
+    "accuracy_against_speed",
     "accuracy_against_work",
     "accuracy_intervals",
     "chart_width",

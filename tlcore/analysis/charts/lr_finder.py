@@ -25,14 +25,21 @@ def lr_chart(found: RateFinding, dark: bool = False) -> go.Figure:
     )  # fmt: skip
     _mark_suggestion(figure, found)
     _mark_recipe(figure, found, ink(dark).muted)
-    note = "The suggestion lies where the loss falls; where it rises, the rate is too high."
     known = STRATEGIES.get(split_reference(found.strategy)[0])
     title = f"Loss at growing learning rates: {known.short_label if known else found.strategy} on {found.model}"
-    figure.update_layout(**layout(dark, f"lr-{found.strategy}-{found.model}", title, note, height=460))
+    figure.update_layout(**layout(dark, f"lr-{found.strategy}-{found.model}", title, _note(found), height=460))
     figure.update_layout(margin={"b": 112})
     figure.update_xaxes(**axis("Learning rate (head)", type="log", exponentformat="power"))
     figure.update_yaxes(**axis("Training loss (cross-entropy, nats)", range=_range(found)))
     return figure
+
+
+def _note(found: RateFinding) -> str:
+    if found.suggestion is None:
+        return "The loss falls at none of these rates, so none is suggested."
+    if found.caution:
+        return "The loss hardly falls before it rises, so the suggestion is little more than a guess."
+    return "The suggestion lies where the loss falls; where it rises, the rate is too high."
 
 
 def _mark_recipe(figure: go.Figure, found: RateFinding, color: str) -> None:

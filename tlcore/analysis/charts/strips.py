@@ -3,6 +3,7 @@
 State is told three times, by fill, pattern and letter, so that nothing hangs on colour alone.
 """
 
+from collections.abc import Sequence
 from html import escape
 
 from tlcore.analysis.charts.style import FONT, NEUTRAL, faded, ink
@@ -13,22 +14,31 @@ HEAD_WIDTH, ARROW, TOP, BOTTOM = 34, 34, 6, 22
 LINE = 15  # pixels of the caption's second line
 CARD_WIDTH = 384  # every strip is at least so wide: a narrow card shrinks them all alike, and their words with them
 PER_ROW = 2  # phases beside each other, so that many of them can be read on a card
-LETTERS = {"frozen": "F", "adapted": "A", "training": "T", "random": "R", "head": "H"}
+SMALL = 18  # pixels of a block's height where a network has many and each phase has a line of its own
+FEW_BLOCKS = 5
+LETTERS = {"frozen": "F", "adapted": "A", "partly": "P", "training": "T", "random": "R", "head": "H"}
 MEANINGS = {
     "random": "random start, training",
     "frozen": "pretrained, frozen",
     "adapted": "pretrained, frozen, with adapters that train",
+    "partly": "pretrained, a part of it training",
     "training": "pretrained, training",
     "head": "new head (classifier)",
 }
 
 
-def strategy_strip(strategy: Strategy, dark: bool = False, num_blocks: int = 4) -> str:
+def strategy_strip(
+    strategy: Strategy, dark: bool = False, num_blocks: int = 4, names: Sequence[Sequence[str]] | None = None
+) -> str:
     """The strategy's phases from left to right, each with its backbone blocks, its head and what it does.
 
-    num_blocks: how many blocks stand for the backbone. Returns an `<svg>` element with a description for readers.
+    num_blocks: how many blocks stand for the backbone; of many, each phase is one line. names: of each block's
+    parameters, then of the head's. Returns an `<svg>` element with a description for readers.
     """
-    phases = phase_blocks(strategy, num_blocks)
+    phases = phase_blocks(strategy, num_blocks, names)
+    if num_blocks > FEW_BLOCKS:
+        content, wide = _lines(phases, strategy.color, dark)
+        return _svg(content, max(wide, CARD_WIDTH), 2 * TOP + (SMALL + GAP) * len(phases), describe(strategy, phases))
     rows = [phases[start : start + PER_ROW] for start in range(0, len(phases), PER_ROW)]
     drawn, widest, high = [], 0, TOP + BLOCK_HEIGHT + BOTTOM + (LINE if len(phases) > 1 else 0)
     for index, row in enumerate(rows):
@@ -48,6 +58,27 @@ def _row(phases: list[PhaseBlocks], color: str, dark: bool, *, leads_on: bool, a
         drawn.append(_phase(phase, x, color, dark, alone))
         x += _phase_width(phase)
     return "".join(drawn), x
+
+
+def _lines(phases: list[PhaseBlocks], color: str, dark: bool) -> tuple[str, int]:
+    """A line of small blocks for each phase, what it does to their right; and how wide they are."""
+    number = len(phases[0].backbone)
+    width = max(8, min(BLOCK_WIDTH, 180 // number - 2))
+    drawn, right = [], 2 + number * (width + 2) + BLOCK_WIDTH
+    words = [_cut(", ".join(_caption(phase, alone=len(phases) == 1))) for phase in phases]
+    for index, phase in enumerate(phases):
+        blocks = [
+            _block(kind, 2 + place * (width + 2), width, color, dark, SMALL) for place, kind in enumerate(_kinds(phase))
+        ]
+        head = _block(_head_kind(phase), 2 + number * (width + 2), BLOCK_WIDTH, color, dark, SMALL)
+        caption = _text(words[index], right + 8, TOP + SMALL / 2 + 4, ink(dark).muted, 12)
+        drawn.append(f'<g transform="translate(0 {index * (SMALL + GAP)})">{"".join(blocks)}{head}{caption}</g>')
+    return "".join(drawn), right + 8 + 6 * max(map(len, words))
+
+
+def _cut(words: str, most: int = 40) -> str:
+    """The words, or their beginning and end where they are long."""
+    return words if len(words) <= most else f"{words[: most - 20]}…{words[-19:]}"
 
 
 def strip_legend(dark: bool = False) -> str:
@@ -72,6 +103,8 @@ def describe(strategy: Strategy, phases: list[PhaseBlocks]) -> str:
 def _backbone_words(phase: PhaseBlocks) -> str:
     if "adapted" in phase.backbone:
         return f"{phase.backbone_from} backbone frozen, with adapters that train"
+    if "partly" in phase.backbone:
+        return f"{phase.backbone_from} backbone in part training"
     training = phase.backbone.count("training")
     state = {0: "frozen", len(phase.backbone): "training"}.get(
         training, f"{training} of {len(phase.backbone)} training"
@@ -86,16 +119,23 @@ def _phase_width(phase: PhaseBlocks) -> int:
 
 def _phase(phase: PhaseBlocks, x: int, color: str, dark: bool, alone: bool) -> str:
     drawn, at = [], x
-    for state in phase.backbone:
-        kind = "random" if state == "training" and phase.backbone_from == "random" else state
+    for kind in _kinds(phase):
         drawn.append(_block(kind, at, BLOCK_WIDTH, color, dark))
         at += BLOCK_WIDTH + GAP
-    drawn.append(_block("head", at, HEAD_WIDTH, color, dark))
+    drawn.append(_block(_head_kind(phase), at, HEAD_WIDTH, color, dark))
     lines = (
         _text(line, x, TOP + BLOCK_HEIGHT + 16 + LINE * number, ink(dark).muted, 12)
         for number, line in enumerate(_caption(phase, alone))
     )
     return "".join((*drawn, *lines))
+
+
+def _kinds(phase: PhaseBlocks) -> list[str]:
+    return ["random" if state == "training" and phase.backbone_from == "random" else state for state in phase.backbone]
+
+
+def _head_kind(phase: PhaseBlocks) -> str:
+    return phase.head if phase.head in {"frozen", "partly"} else "head"
 
 
 def _caption(phase: PhaseBlocks, alone: bool) -> list[str]:
@@ -105,9 +145,12 @@ def _caption(phase: PhaseBlocks, alone: bool) -> list[str]:
 
 
 def _block(kind: str, x: int, width: int, color: str, dark: bool, height: int = BLOCK_HEIGHT) -> str:
-    """Frozen: pale with diagonal lines, in colour where adapters train. Random: dots, dashed border. Others: full."""
+    """Frozen: pale with diagonal lines, in colour where adapters or a part train. Random: dots, dashed. Others: full.
+
+    partly: stronger than adapted.
+    """
     full = kind in {"training", "head"}
-    fill = color if full else faded(NEUTRAL if kind == "frozen" else color, 0.18)
+    fill = color if full else faded(NEUTRAL if kind == "frozen" else color, 0.4 if kind == "partly" else 0.18)
     edge = NEUTRAL if kind == "frozen" else color
     radius = height // 3 if kind == "head" else 4
     dash = ' stroke-dasharray="4 2"' if kind == "random" else ""
@@ -116,13 +159,16 @@ def _block(kind: str, x: int, width: int, color: str, dark: bool, height: int = 
         f'stroke="{edge}" stroke-width="1.5"{dash}/>'
     )
     letter_ink = "#ffffff" if full and _is_dark(color) else "#14171f" if full else ink(dark).text
-    letter = _text(LETTERS[kind], x + width / 2, TOP + height / 2 + 4.5, letter_ink, 13, anchor="middle", weight=700)
+    size = min(13, width)
+    letter = _text(
+        LETTERS[kind], x + width / 2, TOP + height / 2 + size / 3, letter_ink, size, anchor="middle", weight=700
+    )
     return box + _pattern(kind, x, width, height, edge) + letter
 
 
 def _pattern(kind: str, x: int, width: int, height: int, color: str) -> str:
     """Drawn line by line: `<pattern>` needs ids, which clash when many strips share a page."""
-    if kind in {"frozen", "adapted"}:
+    if kind in {"frozen", "adapted", "partly"}:
         lines = (_diagonal(x, width, height, reach) for reach in range(7, width + height - 5, 8))
         return f'<g stroke="{color}" stroke-width="1" opacity="0.55">{"".join(lines)}</g>'
     if kind == "random":

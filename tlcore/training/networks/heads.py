@@ -13,11 +13,13 @@ class Surgery:
 
     statement: Python for an export script, with `model`, `torch` and `{num_classes}`; the same change as `apply`.
     head_name: the new linear layer. replaced: the module whose tensors in published weights belong to no backbone.
+    new_bias: whether the published classifier has no bias.
     """
 
     statement: str
     head_name: str
     replaced: str
+    new_bias: bool = False
 
 
 def linear_head(module: nn.Module, name: str) -> tuple[nn.Linear, str]:
@@ -33,8 +35,6 @@ def linear_head(module: nn.Module, name: str) -> tuple[nn.Linear, str]:
     twins = [layer for _, layer in linear if layer.out_features == head.out_features]
     if len(twins) > 1 and len(linear) == len(twins):
         raise ModelError(f"it has {len(twins)} classifiers side by side: choose a model with one")
-    if head.bias is None:
-        raise ModelError("its linear classifier has no bias: choose another model")
     return head, f"{name}.{path}".rstrip(".")
 
 
@@ -48,13 +48,19 @@ def find_surgery(module: nn.Module, classifier: str, library: str) -> Surgery | 
     if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
         layers = f"torch.nn.Flatten(), torch.nn.Linear({layer.in_channels}, {{num_classes}})"
         return Surgery(f"model.{classifier} = torch.nn.Sequential({layers})", f"{classifier}.1", classifier)
+    if isinstance(layer, nn.Linear) and layer.bias is None:  # a head here has one
+        new = f"torch.nn.Linear({layer.in_features}, {{num_classes}})"
+        return Surgery(f"model.set_submodule({classifier!r}, {new})", classifier, classifier, new_bias=True)
     return None
 
 
 def apply_surgery(module: nn.Module, surgery: Surgery, num_classes: int) -> None:
     """Carry out `surgery.statement`: pool and flatten where the old classifier did it itself, then a linear layer."""
     old = module.get_submodule(surgery.replaced)
-    if isinstance(old, nn.Conv2d):
+    new: nn.Module
+    if isinstance(old, nn.Linear):
+        new = nn.Linear(old.in_features, num_classes)
+    elif isinstance(old, nn.Conv2d):
         new = nn.Sequential(nn.Flatten(), nn.Linear(old.in_channels, num_classes))
     else:
         new = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(512, num_classes))

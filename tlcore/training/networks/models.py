@@ -73,9 +73,10 @@ def model_facts(name: str) -> ModelFacts:
 @lru_cache(maxsize=256)
 def _library_facts(name: str) -> ModelFacts:
     with without_memory(name):
-        module, head, head_name, _ = construct(name, PUBLISHED_CLASSES, own_arguments(name))
+        module, head, head_name, surgery = construct(name, PUBLISHED_CLASSES, own_arguments(name))
     preprocessing, crop_pct = published_preprocessing(name, module)
     groups = layer_groups(module, head_name)
+    added = PUBLISHED_CLASSES if surgery and surgery.new_bias else 0
     return ModelFacts(
         model=name,
         library=library_of(name),
@@ -83,7 +84,7 @@ def _library_facts(name: str) -> ModelFacts:
         preprocessing=preprocessing,
         crop_pct=crop_pct,
         fixed_input_size=_fixed_size(name, module),
-        num_parameters=sum(p.numel() for p in module.parameters()),
+        num_parameters=sum(p.numel() for p in module.parameters()) - added,
         num_features=head.in_features,
         num_groups=len(groups),
         has_batch_norm=_has_batch_norm(module),
@@ -91,6 +92,7 @@ def _library_facts(name: str) -> ModelFacts:
         group_names=tuple(group_name(module, group) for group in groups),
         linear_share=linear_share(module, head_name),
         supports_grayscale=library_of(name) == "timm" and bool(first_convolutions(module)),
+        parameter_names=(*groups, tuple(n for n, _ in module.named_parameters() if n.startswith(f"{head_name}."))),
     )
 
 

@@ -3,9 +3,9 @@
 A model folder holds a copy of this file as network.py, so it needs torch, numpy and onnxruntime, and nothing else. The
 plan is the `rewiring` of model.json, with these keys:
 
-input, output: names in the graph. layout: NCHW or NHWC, of the input and of feature maps. channel_order: RGB or BGR, in
-which the graph wants its channels. batch: the number of images that it takes at a time, null for any.
-width: features after pooling. fingerprint: SHA-256 of the ONNX file.
+input, output: names in the graph. layout: NCHW or NHWC, of the input. output_layout: the same of the output, null where
+it is no feature map. channel_order: RGB or BGR, in which the graph wants its channels. batch: the number of images that
+it takes at a time, null for any. width: features after pooling. fingerprint: SHA-256 of the ONNX file.
 """
 
 from pathlib import Path
@@ -47,7 +47,7 @@ class OnnxBackbone(nn.Module):
         given = given.flip(1) if plan["channel_order"] == "BGR" else given
         given = given.permute(0, 2, 3, 1) if plan["layout"] == "NHWC" else given
         found = run(self.session, plan, np.ascontiguousarray(given.cpu().numpy()))
-        return torch.from_numpy(pooled(found, plan["layout"])).to(images.device)
+        return torch.from_numpy(pooled(found, plan["output_layout"])).to(images.device)
 
 
 def provider(device: torch.device) -> str:
@@ -84,7 +84,7 @@ def run(session: Any, plan: dict[str, Any], images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def pooled(found: np.ndarray, layout: str) -> np.ndarray:
+def pooled(found: np.ndarray, layout: str | None) -> np.ndarray:
     """One vector per image: the mean over space of a feature map, over tokens of [N,L,D], or [N,D] as it is."""
     if found.ndim == 4:
         found = found.mean((2, 3) if layout == "NCHW" else (1, 2))

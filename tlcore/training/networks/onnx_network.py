@@ -69,7 +69,7 @@ def write_files(folder: Path, network_name: str, preprocessing: Preprocessing, p
     else:
         shutil.copyfile(source, folder / FILE)
     side = sidecar_of(preprocessing, plan["channel_order"])
-    side = side.model_copy(update={"layout": plan["layout"], "output": plan["output"]})
+    side = side.model_copy(update={key: plan[key] for key in ("layout", "output_layout", "output")})
     sidecar_path(folder / FILE).write_text(side.model_dump_json(indent=1), encoding="utf-8")
 
 
@@ -123,7 +123,9 @@ def _read(name: str, path: Path) -> tuple[ModelFacts, dict[str, Any]]:
         "batch": shape[0] if isinstance(shape[0], int) else None,
         "fingerprint": fingerprint(path),
     }
-    plan["width"] = _width(path, session, plan, size)
+    found = _features(path, session, plan, size)
+    plan["output_layout"] = _output_layout(path, plan["output"], found.shape, side)
+    plan["width"] = int(onnx_module.pooled(found, plan["output_layout"]).shape[1])
     fixed = isinstance(shape[2 if layout == "NCHW" else 1], int)
     facts = ModelFacts(
         model=name,
@@ -199,8 +201,8 @@ def _output(path: Path, session: Any, side: Sidecar) -> str:
     return side.output
 
 
-def _width(path: Path, session: Any, plan: dict[str, Any], size: int) -> int:
-    """Features per image, found by one pass."""
+def _features(path: Path, session: Any, plan: dict[str, Any], size: int) -> np.ndarray:
+    """What the output is for one image."""
     shape = (1, 3, size, size) if plan["layout"] == "NCHW" else (1, size, size, 3)
     found = onnx_module.run(session, plan, np.zeros(shape, np.float32))
     if found.ndim not in (2, 3, 4) or found.dtype.kind != "f":
@@ -208,7 +210,28 @@ def _width(path: Path, session: Any, plan: dict[str, Any], size: int) -> int:
             f"the output {plan['output']} of {path} has the shape {list(found.shape)} and type {found.dtype}: features "
             f"are [N,D], [N,L,D] or a map; name another as output in {sidecar_path(path)}"
         )
-    return int(onnx_module.pooled(found, plan["layout"]).shape[1])
+    return found
+
+
+def _output_layout(path: Path, output: str, shape: tuple[int, ...], side: Sidecar) -> str | None:
+    """Of a feature map: images are square, so of its three sizes the odd one out is that of the channels.
+
+    Raises: ModelError where it is not clear, or where the sidecar names one for what is no map.
+    """
+    if len(shape) == 4:
+        _, first, middle, last = shape
+        if side.output_layout is not None:
+            return side.output_layout
+        if middle == last != first:
+            return "NCHW"
+        if first == middle != last:
+            return "NHWC"
+        says = "whether that is NCHW or NHWC is not clear; say it as output_layout"
+    elif side.output_layout is None:
+        return None
+    else:
+        says = f"that is no feature map, so output_layout {side.output_layout} has no meaning; leave it out"
+    raise ModelError(f"the output {output} of {path} is {list(shape)}: {says} in {sidecar_path(path)}")
 
 
 def _graph(path: Path) -> Any:

@@ -22,7 +22,7 @@ class Sidecar(Frozen):
     size: input side in pixels. resize: of the short side before the centre crop; null squashes the whole image.
     scale: the value of a white pixel before mean and std are applied (1 or 255). mean, std: in that scale and in the
     order of the channels that the network wants; ImageNet's unless given. output: the graph's output to use.
-    layout: of the input.
+    layout: of the input. output_layout: of the output, where it is a feature map.
     """
 
     size: int | None = Field(default=None, ge=16, le=1024)
@@ -33,6 +33,7 @@ class Sidecar(Frozen):
     std: Triple | None = None
     channel_order: Literal["RGB", "BGR"] = "RGB"
     layout: Literal["NCHW", "NHWC"] | None = None
+    output_layout: Literal["NCHW", "NHWC"] | None = None
     output: str | None = None
 
 

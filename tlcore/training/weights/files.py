@@ -56,17 +56,51 @@ _FOREIGN = (
 def read_tensors(path: Path, expected: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
     """The tensors of a file by name: safetensors, or a state dict of torch, wherever in a checkpoint it lies.
 
-    expected: names of the network that they are for; of several state dicts the one that has most of them is taken.
-    The content decides what the file is, not its name. Nothing but tensors and plain values is ever unpickled.
-    Raises: WeightsError.
+    path: `FILE#ENTRY` names one of several state dicts. expected: names of the network that they are for; the state
+    dict that has most of them is taken. The content decides what the file is, not its name. Nothing but tensors and
+    plain values is ever unpickled. Raises: WeightsError, also where two are as good as each other and differ.
     """
+    path, entry = _file_and_entry(path)
     content = _content(path)
-    found = list(_state_dicts(content, "", _NESTED))
+    found = dict(_state_dicts(content, "", _NESTED))
     if not found:
         keys = [str(key) for key in content][:_SHOWN_KEYS] if isinstance(content, Mapping) else []
         inside = f"its keys are {', '.join(keys)}" if keys else f"it is a {type(content).__name__}"
         raise WeightsError(f"{path} holds no tensors by name ({inside}): save the network's state_dict()")
-    return max(found, key=lambda item: _worth(item[0], item[1], expected or {}))[1]
+    if entry is not None and entry not in found:
+        raise WeightsError(f"{path} holds no tensors under {entry!r}: name one of {', '.join(filter(None, found))}")
+    chosen = max(found, key=lambda key: _worth(key, found[key], expected or {})) if entry is None else entry
+    if entry is None and expected:
+        _require_one(path, chosen, found, expected)
+    return found[chosen]
+
+
+def _file_and_entry(path: Path) -> tuple[Path, str | None]:
+    name, mark, entry = path.name.rpartition("#")
+    return (path.with_name(name), entry) if mark and name and not path.exists() else (path, None)
+
+
+def _require_one(path: Path, chosen: str, found: Mapping[str, dict[str, Tensor]], expected: Mapping[str, Any]) -> None:
+    """No other entry has as much of the network with other values. Raises: WeightsError."""
+    mine = _met(found[chosen], expected)
+    rivals = {key: _met(tensors, expected) for key, tensors in found.items() if key != chosen}
+    unlike = [key for key, met in rivals.items() if mine and len(met) == len(mine) and not _equal(mine, met)]
+    if unlike:
+        raise WeightsError(
+            f"{path} holds {1 + len(unlike)} networks whose values differ, as {', '.join((chosen, *unlike))}: say "
+            f"which one is meant, as in file:{path}#{chosen}"
+        )
+
+
+def _met(tensors: Mapping[str, Tensor], expected: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors that the network has, by its names."""
+    return {name: tensor for name, tensor in named_like(tensors, expected).items() if name in expected}
+
+
+def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(
+        t.dtype == other[n].dtype and torch.equal(t, other[n]) for n, t in one.items()
+    )
 
 
 def _content(path: Path) -> Any:
@@ -86,20 +120,20 @@ def _content(path: Path) -> Any:
 
 
 def _state_dicts(content: Any, key: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Every dict of tensors by name in nested dicts, with the key that it lies under."""
+    """Every dict of tensors by name in nested dicts, with the keys that it lies under, such as `ckpt.model`."""
     if not isinstance(content, Mapping):
         return
     named = {n: t for n, t in content.items() if isinstance(n, str) and isinstance(t, Tensor) and not t.is_meta}
     if named:
         yield key, named
     for name, value in content.items() if depth else ():
-        yield from _state_dicts(value, str(name), depth - 1)
+        yield from _state_dicts(value, f"{key}.{name}".lstrip("."), depth - 1)
 
 
 def _worth(key: str, tensors: Mapping[str, Tensor], expected: Mapping[str, Any]) -> tuple[int, int, int]:
     """How likely these are a network's tensors: by names that are met, then by where they lie, then by number."""
-    met = len(named_like(tensors, expected).keys() & expected.keys()) if expected else 0
-    return met, -WRAPPERS.index(key) if key in WRAPPERS else -len(WRAPPERS), len(tensors)
+    met, last = len(_met(tensors, expected)) if expected else 0, key.rpartition(".")[2]
+    return met, -WRAPPERS.index(last) if last in WRAPPERS else -len(WRAPPERS), len(tensors)
 
 
 def named_like(tensors: Mapping[str, Tensor], expected: Mapping[str, Any]) -> dict[str, Tensor]:
