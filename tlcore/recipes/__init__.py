@@ -1,6 +1,6 @@
 """Every default of every strategy: what a recipe is made of, the table of rows, and how one is resolved."""
 
-from tlcore.recipes.applicable import MAX_EVALUATIONS, network_settings, require_fit, require_network, why_idle
+from tlcore.recipes.applicable import MAX_EVALUATIONS, network_settings, require_fit, why_idle
 from tlcore.recipes.budgets import default_budget, require_steps, steps_of
 from tlcore.recipes.known import idle_anywhere, require_known
 from tlcore.recipes.resolve import (
