@@ -227,6 +227,8 @@ def test_a_result_that_could_not_be_written_is_refused_before_training(result: d
         ({"--strategy": "finetune"}, "staged_fine_tuning"),
         ({"--seeds": "-1"}, "seeds: -1 must be at least 0"),
         ({"--seeds": "a,b"}, "a,b"),
+        ({"--split": "kfold:1"}, "unknown split 'kfold:1': use fixed, repeated or kfold:K"),
+        ({"--split": "kfold:60"}, "class 'plain' has 50 different images, but the split kfold:60 needs at least 60"),
         ({"--epochs": "0"}, "epochs"),
         ({"--fractions": "1.5"}, "fractions"),
         ({"--model": "test_resnett"}, "test_resnet"),
