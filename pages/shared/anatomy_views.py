@@ -9,7 +9,7 @@ from pages.shared.words import plain
 from tlcore.analysis import charts
 from tlcore.results import ComparisonRecord, RunRecord
 from tlcore.service import views
-from tlcore.service.views import ComparisonView, anatomy, trial_rows
+from tlcore.service.views import ComparisonView, anatomy, trial_rows, tuning_words
 
 BEST = "best seed of each strategy"
 X_AXES: dict[str, Literal["step", "epoch"]] = {"steps": "step", "epochs": "epoch"}
@@ -43,7 +43,7 @@ def show_anatomy(view: ComparisonView) -> None:
         look.chart(charts.learning_rates(subjects, X_AXES[x], dark=look.is_dark()), f"rates_{model}_{x}", min_width=700)
     if known:
         st.markdown("**Phases in words**")
-        look.table(anatomy.phase_rows(known))
+        look.words_table(anatomy.phase_rows(known), "phases")
         st.caption("Frozen part: a fingerprint of everything frozen, taken before and after the phase.")
 
 
@@ -56,11 +56,9 @@ def show_sweeps(view: ComparisonView) -> None:
 
 def show_tuning(view: ComparisonView) -> None:
     """Every trial of every finished run."""
-    look.table(trial_rows(views.finished_runs(view.record), view.record))
-    st.caption(
-        "Each trial is a whole run with other settings; the best on validation is the run. The training time in the "
-        "leaderboard holds all trials; test images were seen by the chosen one only."
-    )
+    runs = views.finished_runs(view.record)
+    look.words_table(trial_rows(runs, view.record), "trials")
+    st.caption(tuning_words(runs))
 
 
 def _chosen_runs(record: ComparisonRecord) -> list[RunRecord]:

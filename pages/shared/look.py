@@ -29,12 +29,18 @@ _STYLE = """<style>
 _SCROLL = """<style>
 [class*="st-key-wide_{width}"] {{overflow-x:auto}}
 [class*="st-key-wide_{width}"] > * {{min-width:{width}px}}
-</style>"""
+.tl-hint-{width} {{display:none}}
+@media (max-width: {narrow}px) {{.tl-hint-{width} {{display:block; font-size:.85rem; opacity:.75}}}}
+</style><span class="tl-hint-{width}">The figure goes on to the right: swipe or scroll it sideways →</span>"""
+_MARGINS = 40  # pixels beside the content of a narrow page
 
 _WIDE_TABLE = """<style>
 [class*="st-key-table_"] :is(th, td):first-child {min-width:9.5rem}
 .tl-hint {display:none}
-@media (max-width: 760px) {.tl-hint {display:block; font-size:.85rem; opacity:.75}}
+@media (max-width: 760px) {
+  .tl-hint {display:block; font-size:.85rem; opacity:.75}
+  [class*="st-key-table_words_"] table {min-width:960px}
+}
 </style>"""
 
 # No one blue can be read on the dark page and also carry white text: the chosen switch has the page's text colour.
@@ -57,22 +63,34 @@ def chart(figure: Figure, key: str, min_width: int = 0) -> None:
     """A figure in its own colours, its note below it, where it can wrap.
 
     key: stable between reruns, so that zoom and hidden curves stay. min_width: pixels; where the page is narrower,
-    the figure is scrolled sideways.
+    the figure is scrolled sideways, which is said.
     """
     note = figure.layout.title.subtitle.text or ""
     figure.update_layout(title_subtitle_text="", margin_t=figure.layout.margin.t - NOTE_HEIGHT)
     if min_width:
-        st.html(_SCROLL.format(width=min_width))
+        st.html(_SCROLL.format(width=min_width, narrow=min_width + _MARGINS))
     with st.container(key=f"wide_{min_width}_{key}"):
         st.plotly_chart(figure, key=key, theme=None, config=_CHART_BUTTONS)
     st.caption(plain(unescape(note)))
 
 
 def wide_table(drawn: Any, key: str) -> None:
-    """A table drawn in full, its first column never squeezed; a narrow page scrolls it sideways and says so."""
+    """A table drawn in full, its words wrapped but for the first column, which is never squeezed.
+
+    A narrow page scrolls it sideways and says so.
+    """
     st.html(f'{_WIDE_TABLE}<span class="tl-hint">The table goes on to the right: swipe or scroll it sideways →</span>')
     with st.container(key=f"table_{key}"):
         st.table(drawn, border="horizontal", hide_index=True)
+
+
+def words_table(rows: Sequence[Mapping[str, object]], key: str) -> None:
+    """Rows with long words, as a `wide_table`; measures as rounded, counts without digits after the point."""
+    frame = pd.DataFrame(rows)
+    whole = [name for name in frame.select_dtypes("number") if not any(isinstance(row[name], float) for row in rows)]
+    parts = [name for name in frame.select_dtypes("number") if name not in whole]
+    styled = frame.style.format(na_rep="–").format("{:,.5g}", na_rep="–", subset=parts)
+    wide_table(styled.format("{:,.0f}", na_rep="–", subset=whole), f"words_{key}")
 
 
 def table(rows: Sequence[Mapping[str, object]], tall: int = 20) -> None:

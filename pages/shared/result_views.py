@@ -27,7 +27,7 @@ def show_curves(view: ComparisonView) -> None:
         st.info("No run has been evaluated yet: curves appear after its first evaluation.", icon="⏳")
         return
     figure = charts.learning_curves(view.record, metric, X_AXES[x], dark=look.is_dark())
-    look.chart(figure, f"curves_{metric}_{x}")
+    look.chart(figure, f"curves_{metric}_{x}", min_width=charts.curves_width(view.record))
 
 
 def show_confusion(view: ComparisonView) -> None:

@@ -135,6 +135,20 @@ def test_a_crash_between_rare_evaluations_goes_back_to_the_last_epoch(bench, mon
     assert result(bench, name) == result(bench, f"{name}-whole")
 
 
+def test_a_resumed_run_says_from_where_it_goes_on(bench, caplog):
+    spec = spec_of(bench, "gradual_unfreezing")
+    with pytest.raises(Crash):
+        bench.run(spec, "told", Recorder(crash_at=6))
+    reporter = Recorder()
+    with caplog.at_level("INFO"):
+        bench.run(spec, "told", reporter)
+    (said,) = [(done, words) for done, words in reporter.messages if "checkpoint" in words]
+    found = re.fullmatch(r"goes on from its checkpoint: step (\d+), phase [2-6] of 6", said[1])
+    assert 0 < int(found[1]) < 6
+    assert said[0] == pytest.approx(int(found[1]) / 9)
+    assert said[1] in caplog.text
+
+
 def test_the_whole_history_is_sent_again_with_its_own_timestamps(bench):
     spec, first, second = bench.spec("transfer_learning"), Recorder(stop_at=5), Recorder()
     with pytest.raises(RunCancelledError):

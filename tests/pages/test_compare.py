@@ -130,7 +130,7 @@ def test_what_each_strategy_did_is_explained_and_shown(open_page: Open, full: fa
     assert is_fine(app)
     assert "A layer group is a block of layers" in shown(app)
     assert "Moved: how far" in shown(app)
-    phases: pd.DataFrame = app.dataframe[0].value
+    phases: pd.DataFrame = app.table[-1].value
     staged = phases[phases["Strategy"] == "Staged fine-tuning"]
     assert list(staged["What trains"]) == ["the new head", "every layer"]
     assert app.selectbox(key="anatomy_runs").options == ["best seed of each strategy", "seed 0", "seed 1", "seed 2"]
@@ -168,8 +168,20 @@ def test_a_sweep_and_tuning_have_views_only_where_there_are_some(open_page: Open
     assert list(table["Layer groups that train, counted from the head"]) == ["0", "1", "2"]
     app = open_page("compare", comparison="e" * 32, show="Tuning")
     assert is_fine(app)
-    assert len(app.dataframe[0].value) == 6
+    assert not app.dataframe, "its words would be cut"
+    assert len(app.table[-1].value) == 6
+    assert "The table goes on to the right" in shown(app) + "".join(part.proto.body for part in app.get("html"))
     assert "holds all trials" in shown(app)
+
+
+def test_a_wide_figure_says_that_it_goes_on(open_page: Open, full: fakes.Store) -> None:
+    found = example(models=("mobilenetv2_100", "resnet18"), seeds=(0,))
+    full.examples["e" * 32] = renamed(found, "e" * 32)
+    app = open_page("compare", comparison="e" * 32)
+    assert is_fine(app)
+    assert "The figure goes on to the right" in "".join(part.proto.body for part in app.get("html"))
+    app = open_page("compare", comparison=fakes.FINISHED)
+    assert "The figure goes on" not in "".join(part.proto.body for part in app.get("html")), "one panel fits"
 
 
 def test_another_network_and_notes_are_said(open_page: Open, full: fakes.Store) -> None:

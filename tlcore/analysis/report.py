@@ -24,7 +24,7 @@ from tlcore.analysis.groups import groups_of, in_words, percent
 from tlcore.analysis.leaderboard import LeaderboardRow, leaderboard, leaderboard_table
 from tlcore.analysis.report_parts import bullets, drawn, page, pairs_of, prose, section, table
 from tlcore.analysis.sweeps import sweeps_of
-from tlcore.analysis.trials import trial_rows
+from tlcore.analysis.trials import trial_rows, tuning_words
 from tlcore.results import ComparisonRecord, DatasetSummary
 from tlcore.strategies import export_strategy
 
@@ -139,7 +139,8 @@ def _figures(record: ComparisonRecord, rows: Sequence[LeaderboardRow]) -> list[s
         parts.append(("Class by class", figures))
     trials = trial_rows(finished_runs(record), record)
     if trials:
-        parts.append(("Tuning", [table(trials, ("Run", "Settings tried", "Chosen"))]))
+        said = f"<p class='muted'>{prose(tuning_words(finished_runs(record)))}</p>"
+        parts.append(("Tuning", [said, table(trials, ("Run", "Settings tried", "Chosen"))]))
     drawings = iter(drawn([item for _, items in parts for item in items if not isinstance(item, str)]))
     return [
         section(title, *(item if isinstance(item, str) else next(drawings) for item in items)) for title, items in parts

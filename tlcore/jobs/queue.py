@@ -129,11 +129,16 @@ def waiting(settings: Settings, slot: str, accepts: Sequence[Kind]) -> str | Non
 
 
 def report(settings: Settings, job: Job, progress: float, message: str) -> None:
-    """How far a job is, by the worker that holds it."""
+    """How far a job is, by the worker that holds it.
+
+    Its pace counts from where this attempt began to move: what earlier ones did before a checkpoint is not its own.
+    """
     with writing(settings) as db:
         db.execute(
-            "UPDATE jobs SET progress = ?, message = ?, attempt_ms = coalesce(attempt_ms, ?),"
-            " attempt_progress = coalesce(attempt_progress, ?) WHERE id = ? AND worker = ? AND status = 'RUNNING'",
+            "UPDATE jobs SET progress = ?, message = ?,"
+            " attempt_ms = iif(coalesce(attempt_progress, 0) = 0, ?, attempt_ms),"
+            " attempt_progress = iif(coalesce(attempt_progress, 0) = 0, ?, attempt_progress)"
+            " WHERE id = ? AND worker = ? AND status = 'RUNNING'",
             (progress, message, now_ms(), progress, job.id, job.worker),
         )
 

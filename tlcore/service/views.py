@@ -11,11 +11,21 @@ from tlcore.analysis.champions import champions, finished_runs
 from tlcore.analysis.comparison import differences, leaderboard, leaderboard_table, overfitting, result_of
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.sweeps import Sweep, sweeps_of
-from tlcore.analysis.trials import trial_rows
+from tlcore.analysis.trials import trial_rows, tuning_words
 from tlcore.results import ComparisonRecord, JobView, Verdict
 from tlcore.service import comparisons
 
-__all__ = ["ComparisonView", "anatomy", "champions", "finished_runs", "progress", "time_left", "trial_rows", "view"]
+__all__ = [
+    "ComparisonView",
+    "anatomy",
+    "champions",
+    "finished_runs",
+    "progress",
+    "time_left",
+    "trial_rows",
+    "tuning_words",
+    "view",
+]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What must be there before a run, or a trial of it, can train: recipe, network, images, plan, stored features."""
 
+import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ from tlcore.training.networks.adapters import attach_adapters, holds_adapters
 from tlcore.training.networks.models import Network, build_network, model_facts
 from tlcore.training.reporter import Reporter
 from tlcore.training.weights.loading import WeightsReport, load_backbone
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def prepare(ground: Ground, recipe: Recipe, folder: Path, reporter: Reporter) ->
 
 
 def resume(task: Task) -> tuple[Task, State]:
-    """The state to go on from, its tensors in the network, and its history sent again; or a fresh state."""
+    """The state to go on from, which is said, its tensors in the network, its history sent again; or a fresh state."""
     device = task.source.device.device
     found = checkpoints.load_last(task.folder, task.fingerprint, device)
     if found is None:
@@ -95,6 +98,10 @@ def resume(task: Task) -> tuple[Task, State]:
     if isinstance(phase, TrainRecipe):
         attach_adapters(task.network, phase, stream.start_seed(task.seed))
     task.network.module.load_state_dict(tensors)
+    number, phases = min(state.phase + 1, len(task.recipe.phases)), len(task.recipe.phases)
+    said = f"goes on from its checkpoint: step {state.step}, phase {number} of {phases}"
+    _log.info(said)
+    task.reporter.progressed(state.step / task.plan.total_steps if task.plan.total_steps else 0.0, said)
     if state.history:
         task.reporter.evaluated(state.history, len(state.history))
     return replace(task, started=task.started - state.total_seconds), state

@@ -179,6 +179,16 @@ def test_differences_say_who_has_which_value(whole):
     assert any(line.startswith("Version of torch: 2.15.0") and "3.0 (" in line for line in differences(record))
 
 
+def test_a_librarys_own_interpolation_is_a_difference():
+    """As of MobileNetV2: bicubic in timm, bilinear in torchvision."""
+    record = example(models=("mobilenetv2_100", "torchvision:mobilenet_v2"), seeds=[0]).record
+    recipe = record.runs[0].resolved.recipe
+    bilinear = {**recipe, "preprocessing": {**recipe["preprocessing"], "interpolation": "bilinear"}}
+    record = with_resolved(record, lambda r: r.spec.model.startswith("torchvision"), recipe=bilinear)
+    (said,) = [line for line in differences(record) if line.startswith("Preprocessing, interpolation: ")]
+    assert "bilinear (torchvision:mobilenet_v2)" in said
+
+
 def test_the_same_family_and_test_split_are_comparable(whole):
     assert comparable(whole.record.runs) == []
     other = with_resolved(whole.record, lambda r: r.spec.seed == 1, test_fingerprint="9" * 64)

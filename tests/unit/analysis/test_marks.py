@@ -12,7 +12,7 @@ from tlcore.analysis.differences import differences
 from tlcore.analysis.groups import groups_of, in_words
 from tlcore.analysis.leaderboard import leaderboard, leaderboard_table
 from tlcore.analysis.report import report_html
-from tlcore.analysis.trials import settings_text, trial_rows
+from tlcore.analysis.trials import settings_text, trial_rows, tuning_words
 from tlcore.results import WeightsMatch
 from tlcore.strategies import export_strategy, parse_strategy
 
@@ -87,6 +87,21 @@ def test_every_trial_is_a_row(tuned):
     assert rows[0]["Run"] == "Fine-tuning · mobilenetv2_100 · seed 0"
     assert settings_text({}) == "the recipe's own"
     assert settings_text({"2.learning_rate": 0.5}) == "Learning rate of the head, phase 2 0.5"
+
+
+def test_which_trial_was_chosen_stands_before_long_words(tuned):
+    columns = list(trial_rows(tuned.record.runs, tuned.record)[0])
+    assert columns.index("Chosen") < columns.index("Settings tried")
+
+
+def test_it_is_said_where_the_recipes_own_trial_sweeps_what_others_draw(tuned):
+    assert "can hardly be better" not in tuning_words(tuned.record.runs)
+    found = example(strategies=("feature_extraction",), seeds=(0,), tune=2)
+    (run,) = found.record.runs
+    own, other = run.outcome.trials
+    trials = (own.model_copy(update={"settings": {}}), other.model_copy(update={"settings": {"c_low": 1, "c_high": 1}}))
+    drawn = run.model_copy(update={"outcome": run.outcome.model_copy(update={"trials": trials})})
+    assert "Feature extraction: trial 0 tries every C of its range" in tuning_words([drawn])
 
 
 def test_notes_of_runs_say_whose_they_are():

@@ -143,6 +143,7 @@ def test_time_left_follows_the_pace_of_the_present_attempt(ready: Settings) -> N
     put(ready, "a")
     job = take(ready)
     assert api.seconds_left(job, 0) is None
+    queue.report(ready, job, 0.0, "preparing")
     queue.report(ready, job, 0.4, "goes on from its checkpoint")
     (row,) = queue.select(ready)
     assert row.attempt_ms is not None

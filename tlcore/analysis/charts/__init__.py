@@ -7,7 +7,7 @@ a light or a dark page: show it without a theme on top, such as Streamlit's (`th
 from tlcore.analysis.charts.anatomy import chart_width, movement_chart, trained_chart
 from tlcore.analysis.charts.classes import class_counts, per_class_chart, per_class_table
 from tlcore.analysis.charts.confusion import confusion_matrices
-from tlcore.analysis.charts.curves import learning_curves
+from tlcore.analysis.charts.curves import curves_width, learning_curves
 from tlcore.analysis.charts.images import image_sizes
 from tlcore.analysis.charts.live import live_curves
 from tlcore.analysis.charts.lr_finder import lr_chart
@@ -28,6 +28,7 @@ __all__ = [
     "class_counts",
     "confusion_matrices",
     "cost_chart",
+    "curves_width",
     "image_sizes",
     "learning_curves",
     "learning_rates",

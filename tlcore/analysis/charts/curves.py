@@ -34,6 +34,7 @@ X_FORMATS: dict[XAxis, str] = {
 SIDE_STEP = 0.025  # of the axis, between lone points of one moment
 TITLE_GAP = 8  # pixels between a panel's title and the labels of its phases
 PLOT, AXIS_ROOM = 280, 52  # pixels: a row of panels, and what the axis needs below it
+PANEL_WIDTH = 400  # pixels
 PART_NAMES: dict[Part, str] = {"train": "training", "val": "validation"}
 
 
@@ -78,6 +79,12 @@ def learning_curves(
     figure.update_xaxes(title={"text": X_TITLES[x]}, row=rows)
     figure.update_yaxes(title={"text": METRIC_TITLES[metric]}, col=1)
     return figure
+
+
+def curves_width(record: ComparisonRecord) -> int:
+    """Pixels below which panels side by side are too narrow for their titles and labels; 0 for one panel."""
+    panels = panels_of(groups_of(record))
+    return PANEL_WIDTH * min(MAX_COLUMNS, len(panels)) if len(panels) > 1 else 0
 
 
 def _beside(groups: Sequence[Group], metric: Metric, x: XAxis, end: float) -> dict[tuple[str, float, str], float]:
