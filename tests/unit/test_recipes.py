@@ -111,7 +111,7 @@ def test_a_persons_own_values_win() -> None:
         ("fine_tuning", {"learning_rate": True}, "learning_rate=True cannot be used: it is no switch"),
         ("fine_tuning", {"patience": False}, "patience=False cannot be used: it is no switch"),
         ("fine_tuning", {"optimizer": True}, "optimizer=True cannot be used: it is no switch"),
-        ("fine_tuning", {"cut_at": True}, "cut_at=True cannot be used: it is no switch"),
+        ("fine_tuning", {"cut_at": True}, "cut_at=True cannot be used: it is how many layer groups are kept"),
         ("fine_tuning", {"layers": True}, "layers='True' cannot be used"),
         ("fine_tuning", {"layers": "2+1+02"}, r"layers='2\+1\+02' cannot be used: it names a layer group twice"),
         ("feature_extraction", {"views": True}, "views=True cannot be used: it is no switch"),
