@@ -1,6 +1,8 @@
 """Imports from end to end: what lands, what is left out, and that a failed import leaves nothing."""
 
+import contextlib
 import errno
+import io
 import os
 import shutil
 import signal
@@ -9,13 +11,17 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from PIL import Image
 
 from tests.helpers import draw, make_image_folder
 from tlcore.datasets import staging
+from tlcore.datasets.content import head_of
 from tlcore.datasets.intake import add_dataset, adding
+from tlcore.datasets.pictures import inspector
+from tlcore.datasets.pictures.inspection import Inspected
 from tlcore.datasets.splits import make_split
 from tlcore.datasets.store import load_dataset
 from tlcore.errors import ArchiveError, DatasetError, RunCancelledError, StorageError
@@ -299,3 +305,145 @@ def test_faults_of_given_parts_are_told(tmp_path, settings):
     notes = add_dataset(source, settings=settings).notes
     assert "The given test part has no image of c." in notes
     assert "1 pictures occur in more than one of the given parts: results may look too good." in notes
+
+
+class Meddler:
+    """Does something to the source once, when an import has asked `number` times whether to stop."""
+
+    def __init__(self, number: int, meddle) -> None:
+        self.left, self.meddle = number, meddle
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        if self.left == 0:
+            self.meddle()
+        return False
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("meddle", [Path.unlink, pipe, link, folder])
+def test_a_folder_that_changes_while_it_is_read_is_an_error_or_harmless(tmp_path, settings, meddle):
+    """At many moments of the listing and the look at the first bytes; no pipe is waited for, no link followed."""
+    for moment in range(1, 32, 2):
+        source = make_image_folder(tmp_path / str(moment), ("ants", "bees"), 7)
+        victim = source / "bees" / "bees_0003.png"
+        expected = {path.read_bytes() for path in source.rglob("*.png")}
+        with in_this_process():
+            try:
+                info = add_dataset(source, "made", settings, should_stop=Meddler(moment, lambda it=victim: meddle(it)))
+            except DatasetError as error:
+                assert "changed during the import" in str(error)
+                continue
+        root = load_dataset(info.id, settings).root
+        assert {path.read_bytes() for path in root.rglob("*.png")} <= expected
+        assert 13 <= info.num_images <= 14
+    assert {name[:5] for name in leftovers(settings.root)} <= {"made-"}
+
+
+@contextlib.contextmanager
+def in_this_process():
+    """Decode images here, without children, which take most of the time of a small import."""
+
+    def inspect_here(paths, command, *args, **kwargs):
+        for index, path in enumerate(paths):
+            yield index, Inspected(**inspector.inspect(path, Path(command[-1])))
+
+    with patch.object(adding, "inspect_files", inspect_here):
+        yield
+
+
+def test_a_file_that_is_gone_when_it_is_copied_is_a_clear_error(tmp_path, settings, monkeypatch):
+    source = make_image_folder(tmp_path, 2, 5)
+    monkeypatch.setattr(adding, "check_space", lambda place, size: shutil.rmtree(source / "class_1"))
+    with pytest.raises(DatasetError, match=r"class_1_0000\.png changed during the import .*: import again"):
+        add_dataset(source, settings=settings)
+    assert leftovers(settings.root) == []
+
+
+def test_a_file_that_grows_while_it_is_copied_ends(tmp_path):
+    """As a log does that somebody writes faster than it is read."""
+    source = write(tmp_path / "a", bytes(3_000_000))
+
+    class Growing(io.FileIO):
+        def read(self, size: int = -1) -> bytes:
+            with source.open("ab") as file:
+                file.write(bytes(2_000_000))
+            return super().read(size)
+
+    with patch.object(staging.os, "fdopen", Growing):
+        staging.place_file(source, tmp_path / "b", move=False)
+    assert (tmp_path / "b").stat().st_size == 3_000_000
+
+
+def test_the_first_bytes_of_a_pipe_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert head_of(tmp_path / "pipe") == b""
+
+
+def test_a_path_that_no_disk_can_have_is_one_clear_line(settings):
+    with pytest.raises(DatasetError, match=r"there is nothing at .*File name too long.*: check the path"):
+        add_dataset("x" * 5000, settings=settings)
+    with pytest.raises(DatasetError, match="there is no file or folder"):
+        add_dataset("a\0b", settings=settings)
+
+
+def test_the_limits_say_how_to_raise_them(tmp_path, home):
+    source = make_image_folder(tmp_path, 2, 5)
+    rows = [f"{path.relative_to(source)},{path.parent.name}" for path in source.rglob("*.png")]
+    table = write(source / "labels.csv", "\n".join(["path,label", *rows]).encode())
+    for given in (source, packed(source, "tar.gz"), table):
+        with pytest.raises(DatasetError, match=r"9 (files|rows): .*raise the limit with .*TLCORE_MAX_DATASET_FILES"):
+            add_dataset(given, settings=Settings(home=home, max_dataset_files=9))
+        with pytest.raises(DatasetError, match=r"1e-06 GB: .*raise the limit with .*TLCORE_MAX_DATASET_GB"):
+            add_dataset(given, settings=Settings(home=home, max_dataset_gb=1e-6))
+    assert leftovers(home) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.xz"])
+def test_progress_moves_through_every_stage(tmp_path, settings, kind):
+    source = make_image_folder(tmp_path, 2, 30, 40)
+    told = []
+    add_dataset(source if kind == "folder" else packed(source, kind), None, settings, lambda *news: told.append(news))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    unpacking = {share for share, words in told if words.startswith("Unpacked")}
+    checking = {share for share, words in told if words.startswith("Checked")}
+    assert len(checking) >= 3
+    assert bool(unpacking) == (kind != "folder")
+    assert all(0 < share <= 0.3 for share in unpacking)
+
+
+def test_class_folders_with_a_table_in_each_part(tmp_path, settings):
+    """End to end, as the Hugging Face hub has image folders."""
+    for part in ("train", "validation", "test"):
+        made = make_image_folder(tmp_path / part, ("ants", "bees"), 4)
+        target = tmp_path / "set" / part
+        target.mkdir(parents=True)
+        rows = []
+        for number, path in enumerate(sorted(made.rglob("*.png"))):
+            path.rename(target / f"{number}.PNG")
+            rows.append(f"{number}.PNG,{path.parent.name}")
+        (target / "metadata.csv").write_text("\n".join(["file_name,label", *rows]))
+    info = add_dataset(packed_all(tmp_path / "set"), settings=settings)
+    assert (info.classes, info.given) == (("ants", "bees"), "train_val_test")
+    assert info.part_counts == {"test": 8, "train": 8, "val": 8}
+    assert info.left_out == ()
+
+
+def packed_all(source: Path) -> Path:
+    return Path(shutil.make_archive(str(source), "zip", source))

@@ -146,7 +146,7 @@ def _walk(
 
 def _reason_against(below: tuple[str, ...], path: Path) -> str | None:
     if not os.access(path, os.R_OK):
-        return "cannot be opened: permission denied"
+        return "cannot be opened: permission denied" if os.path.lexists(path) else "gone while it was looked at"
     if is_placeholder(below[-1]):
         return "a site's stand-in for a missing photo, by its name"
     return None

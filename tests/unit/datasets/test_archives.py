@@ -1,15 +1,18 @@
 """Unpacking takes plain files only, counts what really comes out, and escapes nowhere."""
 
 import io
+import lzma
 import os
 import stat
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from tlcore.datasets.files import Limits, never
+from tlcore.datasets.intake import archives
 from tlcore.datasets.intake.archives import archive_kind, unpack
 from tlcore.errors import ArchiveError, DatasetError, RunCancelledError
 
@@ -203,3 +206,148 @@ def test_an_encrypted_zip_is_an_error(tmp_path):
 def test_it_can_be_stopped(pack):
     with pytest.raises(RunCancelledError):
         unpacked(pack({"a/1": b"x"}), should_stop=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "LZMA"), (9, "Deflate64"), (97, "method 97")],
+)
+def test_zip_methods_that_come_out_in_one_piece_are_refused(tmp_path, method, words):
+    """600 MB of zeros are 600 bytes of bzip2, which Python's zipfile puts into memory at once."""
+    path = make_zip(tmp_path / "a", {"a/1": b"x" * 100})
+    data = path.read_bytes().replace(b"\x08\x00", method.to_bytes(2, "little"))
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match=rf"is packed with {words} \(a/1\), which is not read here: unpack it and"):
+        unpacked(path)
+
+
+def header(name: str, kind: bytes, data: bytes) -> bytes:
+    """One entry of a tar, whatever its kind."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(data)
+    return info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % 512)
+
+
+def pax(key: str, value: str) -> bytes:
+    """A record of an extended header, which begins with its own length."""
+    length = len(key) + len(value) + 3
+    return f"{length + len(str(length + len(str(length))))} {key}={value}\n".encode()
+
+
+GOOD = header("a/1", tarfile.REGTYPE, b"good") + bytes(1024)
+
+
+def test_a_chain_of_headers_is_an_error_and_no_recursion(tmp_path):
+    (tmp_path / "a").write_bytes(header("x", tarfile.GNUTYPE_LONGNAME, b"") * 2000 + GOOD)
+    with pytest.raises(ArchiveError, match=r"damaged or cut off \(too many headers in a row"):
+        unpacked(tmp_path / "a")
+
+
+def test_headers_in_a_row_are_bounded_together(tmp_path):
+    (tmp_path / "a").write_bytes(header("x", tarfile.XGLTYPE, pax("k", "v" * 900_000)) * 3 + GOOD)
+    with pytest.raises(ArchiveError, match="has a header beyond 2,097,152 bytes"):
+        unpacked(tmp_path / "a")
+
+
+def test_global_headers_are_not_kept_for_all_that_follows(tmp_path, monkeypatch):
+    """Each may have a megabyte, and an archive as many of them as it has members."""
+    seen = []
+    real = archives._count_member
+    monkeypatch.setattr(archives, "_count_member", lambda state: real(state) or seen.append(len(tars[0].pax_headers)))
+    tars = []
+    opened = tarfile.open
+    monkeypatch.setattr(tarfile, "open", lambda *args, **kwargs: tars.append(opened(*args, **kwargs)) or tars[-1])
+    parts = [header("x", tarfile.XGLTYPE, pax(f"k{n}", "v")) + header(f"a/{n}", b"0", b"good") for n in range(5)]
+    (tmp_path / "a").write_bytes(b"".join(parts) + bytes(1024))
+    assert len(unpacked(tmp_path / "a")[0]) == 5
+    assert max(seen) <= 1
+
+
+def test_an_xz_that_asks_for_much_memory_is_refused(tmp_path):
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 512 * 1024 * 1024, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3}]
+    (tmp_path / "a").write_bytes(lzma.compress(GOOD, format=lzma.FORMAT_XZ, filters=filters)[:400])
+    with pytest.raises(ArchiveError, match="Memory usage limit"):
+        unpacked(tmp_path / "a")
+
+
+def test_an_xz_of_several_streams_is_read_whole(tmp_path):
+    data = make_tar(tmp_path / "plain", {"a/1": os.urandom(40_000), "a/2": b"good"}).read_bytes()
+    (tmp_path / "a").write_bytes(lzma.compress(data[:30_000]) + lzma.compress(data[30_000:]) + bytes(8))
+    assert unpacked(tmp_path / "a")[0]["a/2"] == b"good"
+
+
+@pytest.mark.parametrize("pack", ["tar.gz", "tar.bz2", "tar.xz"], indirect=True)
+def test_the_sum_at_the_end_of_a_compressed_tar_is_checked(pack):
+    """tarfile stops at the end of the archive, before the sum that tells that what was unpacked is damaged."""
+    path = pack({"a/1": os.urandom(30_000)})
+    data = bytearray(path.read_bytes())
+    data[-6] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match="damaged or cut off"):
+        unpacked(path)
+
+
+def test_folders_nested_without_end_are_left_out(pack):
+    files, left_out = unpacked(pack({"d/" * 70 + "1.png": b"x", "d/" * 64 + "1.png": b"good"}))
+    assert list(files.values()) == [b"good"]
+    assert list(left_out.values()) == ["more than 64 folders deep"]
+
+
+def test_a_colon_is_no_drive(pack):
+    files, left_out = unpacked(pack({"order: cats/1": b"good", "c:/1": b"x", "D:x": b"x"}))
+    assert list(files) == ["order: cats/1"]
+    assert set(left_out) == {"c:/1", "D:x"}
+
+
+def test_names_that_read_the_same_are_told_apart(pack):
+    files, left_out = unpacked(pack({"a/e\u0301.png": b"1", "a/\u00e9.png": b"2", "a/x\x07": b"3", "a/x\x1b": b"4"}))
+    assert files == {"a/é.png": b"1", "a/é~2.png": b"2", "a/x\ufffd": b"3", "a/x\ufffd~2": b"4"}
+    assert left_out == {}
+
+
+def test_folders_with_backslashes_are_folders(tmp_path):
+    files, left_out = unpacked(make_zip(tmp_path / "a", {"cats\\": b"", "cats\\1.png": b"good"}))
+    assert (files, left_out) == ({"cats/1.png": b"good"}, {})
+
+
+def test_progress_moves_with_the_bytes_that_were_read(pack):
+    told = []
+    path = pack({f"a/{n}": os.urandom(150_000) for n in range(20)})
+    unpack(path, path.parent / "unpacked", LIMITS, lambda *news: told.append(news), never)
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.5
+    assert shares[-1] > 0.8
+    assert told[-1][1] == "Unpacked 20 files"
+
+
+@pytest.mark.parametrize("change", ["grow", "shrink", "rewrite"])
+def test_an_archive_that_changes_while_it_is_read_is_an_error(pack, change):
+    path = pack({f"a/{n}": os.urandom(100_000) for n in range(10)})
+
+    def meddle(done: float, words: str) -> None:
+        if words == "Unpacked 2 files":
+            with path.open("r+b") as file:
+                if change == "grow":
+                    file.seek(0, os.SEEK_END)
+                    file.write(b"more")
+                elif change == "shrink":
+                    file.truncate(path.stat().st_size - 20_000)
+                else:
+                    file.seek(300_000)
+                    file.write(b"other")
+            os.utime(path, ns=(0, time.time_ns() + 10**9))
+
+    with pytest.raises(ArchiveError, match="upload changed while it was read: wait until it is complete, then import"):
+        unpack(path, path.parent / "unpacked", LIMITS, meddle, never)
+
+
+def test_an_archive_that_is_replaced_or_removed_while_it_is_read_is_read_as_it_was(pack):
+    members = {f"a/{n}": os.urandom(1000) for n in range(10)}
+    path = pack(members)
+
+    def meddle(done: float, words: str) -> None:
+        path.unlink(missing_ok=True)
+
+    files, _ = unpack(path, path.parent / "unpacked", LIMITS, meddle, never)
+    assert {"/".join(below): file.read_bytes() for below, file in files.items()} == members
