@@ -5,6 +5,7 @@ pages) have hashes of mere noise; and the mean colour must agree, as things of o
 The limits are measured by `tests/benchmarks/bench_near_duplicates.py`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ Places = NDArray[np.intp]
 Reals = NDArray[np.float64]
 
 
-def near_groups(images: pd.DataFrame) -> list[str]:
+def near_groups(images: pd.DataFrame, look_up: Callable[[float], None] | None = None) -> list[str]:
     """For each row, the smallest sha256 in its group: the copies and near duplicates of the picture.
 
     images: columns sha256, phash, look and colour. Groups are connected: A and C are in one where both are like B.
+    look_up: called with the part done, 0…1, now and then; what it raises ends the work.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -32,21 +34,23 @@ def near_groups(images: pd.DataFrame) -> list[str]:
     if images.empty:
         return []
     distinct, first, place = np.unique(images["sha256"].to_numpy(str), return_index=True, return_inverse=True)
-    one, other = near_pairs(images.iloc[first])
+    one, other = near_pairs(images.iloc[first], look_up)
     links = coo_array((np.ones(len(one), dtype=bool), (one, other)), shape=(len(distinct), len(distinct)))
     _, component = connected_components(links, directed=False)
     _, smallest = np.unique(component, return_index=True)  # `distinct` is sorted
     return [str(key) for key in distinct[smallest[component[place]]]]
 
 
-def near_pairs(images: pd.DataFrame) -> tuple[Places, Places]:
-    """Positions of the rows of each pair of near duplicates, the smaller first. images: as for `near_groups`."""
+def near_pairs(images: pd.DataFrame, look_up: Callable[[float], None] | None = None) -> tuple[Places, Places]:
+    """Positions of the rows of each pair of near duplicates, the smaller first. As for `near_groups`."""
     hashes = _bytes(images["phash"]).view(np.uint64).ravel()
     looks, chroma = _bytes(images["look"]), _chroma(_bytes(images["colour"]))
     contrast = np.array([look.std() for look in looks])
     found: list[tuple[Places, Places]] = []
     step = max(1, _BLOCK_BYTES // (8 * len(hashes)))
     for start in range(0, len(hashes), step):
+        if look_up:
+            look_up(1 - (1 - start / len(hashes)) ** 2)  # later rows have fewer to be compared with
         distances = np.bitwise_count(hashes[start : start + step, None] ^ hashes[None, start:])
         rows, columns = np.nonzero(distances <= MAX_DISTANCE)
         one, other = rows[columns > rows] + start, columns[columns > rows] + start

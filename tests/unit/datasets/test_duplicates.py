@@ -14,6 +14,7 @@ from PIL import Image, ImageEnhance
 from tlcore.datasets import duplicates
 from tlcore.datasets.duplicates import near_groups, near_pairs
 from tlcore.datasets.pictures.likeness import look_of
+from tlcore.errors import RunCancelledError
 
 
 def scene(seed: int, side: int = 240) -> Image.Image:
@@ -90,6 +91,20 @@ def test_groups_are_connected():
     one, other = near_pairs(images)
     assert set(zip(one.tolist(), other.tolist(), strict=True)) == {(0, 1), (1, 2)}
     assert near_groups(images) == ["a", "a", "a"]
+
+
+def test_the_search_tells_how_far_it_is_and_can_be_ended(monkeypatch):
+    monkeypatch.setattr(duplicates, "_BLOCK_BYTES", 8)
+    images, seen = table(*map(scene, range(6))), []
+    near_groups(images, seen.append)
+    assert seen == sorted(seen)
+    assert (seen[0], len(seen)) == (0.0, 6)
+
+    def stop(done: float) -> None:
+        raise RunCancelledError("enough")
+
+    with pytest.raises(RunCancelledError):
+        near_groups(images, stop)
 
 
 def test_nothing_has_no_groups():

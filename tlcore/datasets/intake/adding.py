@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import pandas as pd
 
 from tlcore.datasets.dataset import PARTS, Dataset, DatasetInfo, LeftOut
 from tlcore.datasets.duplicates import near_groups
-from tlcore.datasets.files import Limits, Progress, Stop, never, stage
+from tlcore.datasets.files import Limits, Progress, Stop, check_stop, never, stage
 from tlcore.datasets.fingerprints import dataset_fingerprint
 from tlcore.datasets.intake.discovery import HOW, Found
 from tlcore.datasets.intake.gathering import gather
@@ -25,6 +25,7 @@ from tlcore.datasets.store import land
 from tlcore.errors import DatasetError
 from tlcore.settings import Settings, get_settings
 
+_CHECKED = 0.95  # the part of an import that is done when every image was decoded
 MAX_LISTED = 5_000  # files that are named as left out; beyond, they are counted
 _GIVEN = {
     frozenset[str](): "none",
@@ -62,11 +63,20 @@ def add_dataset(
         found, target = gathered.found, folder / "dataset"
         if not gathered.ours:
             check_space(folder, sum(entry.file.stat().st_size for entry in found.entries))
-        images, refused = _check(found.entries, target, gathered.ours, stage(tell, gathered.share, 1.0), stop)
+        images, refused = _check(found.entries, target, gathered.ours, stage(tell, gathered.share, _CHECKED), stop)
         found = replace(found, left_out=refused + found.left_out)
+        images["group"] = near_groups(images, _comparing(tell, stop))
         dataset = _describe(images, found, name or brought.name, brought.told, target)
         tell(1.0, f"{dataset.info.num_images:,} images")
         return land(dataset, target, settings)
+
+
+def _comparing(tell: Progress, should_stop: Stop) -> Callable[[float], None]:
+    def look_up(done: float) -> None:
+        check_stop(should_stop)
+        stage(tell, _CHECKED, 1.0)(done, "Looking for near duplicates")
+
+    return look_up
 
 
 @dataclass
@@ -125,7 +135,6 @@ def _describe(images: pd.DataFrame, found: Found, name: str, source: str, target
     if given == "none":
         images["part"] = ""
     images["label"] = images["class"].map({name: label for label, name in enumerate(classes)}).astype("int64")
-    images["group"] = near_groups(images)
     images = images.sort_values(["label", "sha256", "path"], ignore_index=True)
     fingerprint = dataset_fingerprint(zip(images["class"], images["sha256"], strict=True))
     counts = Counter(images["class"])
