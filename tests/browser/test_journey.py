@@ -84,7 +84,7 @@ def test_from_upload_to_download(
     page.goto(f"{dashboard}/datasets")
     settled(page)
     upload(page, archive)
-    expect(page.get_by_text("Left out: 1 file")).to_be_visible()
+    expect(page.get_by_text("1 file was not taken into the dataset.")).to_be_visible()
 
     page.get_by_role("link", name="Launch a comparison on it").click()
     launch(page)

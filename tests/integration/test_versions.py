@@ -19,6 +19,7 @@ from tlcore.datasets.dataset import Dataset, DatasetInfo
 from tlcore.datasets.health import health_of
 from tlcore.datasets.intake import add_dataset
 from tlcore.datasets.splits import make_split
+from tlcore.datasets.staging import remove_dataset_folder
 from tlcore.datasets.store import check_dataset, delete_dataset, find_rows, gallery, list_datasets, load_dataset
 from tlcore.datasets.versions import (
     DataCard,
@@ -498,3 +499,10 @@ def test_two_who_delete_the_same_version(info, settings):
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(delete, range(4))) == ["deleted", "gone", "gone", "gone"]
     assert names(settings) == set()
+
+
+def test_a_deletion_that_comes_too_late_leaves_nothing(info, settings):
+    with pytest.raises(FileNotFoundError) as caught:
+        remove_dataset_folder(settings.datasets / "gone-00000000")
+    assert caught.value.filename.endswith("gone-00000000")
+    assert names(settings) == {info.id}
