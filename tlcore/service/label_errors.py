@@ -21,6 +21,7 @@ MAX_RUNS = 60
 def label_errors(id_: str) -> LabelErrors:
     """What finished runs say against the labels: those of one comparison, or of the newest on a dataset version.
 
+    id_: of a comparison, or of a dataset version, or the name of one where no other has it.
     At most `MAX_RUNS` runs of at most `MAX_COMPARISONS` comparisons are asked; where there are more, it says so.
     Raises: NotFoundError for what is neither, StorageError.
     """
@@ -38,14 +39,15 @@ def label_errors(id_: str) -> LabelErrors:
 def _gathered(id_: str) -> tuple[DatasetSummary, list[ComparisonRecord], list[str]]:
     """The dataset version, the comparisons to ask, newest first, and what to say of the choice."""
     settings = get_settings()
-    known = {info.id: info for info in store.list_datasets(settings)}
-    if id_ not in known:
+    infos = store.list_datasets(settings)
+    known = [d for d in infos if d.id == id_] or [d for d in infos if d.name == id_]
+    if len(known) != 1:
         record = _record(id_)
         return record.dataset, [record], []
-    found = tracking.list_comparisons(settings, MAX_COMPARISONS + 1, dataset_id=id_)
+    info = known[0]
+    found = tracking.list_comparisons(settings, MAX_COMPARISONS + 1, dataset_id=info.id)
     records = [tracking.load_comparison(settings, c.comparison_id, False) for c in found[:MAX_COMPARISONS]]
     notes = [f"The newest {MAX_COMPARISONS} comparisons were asked."] if len(found) > MAX_COMPARISONS else []
-    info = known[id_]
     dataset = DatasetSummary(
         id=info.id,
         name=info.name,
