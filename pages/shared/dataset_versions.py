@@ -66,7 +66,9 @@ def _show_version(version: Version, here: bool) -> None:
 
 
 def _show_delete(info: DatasetInfo) -> None:
-    with st.popover("Delete this version", icon="🗑️"), guard():
+    if not st.toggle("Delete this version …", key=f"delete_{info.id}"):
+        return
+    with guard():
         freed = versions.freed_bytes(info.id)
         st.markdown(
             f"**{plain(info.name)}**, {count(info.num_images, 'image')}, goes from the disk and frees "

@@ -290,6 +290,7 @@ def test_how_an_import_ends_is_told(
 
 def test_delete_says_what_it_does_and_does_it(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
     app = look_at(open_page("datasets"), "Versions")
+    app.toggle(key=f"delete_{insects.id}").set_value(True).run()
     assert "Results of its runs stay" in shown(app)
     app.button(key="delete_yes").click().run()
     assert is_fine(app)
