@@ -374,6 +374,15 @@ def test_a_file_that_is_gone_when_it_is_copied_is_a_clear_error(tmp_path, settin
     assert leftovers(settings.root) == []
 
 
+def test_a_pipe_in_the_place_of_a_file_that_is_to_be_copied_is_not_read(tmp_path, settings, monkeypatch):
+    source = make_image_folder(tmp_path, 2, 5)
+    victim = source / "class_1" / "class_1_0003.png"
+    monkeypatch.setattr(adding, "check_space", lambda place, size: pipe(victim))
+    with pytest.raises(DatasetError, match=r"class_1_0003\.png changed during the import \(no plain file any more\)"):
+        add_dataset(source, settings=settings)
+    assert leftovers(settings.root) == []
+
+
 def test_a_file_that_grows_while_it_is_copied_ends(tmp_path):
     """As a log does that somebody writes faster than it is read."""
     source = write(tmp_path / "a", bytes(3_000_000))

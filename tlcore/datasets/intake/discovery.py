@@ -42,13 +42,16 @@ def discover(listing: Listing, limits: Limits, source: str) -> Found:
     if 2 * len(nested.images) >= len(listing.images):
         return _completed(listing, nested.tables, nested.entries, nested.left_out)
     try:
-        return _by_folders(listing, source)
-    except DatasetError as problem:
+        found = _by_folders(listing, source)
+    except DatasetError:
         if nested.images:
             return _completed(listing, nested.tables, nested.entries, nested.left_out)
-        if nested.problem is not None:
-            raise nested.problem from problem  # with its table mended, the images may have labels
-        raise
+        if nested.problem is None:
+            raise
+        found = Found([])
+    if nested.problem is not None and len({entry.label for entry in found.entries}) < 2:
+        raise nested.problem  # with its table mended, the images may have labels
+    return found
 
 
 def discover_by_table(table: Path, limits: Limits, should_stop: Stop = never) -> Found:
