@@ -188,7 +188,11 @@ def test_fifty_and_fifty(tmp_path, settings):
         (lambda t: write(t / "a.zip", b"PK\x03\x04" + b"x" * 99), ArchiveError, "a.zip is a zip archive, but damaged"),
         (lambda t: make_image_folder(t, 1, 4), DatasetError, "has one class only, 'class_0': at least two are needed"),
         (lambda t: make_image_folder(t, 2, 0), DatasetError, "no images found in .*images: put one folder per class"),
-        (lambda t: make_image_folder(t, 2, 3, parts=("val", "test")), DatasetError, "has val and test images but none"),
+        (
+            lambda t: make_image_folder(t, 2, 3, parts=("val", "test")),
+            DatasetError,
+            "there are val and test images but none",
+        ),
         (lambda t: next(make_image_folder(t, 2, 1).rglob("*.png")), DatasetError, "is a single image: give its folder"),
         (lambda t: write(t / "a.csv", b"a,b\n1,2\n"), DatasetError, "a.csv has no columns for path and label"),
         (lambda t: t, DatasetError, "holds Transfer Lab's own"),

@@ -10,7 +10,7 @@ from statistics import median
 
 import pandas as pd
 
-from tlcore.datasets.dataset import PARTS, Dataset, DatasetInfo, LeftOut
+from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut, given_of
 from tlcore.datasets.duplicates import near_groups
 from tlcore.datasets.files import Limits, Progress, Stop, check_stop, never, stage
 from tlcore.datasets.fingerprints import dataset_fingerprint
@@ -27,12 +27,6 @@ from tlcore.settings import Settings, get_settings
 
 _CHECKED = 0.95  # the part of an import that is done when every image was decoded
 MAX_LISTED = 5_000  # files that are named as left out; beyond, they are counted
-_GIVEN = {
-    frozenset[str](): "none",
-    frozenset({"train", "val"}): "train_val",
-    frozenset({"train", "test"}): "train_test",
-    frozenset({"train", "val", "test"}): "train_val_test",
-}
 _LOOKS = ["brightness", "contrast", "colour", "phash", "look"]
 _FACTS = ["sha256", "width", "height", "mode", "format", "num_bytes", *_LOOKS]
 _COLUMNS = ["path", "label", "part", *_FACTS, "group"]
@@ -131,7 +125,7 @@ def _row(entry: Entry, path: str, verdict: Inspected) -> tuple[object, ...]:
 
 def _describe(images: pd.DataFrame, found: Found, name: str, source: str, target: Path) -> Dataset:
     classes = _classes(images, found, source)
-    given = _given(images, source)
+    given = given_of(images["part"])
     if given == "none":
         images["part"] = ""
     images["label"] = images["class"].map({name: label for label, name in enumerate(classes)}).astype("int64")
@@ -166,16 +160,6 @@ def _classes(images: pd.DataFrame, found: Found, source: str) -> tuple[str, ...]
     if len(classes) == 1:
         raise DatasetError(f"{source} has one class only, {classes[0]!r}{first}: at least two are needed; {HOW}")
     return classes
-
-
-def _given(images: pd.DataFrame, source: str) -> str:
-    parts = frozenset(images["part"]) - {""}
-    if len(parts) <= 1:
-        return "none"
-    if parts not in _GIVEN:
-        there = " and ".join(part for part in PARTS if part in parts)
-        raise DatasetError(f"{source} has {there} images but none to train on: add a train folder, or remove the parts")
-    return _GIVEN[parts]
 
 
 def _remarks(images: pd.DataFrame, num_left_out: int) -> Iterator[str]:
