@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.shared import look
+from pages.shared import look, reads
 from pages.shared.choose import choose
 from pages.shared.dataset_gallery import show_gallery
 from pages.shared.dataset_health import show_health
@@ -21,6 +21,12 @@ from tlcore.service.datasets import DatasetInfo
 MANY_CLASSES = 12
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
+def split_sizes(home: str, dataset_id: str, created_ms: int) -> dict[str, int]:
+    """A version never changes, so its split can be kept."""
+    return datasets.split_sizes(dataset_id)
+
+
 def show_facts(info: DatasetInfo) -> None:
     with st.container(horizontal=True, gap="large"):
         st.metric("Images", f"{info.num_images:,}", width="content")
@@ -34,7 +40,7 @@ def show_facts(info: DatasetInfo) -> None:
         )
     with guard():
         st.markdown(f"**Split.** {plain(datasets.split_note(info))}")
-        parts = datasets.split_sizes(info.id)
+        parts = split_sizes(reads.home_key(), info.id, info.created_ms)
         st.markdown(
             f"Training {parts['train']:,} · validation {parts['val']:,} · test {parts['test']:,} images",
             help="Training images teach, validation images choose the best moment, test images give the final figure.",

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import look
+from pages.shared import look, reads
 from pages.shared.dataset_pictures import change, edit_bar, pick, pick_groups
 from pages.shared.words import count, plain
 from tlcore.analysis import charts
@@ -16,14 +16,14 @@ SINGLES_PER_PAGE = 24
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking at the images …")
-def _health(dataset_id: str, fingerprint: str) -> Health:
-    """A version never changes, so its report can be kept."""
+def _health(home: str, dataset_id: str, created_ms: int) -> Health:
+    """A version never changes, so its report can be kept, as long as it is not deleted and added anew."""
     return pictures.health(dataset_id)
 
 
 def show_health(info: DatasetInfo) -> None:
     """Findings, the worst first, then what the images are like."""
-    report = _health(info.id, info.fingerprint)
+    report = _health(reads.home_key(), info.id, info.created_ms)
     if not report.findings:
         st.success("Nothing stands out: no copies, no contradictions, no blank images.", icon="✅")
     for finding in report.findings:

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.shared import reads
 from pages.shared.dataset_pictures import change, edit_bar, pick
 from pages.shared.words import count, percent, plain
 from tlcore.service import label_errors, pictures
@@ -13,13 +14,13 @@ PER_PAGE = 24
 
 
 @st.cache_data(ttl=120, max_entries=8, show_spinner="Reading what the runs predicted …")
-def _found(dataset_id: str) -> LabelErrors:
+def _found(home: str, dataset_id: str, created_ms: int) -> LabelErrors:
     return label_errors.label_errors(dataset_id)
 
 
 def show_label_errors(info: DatasetInfo) -> None:
     """The likeliest first, with the class that the runs suggest, to be ticked and corrected."""
-    found = _found(info.id)
+    found = _found(reads.home_key(), info.id, info.created_ms)
     if not found.judged:
         st.info("No run has judged these images yet: launch a comparison on this version first.", icon="🏷️")
         return

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.bench_near_duplicates FOLDER [FOLDER …]
 
 Recall: of up to 150 pictures per folder, each changed in several ways, the part that is found again.
-Pairs: those found among the folder's own different files, which a person has to look at: they are listed.
+Groups: those found among the folder's own different files, which a person has to look at: they are listed.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image, ImageEnhance
 
 from tlcore.datasets.content import head_of, looks_like_image
-from tlcore.datasets.duplicates import near_pairs
+from tlcore.datasets.duplicates import near_groups
 from tlcore.datasets.pictures.decoding import open_rgb
 from tlcore.datasets.pictures.inspector import THUMBNAIL_PX
 from tlcore.datasets.pictures.likeness import look_of
@@ -49,10 +49,10 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-def looks(picture: Image.Image) -> dict[str, object]:
+def looks(picture: Image.Image, sha256: str) -> dict[str, object]:
     small = picture.copy()
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return vars(look_of(small))
+    return {"sha256": sha256, "width": picture.width, "height": picture.height, **vars(look_of(small))}
 
 
 def measure(folder: Path) -> None:
@@ -63,7 +63,7 @@ def measure(folder: Path) -> None:
         except ImageError:
             continue
         pictures[path].thumbnail((400, 400))
-        rows.append({"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **looks(pictures[path])})
+        rows.append(looks(pictures[path], hashlib.sha256(path.read_bytes()).hexdigest()))
         names.append(path)
     images = pd.DataFrame(rows)
     print(f"{folder.name}: {len(images):,} pictures, {images['sha256'].nunique():,} different files")
@@ -71,14 +71,15 @@ def measure(folder: Path) -> None:
     for words, change in CHANGES.items():
         found = 0
         for place in chosen:
-            pair = pd.DataFrame([rows[place], looks(change(pictures[names[place]]))])
-            found += len(near_pairs(pair)[0])
+            pair = pd.DataFrame([rows[place], looks(change(pictures[names[place]]), "changed")])
+            found += len(set(near_groups(pair))) == 1
         print(f"  found again, {words}: {found / len(chosen):.0%}")
-    first = images.drop_duplicates("sha256").index
-    one, other = near_pairs(images.loc[first])
-    print(f"  pairs among different files: {len(one)}")
-    for a, b in zip(first[one], first[other], strict=True):
-        print(f"    {names[a].relative_to(folder)}  {names[b].relative_to(folder)}")
+    images["group"] = near_groups(images)
+    first = images.drop_duplicates("sha256")
+    groups = [found.index for _, found in first.groupby("group") if len(found) > 1]
+    print(f"  groups among different files: {len(groups)}, largest {max(map(len, groups), default=1)}")
+    for group in groups:
+        print("    " + "  ".join(str(names[place].relative_to(folder)) for place in group))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,20 @@ def test_a_picture_in_two_given_parts(tmp_path, settings):
     assert set(near.groups[0]) == {"train/ants/2.png", "test/ants/again.jpg"}
     without, moved = (suggestion.edits[0] for suggestion in leak.suggestions)
     assert without.paths == ("train/bees/1.png",)
-    assert (set(moved.paths), moved.part) == (set(leak.groups[0]), "train")
+    assert (moved.paths, moved.part) == (("test/bees/same.png",), "train")
+
+
+def test_a_picture_in_all_three_parts_stays_in_the_test_part_alone(tmp_path, settings):
+    root = tmp_path / "three"
+    for place, part in enumerate(("train", "val", "test")):
+        folder(root / part, {"ants": 4, "bees": 4}, first=200 * place)
+    for part in ("val", "test"):
+        (root / part / "ants" / "same.png").write_bytes((root / "train" / "ants" / "1.png").read_bytes())
+    (root / "test" / "bees" / "more.png").write_bytes((root / "val" / "bees" / "2.png").read_bytes())
+    leak = judged(root, settings).of("leak")
+    without, moved = (suggestion.edits[0] for suggestion in leak.suggestions)
+    assert set(without.paths) == {"train/ants/1.png", "val/ants/same.png", "val/bees/2.png"}
+    assert set(moved.paths) == {"val/ants/same.png", "test/ants/same.png", "val/bees/2.png", "test/bees/more.png"}
 
 
 def test_images_that_show_nothing(tmp_path, settings):
@@ -140,9 +153,28 @@ def test_a_class_that_is_too_small_is_imported_and_found(tmp_path, settings):
     found = health_of(dataset).findings[0]
     assert (found.kind, found.severity, found.groups) == ("too_small", "error", (("crabs/0.png",), ("crabs/1.png",)))
     assert "class 'crabs' has 2 different images" in found.words.lower()
-    assert [s.label for s in found.suggestions] == ["Leave out the class crabs"]
+    assert [s.label for s in found.suggestions] == ["Leave out crabs"]
     with pytest.raises(SplitError, match="crabs"):
         make_split(dataset, 0)
+
+
+def test_a_class_of_one_picture_many_times_is_the_one_that_is_too_small(tmp_path, settings):
+    """Counted by different pictures, not by files."""
+    root = folder(tmp_path / "burst", {"ants": 8, "bees": 8, "burst": 1})
+    for number in range(1, 30):
+        (root / "burst" / f"{number}.png").write_bytes((root / "burst" / "0.png").read_bytes())
+    found = judged(root, settings).findings[0]
+    assert (found.kind, found.num_images) == ("too_small", 30)
+    ((edit,),) = [suggestion.edits for suggestion in found.suggestions]
+    assert all(path.startswith("burst/") for path in edit.paths)
+
+
+def test_no_click_takes_away_a_class_or_half_of_the_images(tmp_path, settings):
+    root = folder(tmp_path / "stamps", {"ants": 6, "bees": 6})
+    for path in root.rglob("*.png"):
+        Image.open(path).resize((20, 20)).save(path)
+    found = judged(root, settings).of("tiny")
+    assert (found.num_images, found.suggestions) == (12, ())
 
 
 def test_files_that_were_left_out_are_listed(tmp_path, settings):

@@ -34,7 +34,7 @@ def test_brain_tumor_mri(real_data, settings):
     assert (info.num_images, info.given, info.left_out) == (253, "none", ())
     assert info.notes == (
         "25 files are exact copies of others; where the split is drawn here, copies stay together.",
-        "26 more look nearly the same as others; where the split is drawn here, they stay together too.",
+        "24 more look nearly the same as others; where the split is drawn here, they stay together too.",
     )
     dataset = load_dataset(info.id, settings)
     assert {"RGB", "L"} <= set(dataset.images["mode"])

@@ -13,52 +13,50 @@ import pandas as pd
 from numpy.typing import NDArray
 
 MAX_DISTANCE = 8  # of the hash's 64 bits that may differ
-MIN_CORRELATION = 0.88  # of the 16×16 grey copies
+MIN_CORRELATION = 0.95  # of the 16×16 grey copies
 MAX_CHROMA = 0.02  # by which the red and the green part of the mean colour may differ, of 1
 MIN_CONTRAST = 1.0  # standard deviation of grey 0…255 below which a picture shows nothing that could be compared
-_BLOCK_BYTES = 16 * 1024 * 1024  # of hash differences held at a time
-_PAIRS = 65_536  # compared at a time
+MIN_SIDE = 48  # pixels: all sixes of 8 or 28 px look alike, and are not the same picture
+_EVERY = 500  # pictures between two looks at whether to go on
 Places = NDArray[np.intp]
 Reals = NDArray[np.float64]
 
 
 def near_groups(images: pd.DataFrame, look_up: Callable[[float], None] | None = None) -> list[str]:
-    """For each row, the smallest sha256 in its group: the copies and near duplicates of the picture.
+    """For each row, the sha256 that names its group: the copies and near duplicates of one picture, the group's first.
 
-    images: columns sha256, phash, look and colour. Groups are connected: A and C are in one where both are like B.
+    images: columns sha256, width, height, phash, look and colour. In the order of sha256, a picture that is in no
+    group yet founds one, and takes in all later ones that are like it: each member is like the founder, so that
+    groups do not chain from one picture to quite another. Pictures smaller than `MIN_SIDE` are only copies or not.
     look_up: called with the part done, 0…1, now and then; what it raises ends the work.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     if images.empty:
         return []
     distinct, first, place = np.unique(images["sha256"].to_numpy(str), return_index=True, return_inverse=True)
-    one, other = near_pairs(images.iloc[first], look_up)
-    links = coo_array((np.ones(len(one), dtype=bool), (one, other)), shape=(len(distinct), len(distinct)))
-    _, component = connected_components(links, directed=False)
-    _, smallest = np.unique(component, return_index=True)  # `distinct` is sorted
-    return [str(key) for key in distinct[smallest[component[place]]]]
+    founders = _founders(images.iloc[first], look_up)
+    return [str(key) for key in distinct[founders[place]]]
 
 
-def near_pairs(images: pd.DataFrame, look_up: Callable[[float], None] | None = None) -> tuple[Places, Places]:
-    """Positions of the rows of each pair of near duplicates, the smaller first. As for `near_groups`."""
+def _founders(images: pd.DataFrame, look_up: Callable[[float], None] | None) -> Places:
+    """The position of the founder of each row's group. images: different files, in the order of sha256."""
     hashes = _bytes(images["phash"]).view(np.uint64).ravel()
     looks, chroma = _bytes(images["look"]), _chroma(_bytes(images["colour"]))
-    contrast = np.array([look.std() for look in looks])
-    found: list[tuple[Places, Places]] = []
-    step = max(1, _BLOCK_BYTES // (8 * len(hashes)))
-    for start in range(0, len(hashes), step):
-        if look_up:
-            look_up(1 - (1 - start / len(hashes)) ** 2)  # later rows have fewer to be compared with
-        distances = np.bitwise_count(hashes[start : start + step, None] ^ hashes[None, start:])
-        rows, columns = np.nonzero(distances <= MAX_DISTANCE)
-        one, other = rows[columns > rows] + start, columns[columns > rows] + start
-        alike = np.abs(chroma[one] - chroma[other]).max(axis=1, initial=0) <= MAX_CHROMA
-        one, other = one[alike], other[alike]
-        alike = _correlations(looks, contrast, one, other) >= MIN_CORRELATION
-        found.append((one[alike], other[alike]))
-    return np.concatenate([one for one, _ in found]), np.concatenate([other for _, other in found])
+    contrast = looks.std(axis=1)
+    founders = np.arange(len(hashes))
+    shows = (contrast >= MIN_CONTRAST) & (images[["width", "height"]].min(axis=1).to_numpy() >= MIN_SIDE)
+    free = np.flatnonzero(shows)
+    for done, founder in enumerate(free.tolist()):
+        if look_up and done % _EVERY == 0:
+            look_up(1 - (1 - done / len(free)) ** 2)  # later ones have fewer to be compared with
+        if founders[founder] != founder:
+            continue
+        later = free[done + 1 :]
+        later = later[np.bitwise_count(hashes[later] ^ hashes[founder]) <= MAX_DISTANCE]
+        later = later[founders[later] == later]
+        later = later[np.abs(chroma[later] - chroma[founder]).max(axis=1, initial=0) <= MAX_CHROMA]
+        if len(later):
+            founders[later[_correlations(looks, contrast, founder, later) >= MIN_CORRELATION]] = founder
+    return founders
 
 
 def _bytes(column: "pd.Series[Any]") -> NDArray[np.uint8]:
@@ -73,14 +71,9 @@ def _chroma(colours: NDArray[np.uint8]) -> Reals:
     return shares
 
 
-def _correlations(looks: NDArray[np.uint8], contrast: Reals, one: Places, other: Places) -> Reals:
-    """Pearson's correlation of the grey copies of each pair; 0 where one of them shows nothing."""
-    told = np.zeros(len(one))
-    for at in range(0, len(one), _PAIRS):
-        pair = slice(at, at + _PAIRS)
-        a, b = looks[one[pair]].astype(np.float64), looks[other[pair]].astype(np.float64)
-        shared = ((a - a.mean(axis=1, keepdims=True)) * (b - b.mean(axis=1, keepdims=True))).mean(axis=1)
-        flattest = np.minimum(contrast[one[pair]], contrast[other[pair]])
-        spread = np.where(flattest >= MIN_CONTRAST, contrast[one[pair]] * contrast[other[pair]], np.inf)
-        told[pair] = shared / spread
-    return told
+def _correlations(looks: NDArray[np.uint8], contrast: Reals, one: int, others: Places) -> Reals:
+    """Pearson's correlation of one grey copy with others; all of them show something."""
+    own, theirs = looks[one].astype(np.float32), looks[others].astype(np.float32)
+    shared = ((theirs - theirs.mean(axis=1, keepdims=True)) * (own - own.mean())).mean(axis=1)
+    correlations: Reals = shared / (contrast[others] * contrast[one])
+    return correlations

@@ -90,6 +90,11 @@ def check_splittable(dataset: Dataset, plan: str = FIXED) -> None:
     _checked_pools(dataset, split_plan(plan))
 
 
+def too_small(dataset: Dataset) -> dict[str, str]:
+    """Classes that have too few images for the usual split, each with a sentence that says so."""
+    return {name: f"C{said[1:]}." for name, said in _too_small(dataset.info, _pools(dataset)["train"]).items()}
+
+
 def leaks_between_parts(dataset: Dataset) -> list[PartsLeak]:
     """Pictures that occur, as exact copies or near duplicates, in more than one given part, by path.
 
@@ -157,17 +162,25 @@ def _pools(dataset: Dataset) -> dict[str, list[Units]]:
 
 
 def _check(info: DatasetInfo, train: Sequence[Units]) -> None:
+    for problem in _too_small(info, train).values():
+        raise SplitError(problem)
+
+
+def _too_small(info: DatasetInfo, train: Sequence[Units]) -> dict[str, str]:
+    """Classes that have too few images for the usual split, each with how many it has and the minimum."""
     needed = _NEEDED[info.given]
     drawn = ("validation and test" if info.given == "none" else "validation") if needed > 1 else ""
+    found = {}
     for name, units in zip(info.classes, train, strict=True):
         number = len(drawing.drawable(units))
         if len(units) < needed or number < needed - 1:
             where = "" if info.given == "none" else " to train on"
             purpose = f", as {drawn} are drawn from it" if drawn else ""
-            raise SplitError(
+            found[name] = (
                 f"class {name!r} has {_different(number)}{where}, but needs at least {needed}{purpose}: add images or "
                 f"leave the class out{_counted(units)}"
             )
+    return found
 
 
 def _check_folds(info: DatasetInfo, train: Sequence[Units], plan: SplitPlan) -> None:

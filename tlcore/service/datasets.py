@@ -46,7 +46,7 @@ def resolve_dataset(id_or_source: str, name: str | None = None, progress: Progre
     """
     if intake.is_public(id_or_source):
         source = intake.find_set(id_or_source).source
-        added = [info for info in list_datasets() if info.source == source]
+        added = [info for info in list_datasets() if info.source == source and info.parent is None]
         return added[-1] if added else add_dataset(source, name, progress)
     if intake.is_elsewhere(id_or_source):
         return add_dataset(id_or_source, name, progress)

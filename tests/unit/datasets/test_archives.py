@@ -193,6 +193,16 @@ def test_a_damaged_member_of_a_zip_costs_only_itself(tmp_path):
     assert left_out["a/1"].startswith("damaged in the archive")
 
 
+def test_a_member_with_a_damaged_header_of_its_own_costs_only_itself(tmp_path):
+    path = make_zip(tmp_path / "a", {"a/1": b"good", "a/2": b"lost"})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x03\x04", 4)] = 0
+    path.write_bytes(data)
+    files, left_out = unpacked(path)
+    assert files == {"a/1": b"good"}
+    assert left_out["a/2"].startswith("damaged in the archive")
+
+
 def test_an_encrypted_zip_is_an_error(tmp_path):
     path = make_zip(tmp_path / "a", {"a/1": b"secret"})
     data = bytearray(path.read_bytes())

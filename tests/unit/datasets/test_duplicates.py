@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from PIL import Image, ImageEnhance
 
 from tlcore.datasets import duplicates
-from tlcore.datasets.duplicates import near_groups, near_pairs
+from tlcore.datasets.duplicates import near_groups
 from tlcore.datasets.pictures.likeness import look_of
 from tlcore.errors import RunCancelledError
 
@@ -26,7 +26,8 @@ def scene(seed: int, side: int = 240) -> Image.Image:
 
 def table(*pictures: Image.Image, sha256: list[str] | None = None) -> pd.DataFrame:
     names = sha256 or [hashlib.sha256(p.tobytes()).hexdigest() for p in pictures]
-    return pd.DataFrame([{"sha256": name, **vars(look_of(p))} for name, p in zip(names, pictures, strict=True)])
+    rows = zip(names, pictures, strict=True)
+    return pd.DataFrame([{"sha256": n, "width": p.width, "height": p.height, **vars(look_of(p))} for n, p in rows])
 
 
 def saved(picture: Image.Image, quality: int) -> Image.Image:
@@ -84,17 +85,25 @@ def test_flat_pictures_are_no_duplicates_unless_their_files_are_equal():
     assert len(set(groups)) == 3
 
 
-def test_groups_are_connected():
+def test_groups_do_not_chain():
     """The first is like the second and the second like the third, while the first and the third are too far apart."""
-    images = table(scene(7), scene(7), scene(7), sha256=["c", "a", "b"])
+    images = table(scene(7), scene(7), scene(7), sha256=["a", "b", "c"])
     images["phash"] = [f"{bits:016x}" for bits in (0, 2**6 - 1, 2**12 - 1)]
-    one, other = near_pairs(images)
-    assert set(zip(one.tolist(), other.tolist(), strict=True)) == {(0, 1), (1, 2)}
-    assert near_groups(images) == ["a", "a", "a"]
+    assert near_groups(images) == ["a", "a", "c"]
+    assert near_groups(images.iloc[::-1]) == ["c", "a", "a"], "whatever the order of the rows"
+
+
+def test_pictures_too_small_to_tell_are_only_copies_or_not():
+    """All sixes look alike at 8 px."""
+    small = [scene(3).resize((20, 20)), scene(3).resize((20, 20), Image.Resampling.NEAREST)]
+    images = table(*small, small[0])
+    assert (int(images["phash"][0], 16) ^ int(images["phash"][1], 16)).bit_count() <= duplicates.MAX_DISTANCE
+    groups = near_groups(images)
+    assert groups[0] == groups[2] != groups[1]
 
 
 def test_the_search_tells_how_far_it_is_and_can_be_ended(monkeypatch):
-    monkeypatch.setattr(duplicates, "_BLOCK_BYTES", 8)
+    monkeypatch.setattr(duplicates, "_EVERY", 1)
     images, seen = table(*map(scene, range(6))), []
     near_groups(images, seen.append)
     assert seen == sorted(seen)
@@ -111,28 +120,31 @@ def test_nothing_has_no_groups():
     assert near_groups(table()) == []
 
 
-@settings(max_examples=40, deadline=None)
-@given(some.lists(some.tuples(some.integers(0, 7), some.integers(0, 2**12 - 1)), min_size=1, max_size=40), some.data())
-def test_pairs_are_those_of_the_definition(drawn, data):
-    """Against a loop over all pairs, whatever the size of the blocks."""
+@settings(max_examples=60, deadline=None)
+@given(some.lists(some.tuples(some.integers(0, 7), some.integers(0, 2**12 - 1)), min_size=1, max_size=40))
+def test_groups_are_those_of_the_definition(drawn):
+    """Against loops that say the definition: in order, each joins the first founder that it is like, or founds."""
     looks = [np.random.default_rng(seed).integers(0, 256, 256, dtype=np.uint8) for seed in range(8)]
     images = pd.DataFrame(
         {
+            "sha256": [f"{place:04d}" for place in range(len(drawn))],
             "phash": [f"{bits:016x}" for _, bits in drawn],
             "look": [looks[seed].tobytes().hex() for seed, _ in drawn],
             "colour": "808080",
+            "width": 100,
+            "height": 100,
         }
     )
-    block = duplicates._BLOCK_BYTES
-    duplicates._BLOCK_BYTES = data.draw(some.sampled_from([1, 8 * len(drawn), 24 * len(drawn), block]))
-    try:
-        one, other = near_pairs(images)
-    finally:
-        duplicates._BLOCK_BYTES = block
-    expected = {
-        (i, j)
-        for i, (a, x) in enumerate(drawn)
-        for j, (b, y) in enumerate(drawn)
-        if i < j and (x ^ y).bit_count() <= duplicates.MAX_DISTANCE and np.corrcoef(looks[a], looks[b])[0, 1] >= 0.88
-    }
-    assert set(zip(one.tolist(), other.tolist(), strict=True)) == expected
+
+    def alike(i: int, j: int) -> bool:
+        (a, x), (b, y) = drawn[i], drawn[j]
+        close = (x ^ y).bit_count() <= duplicates.MAX_DISTANCE
+        return close and np.corrcoef(looks[a], looks[b])[0, 1] >= duplicates.MIN_CORRELATION
+
+    founders: list[int] = []
+    expected = []
+    for place in range(len(drawn)):
+        found = next((f for f in founders if alike(f, place)), place)
+        expected.append(f"{found:04d}")
+        founders += [place] if found == place else []
+    assert near_groups(images) == expected

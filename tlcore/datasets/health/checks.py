@@ -9,16 +9,16 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from tlcore.datasets.dataset import Dataset
+from tlcore.datasets.dataset import PARTS, Dataset
 from tlcore.datasets.health.findings import Finding, Group, Suggestion
-from tlcore.datasets.splits import check_splittable, leaks_between_parts
+from tlcore.datasets.splits import leaks_between_parts, too_small
 from tlcore.datasets.versions.edits import LeaveOut, Move, Relabel, keep_one, leave_out_all
-from tlcore.errors import SplitError
 
 IMBALANCE = 3.0  # times as many images in the largest class as in the smallest, from which it is worth knowing
 STRONG_IMBALANCE = 10.0  # from which plain accuracy says little of the small class
 BLANK = 0.4  # standard deviation of grey 0…255: even paper saved as JPEG, while the calmest sea of EuroSAT has 0.46
 DARK = 12.0  # mean grey of 0…255, about 5 % of full light
+MIN_CLASSES = 2
 TINY = 32  # pixels of the short side, the input of the smallest networks
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "MPO": (".jpg", ".jpeg", ".mpo"), "PNG": (".png", ".apng"),
@@ -40,18 +40,18 @@ def _old(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _too_small(dataset: Dataset) -> Iterator[Finding]:
-    try:
-        check_splittable(dataset)
-    except SplitError as error:
-        counts = dataset.info.class_counts
-        smallest = min(counts, key=lambda name: counts[name])
+    small = too_small(dataset)
+    if small:
+        which = _labels(dataset).isin(small)
+        some_left = len(dataset.info.classes) - len(small) >= MIN_CLASSES
+        named = ", ".join(small)
         yield Finding(
             kind="too_small",
             severity="error",
-            title="A class is too small to split",
-            words=f"{str(error)[0].upper()}{str(error)[1:]}. No comparison can be made on this version.",
-            groups=_singles(dataset.images["path"][_labels(dataset) == smallest]),
-            suggestions=(_leave_out(f"Leave out the class {smallest}", dataset.images, _labels(dataset) == smallest),),
+            title="Classes too small to split" if len(small) > 1 else "A class is too small to split",
+            words=f"{' '.join(small.values())} No comparison can be made on this version.",
+            groups=_singles(dataset.images["path"][which]),
+            suggestions=(_leave_out(f"Leave out {named}", dataset.images, which),) if some_left else (),
         )
 
 
@@ -145,20 +145,26 @@ def _leaks(dataset: Dataset) -> Iterator[Finding]:
     for exact in (True, False):
         groups = tuple(leak.paths for leak in leaks if leak.exact == exact)
         if groups:
-            outside_test = [path for group in groups for path in group if part_of[path] == "train"]
-            everything = [path for group in groups for path in group]
             yield Finding(
                 kind="leak" if exact else "near_leak",
                 severity="error" if exact else "warning",
                 title="The same picture in two parts" if exact else "Nearly the same picture in two parts",
-                words=f"{len(groups):,} pictures are in more than one of the given parts, so networks are tested on "
-                "what they learned from, and results look too good.",
+                words=f"{len(groups):,} pictures are in more than one of the given parts, so networks are chosen or "
+                "tested on what was seen before, and results look too good.",
                 groups=groups,
-                suggestions=(
-                    Suggestion(label="Leave them out of train", edits=(LeaveOut(paths=tuple(outside_test)),)),
-                    Suggestion(label="Move them all to train", edits=(Move(paths=tuple(everything), part="train"),)),
-                ),
+                suggestions=_one_part(groups, part_of),
             )
+
+
+def _one_part(groups: tuple[Group, ...], part_of: dict[str, str]) -> tuple[Suggestion, ...]:
+    """Keep each group in its last part alone (test, else validation), or move all of it to the training part."""
+    last = {group: max((part_of[path] for path in group), key=PARTS.index) for group in groups}
+    earlier = tuple(path for group in groups for path in group if part_of[path] != last[group])
+    moved = tuple(path for group in groups for path in group if part_of[path] != "train")
+    return (
+        Suggestion(label="Keep those for testing alone", edits=(LeaveOut(paths=earlier),)),
+        Suggestion(label="Move them all to train", edits=(Move(paths=moved, part="train"),)),
+    )
 
 
 def _no_information(dataset: Dataset) -> Iterator[Finding]:
@@ -228,13 +234,14 @@ def _shown(images: pd.DataFrame, which: "pd.Series[bool]", kind: str, title: str
 
 
 def _one_label(dataset: Dataset, groups: tuple[Group, ...]) -> tuple[Suggestion, ...]:
-    """Leave the groups out, or relabel every group to one of the classes that it is found in."""
+    """Leave the groups out or, where there is one alone, relabel it to one of the classes that it is found in.
+
+    Of several groups each may belong to another class: their pictures are ticked and relabelled by hand.
+    """
     label_of = dict(zip(dataset.images["path"], _labels(dataset), strict=True))
-    classes = sorted({label_of[path] for group in groups for path in group})
     suggestions = [Suggestion(label="Leave them all out", edits=(leave_out_all(groups),))]
-    for name in classes:
-        own = [group for group in groups if any(label_of[path] == name for path in group)]
-        paths = tuple(path for group in own for path in group if label_of[path] != name)
+    for name in sorted({label_of[path] for path in groups[0]}) if len(groups) == 1 else ():
+        paths = tuple(path for path in groups[0] if label_of[path] != name)
         suggestions.append(Suggestion(label=f"All are {name}", edits=(Relabel(paths=paths, label=name),)))
     return tuple(suggestions)
 

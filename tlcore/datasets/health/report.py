@@ -6,14 +6,15 @@ import pandas as pd
 
 from tlcore.datasets.dataset import Dataset
 from tlcore.datasets.health.checks import CHECKS
-from tlcore.datasets.health.findings import Finding, Health
+from tlcore.datasets.health.findings import Finding, Health, Suggestion
+from tlcore.datasets.versions.edits import LeaveOut
 
 _ORDER = ("error", "warning", "note")
 
 
 def health_of(dataset: Dataset) -> Health:
     """What the import saw of the images, judged; no image is opened."""
-    found = [finding for check in CHECKS for finding in check(dataset)]
+    found = [_sound(finding, dataset) for check in CHECKS for finding in check(dataset)]
     images = dataset.images
     sizes = Counter(zip(images["width"].tolist(), images["height"].tolist(), strict=True))
     return Health(
@@ -22,6 +23,22 @@ def health_of(dataset: Dataset) -> Health:
         formats=_counts(images, "format"),
         sizes=tuple((width, height, count) for (width, height), count in sorted(sizes.items())),
     )
+
+
+def _sound(finding: Finding, dataset: Dataset) -> Finding:
+    """The finding without suggestions that would take away half of the images, or a whole class where none is small.
+
+    A single click must not empty a dataset: such findings say something of all of it.
+    """
+    kept = tuple(s for s in finding.suggestions if finding.kind == "too_small" or not _takes_much(s, dataset))
+    return finding.model_copy(update={"suggestions": kept})
+
+
+def _takes_much(suggestion: Suggestion, dataset: Dataset) -> bool:
+    images = dataset.images
+    out = {path for edit in suggestion.edits if isinstance(edit, LeaveOut) for path in edit.paths}
+    left = images[~images["path"].isin(out)] if out else images
+    return 2 * len(left) < len(images) or left["label"].nunique() < images["label"].nunique()
 
 
 def _severity(finding: Finding) -> int:

@@ -168,7 +168,8 @@ def _copy_zipped(state: _Unpacking, zipped: zipfile.ZipFile, info: zipfile.ZipIn
         with zipped.open(info) as source:
             _copy(state, source, below)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
-        state.files.pop(below, Path()).unlink(missing_ok=True)
+        if target := state.files.pop(below, None):
+            target.unlink(missing_ok=True)
         state.leave_out("/".join(below), f"damaged in the archive: {error}")
 
 

@@ -11,6 +11,7 @@ from statistics import median
 import pandas as pd
 
 from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut, given_of
+from tlcore.datasets.duplicates import near_groups
 from tlcore.datasets.files import Progress, Stop, check_stop, never
 from tlcore.datasets.fingerprints import dataset_fingerprint
 from tlcore.datasets.names import slug
@@ -64,11 +65,11 @@ def derive(
 
 
 def _in_order(images: pd.DataFrame) -> pd.DataFrame:
-    """Rows as every dataset has them: with labels, sorted, and groups named by a member that is left."""
+    """Rows as every dataset has them: with labels, sorted, and in the groups of what is left."""
     classes = sorted(set(images["class"]))
     images = images.assign(label=images["class"].map({name: i for i, name in enumerate(classes)}).astype("int64"))
     if "group" in images:
-        images["group"] = images.groupby("group")["sha256"].transform("min")
+        images["group"] = near_groups(images)
     return images.sort_values(["label", "sha256", "path"], ignore_index=True)
 
 
