@@ -67,7 +67,7 @@ VIEWS = {
 
 def show_dataset(info: DatasetInfo) -> None:
     if st.session_state.pop("made_version", None) == info.id:
-        st.success(f"This is the new version: {plain(' '.join(info.changes))}", icon="✅")
+        st.success(f"This is the new version: {plain(' '.join(info.changes or info.notes))}", icon="✅")
     left, right = st.columns([3, 2], gap="large")
     with left:
         show_facts(info)

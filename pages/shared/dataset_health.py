@@ -33,8 +33,8 @@ def show_health(info: DatasetInfo) -> None:
         look.chart(charts.image_sizes(report.sizes, f"sizes_{info.id}", dark=look.is_dark()), f"sizes_{info.id}")
     with right:
         st.markdown("**Pixel modes and file formats**")
-        rows = [{"Kind": mode, "Images": number} for mode, number in {**report.modes, **report.formats}.items()]
-        look.table(rows)
+        kinds = (("pixel mode", report.modes), ("file format", report.formats))
+        look.table([{"What": w, "Kind": k, "Images": n} for w, counts in kinds for k, n in counts.items()])
         st.caption(
             "All are read as 8-bit sRGB: upright, transparent parts white, first frame of several, deep grey scaled."
         )

@@ -57,7 +57,7 @@ def _show_version(version: Version, here: bool) -> None:
         st.markdown(f"**Version {version.version}** · {plain(found.name)}{mark}")
         st.caption(
             f"{count(found.num_images, 'image')}, {count(len(found.classes), 'class', 'classes')} · "
-            f"{when(found.created_ms)} · id `{found.id}`"
+            f"{when(found.created_ms)} · id `{found.id}`" + (f" · made from `{found.parent}`" if found.parent else "")
         )
         for sentence in found.changes:
             st.markdown(f"- {plain(sentence)}")

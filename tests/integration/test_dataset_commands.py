@@ -234,7 +234,7 @@ def test_label_errors_of_a_comparison_and_of_a_version(info, said, tracked, tmp_
     assert [e.path for e in label_error_service.label_errors(second).errors] == ["ants/ants_0005.png"]
     both = label_error_service.label_errors(info.id)
     assert both.runs_used == 4
-    assert service.label_errors("insects") == both
+    assert label_error_service.label_errors("insects") == both
     assert both.errors == (), "two against two: on average nobody is sure"
     child = versions.derive_version(info.id, [LeaveOut(paths=("ants/ants_0000.png",))])
     none = label_error_service.label_errors(child.id)

@@ -52,7 +52,7 @@ def test_copies_within_a_class(tmp_path, settings):
     health = judged(root, settings)
     (found,) = health.findings
     assert (found.kind, found.groups) == ("exact_duplicates", (("ants/0.png", "ants/7.png", "ants/8.png"),))
-    assert found.words.startswith("2 files are exact copies of others, in 1 groups")
+    assert found.words.startswith("2 files are exact copies of others, in 1 group")
     ((edit,),) = [suggestion.edits for suggestion in found.suggestions]
     assert edit.paths == ("ants/7.png", "ants/8.png")
 
@@ -175,6 +175,22 @@ def test_no_click_takes_away_a_class_or_half_of_the_images(tmp_path, settings):
         Image.open(path).resize((20, 20)).save(path)
     found = judged(root, settings).of("tiny")
     assert (found.num_images, found.suggestions) == (12, ())
+
+
+def test_classes_that_differ_by_case_alone_can_be_merged(tmp_path, settings):
+    root = folder(tmp_path / "case", {"Ants": 6, "ants ": 0, "bees": 6})
+    folder(root, {"ants": 4}, first=300)
+    found = judged(root, settings).of("similar_names_Ants")
+    ((edit,),) = [suggestion.edits for suggestion in found.suggestions]
+    assert (edit.old, edit.new, found.num_images) == ("ants", "Ants", 4)
+
+
+def test_what_is_said_of_torn_pictures_is_true_where_the_split_is_given(tmp_path, settings):
+    root = tmp_path / "given"
+    folder(root / "train", {"ants": 6, "bees": 6})
+    folder(root / "test", {"ants": 3, "bees": 3}, first=500)
+    (root / "test" / "bees" / "same.png").write_bytes((root / "train" / "ants" / "1.png").read_bytes())
+    assert "for training only" not in judged(root, settings).of("two_labels").words
 
 
 def test_files_that_were_left_out_are_listed(tmp_path, settings):

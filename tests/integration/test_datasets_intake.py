@@ -169,6 +169,13 @@ def test_exif_orientation_counts_for_the_size(tmp_path, settings):
     assert (turned.width, turned.height) == (20, 40)
 
 
+def test_class_names_that_differ_by_spaces_alone_are_one_class(tmp_path, settings):
+    """As in tables and edits, so that a version's zip gives the same dataset again."""
+    info = add_dataset(make_image_folder(tmp_path, ("cat", "cat ", "dog"), 5), settings=settings)
+    assert info.class_counts == {"cat": 10, "dog": 5}
+    assert "Classes whose names differ by spaces alone are one class: cat." in info.notes
+
+
 def test_fifty_and_fifty(tmp_path, settings):
     info = add_dataset(make_image_folder(tmp_path, 2, 50, 16), settings=settings)
     split = make_split(load_dataset(info.id, settings), 0)

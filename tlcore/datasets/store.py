@@ -152,7 +152,7 @@ def land(dataset: Dataset, folder: Path, settings: Settings) -> DatasetInfo:
     """
     with datasets_lock(settings.datasets):
         for info in list_datasets(settings):
-            if info.fingerprint == dataset.info.fingerprint and _same(dataset, info, settings):
+            if _comparable(dataset.info, info) and _same(dataset, info, settings):
                 note = f"This is the content of {info.id}, added before: its name and id are kept."
                 return info.model_copy(update={"left_out": dataset.info.left_out, "notes": (*dataset.info.notes, note)})
         taken = {path.name for path in settings.datasets.iterdir()}
@@ -162,6 +162,12 @@ def land(dataset: Dataset, folder: Path, settings: Settings) -> DatasetInfo:
         dataset.images.to_parquet(folder / "images.parquet", index=False)
         folder.rename(settings.datasets / info.id)
     return info
+
+
+def _comparable(new: DatasetInfo, there: DatasetInfo) -> bool:
+    """Whether equal content makes the two one: any import, but of a derived version only one of the same origin."""
+    family = {new.parent, *new.ancestors} & {there.id, *there.ancestors}
+    return new.fingerprint == there.fingerprint and (new.parent is None or bool(family))
 
 
 def _same(dataset: Dataset, info: DatasetInfo, settings: Settings) -> bool:

@@ -39,6 +39,8 @@ def _range(values: Sequence[int]) -> dict[str, object]:
     """Linear, or logarithmic where the largest is 8 times the smallest."""
     low, high = min(values), max(values)
     if high >= 8 * low:
-        return {"type": "log", "range": [float(np.log10(low * 0.85)), float(np.log10(high * 1.15))], "dtick": "D2"}
+        ticks = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
+        bounds = [float(np.log10(low * 0.85)), float(np.log10(high * 1.15))]
+        return {"type": "log", "range": bounds, "tickvals": ticks, "ticktext": [f"{tick:,}" for tick in ticks]}
     room = max(8.0, 0.08 * (high - low))
     return {"range": [max(0.0, low - room), high + room]}

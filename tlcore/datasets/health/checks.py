@@ -12,7 +12,7 @@ import pandas as pd
 from tlcore.datasets.dataset import PARTS, Dataset
 from tlcore.datasets.health.findings import Finding, Group, Suggestion
 from tlcore.datasets.splits import leaks_between_parts, too_small
-from tlcore.datasets.versions.edits import LeaveOut, Move, Relabel, keep_one, leave_out_all
+from tlcore.datasets.versions.edits import LeaveOut, Move, Relabel, RenameClass, keep_one, leave_out_all
 
 IMBALANCE = 3.0  # times as many images in the largest class as in the smallest, from which it is worth knowing
 STRONG_IMBALANCE = 10.0  # from which plain accuracy says little of the small class
@@ -55,6 +55,29 @@ def _too_small(dataset: Dataset) -> Iterator[Finding]:
         )
 
 
+def _similar_names(dataset: Dataset) -> Iterator[Finding]:
+    by_name: dict[str, list[str]] = {}
+    for name in dataset.info.classes:
+        by_name.setdefault(" ".join(name.casefold().split()), []).append(name)
+    for names in by_name.values():
+        if len(names) > 1:
+            largest = max(names, key=lambda name: dataset.info.class_counts[name])
+            others = [name for name in names if name != largest]
+            yield Finding(
+                kind=f"similar_names_{largest}",
+                severity="warning",
+                title="Classes whose names differ by upper and lower case alone",
+                words=f"{' and '.join(names)} are {len(names)} classes here. Are they one?",
+                groups=_singles(dataset.images["path"][_labels(dataset).isin(others)]),
+                suggestions=(
+                    Suggestion(
+                        label=f"Merge them into {largest}",
+                        edits=tuple(RenameClass(old=name, new=largest) for name in others),
+                    ),
+                ),
+            )
+
+
 def _imbalance(dataset: Dataset) -> Iterator[Finding]:
     counts = dataset.info.class_counts
     largest, smallest = max(counts, key=lambda name: counts[name]), min(counts, key=lambda name: counts[name])
@@ -79,7 +102,7 @@ def _exact(dataset: Dataset) -> Iterator[Finding]:
             kind="exact_duplicates",
             severity="note",
             title="The same file more than once",
-            words=f"{extra:,} {_files(extra)} exact copies of others, in {len(groups):,} groups. Where the split is "
+            words=f"{_copies(extra)}, in {_counted(len(groups), 'group')}. Where the split is "
             "drawn here, copies stay on one side; they still weigh more than other images.",
             groups=groups,
             suggestions=(Suggestion(label="Keep one of each", edits=(keep_one(groups),)),),
@@ -100,9 +123,9 @@ def _near(dataset: Dataset) -> Iterator[Finding]:
             kind="near_duplicates",
             severity="note",
             title="Nearly the same picture more than once",
-            words=f"{sum(map(len, groups)):,} images in {len(groups):,} groups look nearly the same: the same picture "
-            "saved anew, smaller or brighter, or the next of a series. Where the split is drawn here, they stay on one "
-            f"side. Keeping one of each leaves out {extra:,}.",
+            words=f"{sum(map(len, groups)):,} images in {_counted(len(groups), 'group')} look nearly the same: the "
+            "same picture saved anew, smaller or brighter, or the next of a series. Where a split is drawn, they stay on "
+            f"one side. Keeping one of each leaves out {extra:,}.",
             groups=groups,
             suggestions=(Suggestion(label="Keep one of each", edits=(keep_one(groups),)),),
         )
@@ -117,8 +140,7 @@ def _two_labels(dataset: Dataset) -> Iterator[Finding]:
             kind="two_labels",
             severity="error",
             title="The same file under two classes",
-            words=f"{len(exact):,} pictures are in more than one class, so one label at least is wrong. They are used "
-            "for training only, where they teach both.",
+            words=f"{_pictures(len(exact))} in more than one class, so one label at least is wrong.{_kept(dataset)}",
             groups=exact,
             suggestions=_one_label(dataset, exact),
         )
@@ -132,8 +154,8 @@ def _two_labels(dataset: Dataset) -> Iterator[Finding]:
             kind="near_two_labels",
             severity="warning",
             title="Nearly the same picture under two classes",
-            words=f"{len(near):,} groups of pictures look nearly the same but are in different classes: a wrong label, "
-            "or a difference that is hard to see. They are used for training only.",
+            words=f"{_counted(len(near), 'group')} of pictures that look nearly the same but are in different classes: "
+            f"a wrong label, or a difference that is hard to see.{_kept(dataset)}",
             groups=near,
             suggestions=_one_label(dataset, near),
         )
@@ -149,7 +171,7 @@ def _leaks(dataset: Dataset) -> Iterator[Finding]:
                 kind="leak" if exact else "near_leak",
                 severity="error" if exact else "warning",
                 title="The same picture in two parts" if exact else "Nearly the same picture in two parts",
-                words=f"{len(groups):,} pictures are in more than one of the given parts, so networks are chosen or "
+                words=f"{_pictures(len(groups))} in more than one of the given parts, so networks are chosen or "
                 "tested on what was seen before, and results look too good.",
                 groups=groups,
                 suggestions=_one_part(groups, part_of),
@@ -172,15 +194,15 @@ def _no_information(dataset: Dataset) -> Iterator[Finding]:
     if "contrast" not in images:
         return
     blank = images["contrast"] < BLANK
-    yield from _shown(images, blank, "blank", "Blank images", "show one even tone and nothing else")
+    yield from _shown(images, blank, "blank", "Blank images", "one even tone and nothing else")
     dark = (images["brightness"] < DARK) & ~blank
-    yield from _shown(images, dark, "dark", "Very dark images", f"are nearly black (mean grey below {DARK:g} of 255)")
+    yield from _shown(images, dark, "dark", "Very dark images", f"hardly any light (mean grey below {DARK:g} of 255)")
 
 
 def _tiny(dataset: Dataset) -> Iterator[Finding]:
     images = dataset.images
     tiny = images[["width", "height"]].min(axis=1) < TINY
-    yield from _shown(images, tiny, "tiny", "Tiny images", f"have a short side below {TINY} pixels")
+    yield from _shown(images, tiny, "tiny", "Tiny images", f"a short side below {TINY} pixels")
 
 
 def _endings(dataset: Dataset) -> Iterator[Finding]:
@@ -197,7 +219,7 @@ def _endings(dataset: Dataset) -> Iterator[Finding]:
             kind="wrong_ending",
             severity="note",
             title="File endings that do not tell the format",
-            words=f"{len(named):,} {_files(len(named))} of another format than the name says, such as "
+            words=f"{_counted(len(named), 'file')} of another format than the name says, such as "
             f"{named['path'].iloc[0]}, which is {named['format'].iloc[0]}. They are read by their content.",
             groups=_singles(named["path"]),
         )
@@ -216,7 +238,8 @@ def _left_out(dataset: Dataset) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    _too_small, _two_labels, _leaks, _imbalance, _exact, _near, _no_information, _tiny, _endings, _left_out, _old,
+    _too_small, _similar_names, _two_labels, _leaks, _imbalance, _exact, _near, _no_information, _tiny, _endings,
+    _left_out, _old,
 )  # fmt: skip
 
 
@@ -227,7 +250,7 @@ def _shown(images: pd.DataFrame, which: "pd.Series[bool]", kind: str, title: str
             kind=kind,
             severity="warning",
             title=title,
-            words=f"{count:,} image{'s' * (count != 1)} {words}: a network has little to learn from them.",
+            words=f"{_counted(count, 'image')} with {words}: a network has little to learn from them.",
             groups=_singles(images["path"][which]),
             suggestions=(_leave_out("Leave them out", images, which),),
         )
@@ -265,5 +288,18 @@ def _labels(dataset: Dataset) -> "pd.Series[str]":
     return dataset.images["label"].map(dict(enumerate(dataset.info.classes)))
 
 
-def _files(count: int) -> str:
-    return "file is" if count == 1 else "files are"
+def _copies(count: int) -> str:
+    return "1 file is an exact copy of another" if count == 1 else f"{count:,} files are exact copies of others"
+
+
+def _pictures(count: int) -> str:
+    return "1 picture is" if count == 1 else f"{count:,} pictures are"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def _kept(dataset: Dataset) -> str:
+    """What the split does with pictures under several classes, where it is drawn here."""
+    return " They are used for training only, where they teach both." if dataset.info.given == "none" else ""

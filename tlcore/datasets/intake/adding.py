@@ -54,7 +54,7 @@ def add_dataset(
         limits = Limits(settings.max_dataset_files, int(settings.max_dataset_gb * 1e9))
         brought = bring(folder, limits, tell, stop)
         gathered = gather(brought, folder, limits, tell, stop)
-        found, target = gathered.found, folder / "dataset"
+        found, target = _tidied(gathered.found), folder / "dataset"
         if not gathered.ours:
             check_space(folder, sum(entry.file.stat().st_size for entry in found.entries))
         images, refused = _check(found.entries, target, gathered.ours, stage(tell, gathered.share, _CHECKED), stop)
@@ -63,6 +63,15 @@ def add_dataset(
         dataset = _describe(images, found, name or brought.name, brought.told, target)
         tell(1.0, f"{dataset.info.num_images:,} images")
         return land(dataset, target, settings)
+
+
+def _tidied(found: Found) -> Found:
+    """Names of classes without spaces around them, as tables and edits have them; those that meet become one."""
+    names = {entry.label: entry.label.strip() or entry.label for entry in found.entries}
+    met = sorted({new for old, new in names.items() if old != new and new in names})
+    notes = [f"Classes whose names differ by spaces alone are one class: {', '.join(met)}."] if met else []
+    entries = [replace(entry, label=names[entry.label]) for entry in found.entries]
+    return replace(found, entries=entries, notes=[*found.notes, *notes])
 
 
 def _comparing(tell: Progress, should_stop: Stop) -> Callable[[float], None]:
@@ -171,7 +180,7 @@ def _remarks(images: pd.DataFrame, num_left_out: int) -> Iterator[str]:
         yield f"{alike:,} more look nearly the same as others; where the split is drawn here, they stay together too."
     labels = images.groupby("sha256")["label"].nunique()
     if (labels > 1).any():
-        yield f"{(labels > 1).sum():,} pictures occur under more than one class; they are used for training only."
+        yield f"{(labels > 1).sum():,} pictures occur under more than one class; a drawn split trains on them only."
     for part in sorted(set(images["part"]) - {""}):
         absent = sorted(set(images["class"]) - set(images["class"][images["part"] == part]))
         if absent:

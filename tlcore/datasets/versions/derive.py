@@ -21,6 +21,7 @@ from tlcore.datasets.store import dataset_folder, land, load_dataset
 from tlcore.datasets.versions.applying import Edited, edited
 from tlcore.datasets.versions.card import put_card, read_card
 from tlcore.datasets.versions.edits import Edit
+from tlcore.datasets.versions.lineage import versions_of
 from tlcore.errors import DatasetError
 from tlcore.settings import Settings, get_settings
 
@@ -51,7 +52,7 @@ def derive(
     with staging(settings.datasets) as place:
         folder = place / "dataset"
         try:
-            dataset = _described(parent, changed, images, folder)
+            dataset = _described(parent, changed, images, folder, _next_version(parent, settings))
             _require_change(parent, dataset)
             _place(parent, images, folder, progress or _silent, should_stop or never)
         except FileNotFoundError as error:
@@ -68,12 +69,18 @@ def _in_order(images: pd.DataFrame) -> pd.DataFrame:
     """Rows as every dataset has them: with labels, sorted, and in the groups of what is left."""
     classes = sorted(set(images["class"]))
     images = images.assign(label=images["class"].map({name: i for i, name in enumerate(classes)}).astype("int64"))
-    if "group" in images:
+    if "phash" in images:
         images["group"] = near_groups(images)
+    elif "group" in images:
+        images["group"] = images.groupby("group")["sha256"].transform("min")
     return images.sort_values(["label", "sha256", "path"], ignore_index=True)
 
 
-def _described(parent: Dataset, changed: Edited, images: pd.DataFrame, folder: Path) -> Dataset:
+def _next_version(parent: Dataset, settings: Settings) -> int:
+    return 1 + max(version.version for version in versions_of(parent.info.id, settings))
+
+
+def _described(parent: Dataset, changed: Edited, images: pd.DataFrame, folder: Path, version: int) -> Dataset:
     old = parent.info
     classes = tuple(sorted(set(images["class"])))
     if len(classes) < 2:
@@ -83,7 +90,7 @@ def _described(parent: Dataset, changed: Edited, images: pd.DataFrame, folder: P
     if given == "none":
         images["part"] = ""
     fingerprint = dataset_fingerprint(zip(images["class"], images["sha256"], strict=True))
-    counts, version = Counter(images["class"]), old.version + 1
+    counts = Counter(images["class"])
     base = old.name.removesuffix(f" v{old.version}") if old.version > 1 else old.name
     info = DatasetInfo(
         id=f"{slug(base)}-v{version}-{fingerprint[:8]}",
