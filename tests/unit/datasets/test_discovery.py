@@ -66,6 +66,30 @@ def test_a_wrapping_folder_is_descended(tmp_path):
     assert left_out == dict.fromkeys(["data/preview.png", "x.png"], "not in a class folder")
 
 
+def test_a_folder_between_the_parts_and_the_classes_is_descended(tmp_path):
+    lay(
+        tmp_path,
+        "train/images/cats/1",
+        "train/images/dogs/1",
+        "test/images/cats/2",
+        "test/images/dogs/2",
+        "test/cover.png",
+    )
+    labels, left_out, _ = found(tmp_path)
+    assert labels == {
+        "train/images/cats/1": ("cats", "train"),
+        "train/images/dogs/1": ("dogs", "train"),
+        "test/images/cats/2": ("cats", "test"),
+        "test/images/dogs/2": ("dogs", "test"),
+    }
+    assert left_out == {"test/cover.png": "not in a class folder"}
+
+
+def test_folders_below_the_only_class_of_a_part_are_no_classes(tmp_path):
+    labels, _, _ = found(lay(tmp_path, "train/cats/a/1", "train/dogs/a/1", "test/cats/a/2"))
+    assert set(labels.values()) == {("cats", "train"), ("dogs", "train"), ("cats", "test")}
+
+
 def test_one_class_alone_is_not_taken_for_a_wrapping_folder(tmp_path):
     labels, _, _ = found(lay(tmp_path, "cats/1", "cats/2"))
     assert set(labels.values()) == {("cats", "")}
