@@ -39,10 +39,12 @@ def submit_import(settings: Settings, source: Path | str, name: str | None, owne
     """
     prepare(settings)
     job_id = uuid.uuid4().hex
-    path = str(source.expanduser().absolute()) if isinstance(source, Path) else source
-    title = f"Import {name or (source.name if isinstance(source, Path) else source)}"
+    if isinstance(source, Path):
+        path, title = str(source.expanduser().absolute()), source.name
+    else:  # an address may end with a key that is nobody's business
+        path, title = source, source.rpartition("://")[2].partition("?")[0]
     payload = {"path": path, "name": name, "owner": owner}
-    queue.add(settings, [NewJob(job_id, "import", title, IMPORT_SLOT, payload, code_version())])
+    queue.add(settings, [NewJob(job_id, "import", f"Import {name or title}", IMPORT_SLOT, payload, code_version())])
     ensure_supervisor(settings)
     return job_id
 

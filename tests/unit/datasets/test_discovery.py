@@ -66,6 +66,30 @@ def test_a_wrapping_folder_is_descended(tmp_path):
     assert left_out == dict.fromkeys(["data/preview.png", "x.png"], "not in a class folder")
 
 
+def test_a_folder_between_the_parts_and_the_classes_is_descended(tmp_path):
+    lay(
+        tmp_path,
+        "train/images/cats/1",
+        "train/images/dogs/1",
+        "test/images/cats/2",
+        "test/images/dogs/2",
+        "test/cover.png",
+    )
+    labels, left_out, _ = found(tmp_path)
+    assert labels == {
+        "train/images/cats/1": ("cats", "train"),
+        "train/images/dogs/1": ("dogs", "train"),
+        "test/images/cats/2": ("cats", "test"),
+        "test/images/dogs/2": ("dogs", "test"),
+    }
+    assert left_out == {"test/cover.png": "not in a class folder"}
+
+
+def test_folders_below_the_only_class_of_a_part_are_no_classes(tmp_path):
+    labels, _, _ = found(lay(tmp_path, "train/cats/a/1", "train/dogs/a/1", "test/cats/a/2"))
+    assert set(labels.values()) == {("cats", "train"), ("dogs", "train"), ("cats", "test")}
+
+
 def test_one_class_alone_is_not_taken_for_a_wrapping_folder(tmp_path):
     labels, _, _ = found(lay(tmp_path, "cats/1", "cats/2"))
     assert set(labels.values()) == {("cats", "")}
@@ -357,13 +381,15 @@ def test_a_broken_table_is_no_matter_where_class_folders_are(tmp_path):
     assert set(found(tmp_path)[0].values()) == {("cats", ""), ("dogs", "")}
 
 
-def test_a_table_in_a_folder_does_not_reach_beyond_it_where_most_of_its_files_are_there(tmp_path):
-    lay(tmp_path, "one/1.png", "one/2.png", "two/1.png", "two/9.png")
-    (tmp_path / "one" / "t.csv").write_text("path,label\n1.png,a\n2.png,b\n9.png,wrong\n")
-    (tmp_path / "two" / "t.csv").write_text("path,label\n1.png,a\n9.png,b\n")
+def test_a_table_in_a_folder_does_not_reach_beyond_it_where_half_of_its_files_are_there(tmp_path):
+    lay(tmp_path, "one/1.png", "one/2.png", "two/1.png", "two/8.png", "two/9.png")
+    (tmp_path / "one" / "t.csv").write_text("path,label\n1.png,a\n2.png,b\n8.png,wrong\n9.png,wrong\n")
+    (tmp_path / "two" / "t.csv").write_text("path,label\n1.png,a\n8.png,a\n9.png,b\n")
     labels, left_out, _ = found(tmp_path)
-    assert labels == {"one/1.png": ("a", ""), "one/2.png": ("b", ""), "two/1.png": ("a", ""), "two/9.png": ("b", "")}
-    assert left_out == {"one/9.png": "named in the table, but not there"}
+    assert {path: label for path, (label, _) in labels.items()} == {
+        "one/1.png": "a", "one/2.png": "b", "two/1.png": "a", "two/8.png": "a", "two/9.png": "b",
+    }  # fmt: skip
+    assert left_out == dict.fromkeys(["one/8.png", "one/9.png"], "named in the table, but not there")
 
 
 def test_a_file_that_is_called_as_the_folder_of_a_table(tmp_path):

@@ -201,3 +201,18 @@ def test_log_tail_cannot_leave_the_log_folder(ready: Settings, tmp_path: Path) -
     (ready.jobs / "logs" / "a.log").write_text("one\ntwo\nthree\n")
     assert api.log_tail(ready, "a", 2) == "two\nthree"
     assert api.log_tail(ready, "../../secret") == ""
+
+
+def test_imports_are_called_after_their_file_without_the_key_of_an_address(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "ensure_supervisor", lambda settings: None)
+    sources = (Path("/data/birds.zip"), "https://example.org/v1/birds.zip?token=secret", "torchvision:MNIST")
+    ids = [api.submit_import(ready, source, None) for source in sources]
+    assert [job.title for job in api.open_imports(ready)] == [
+        "Import birds.zip", "Import example.org/v1/birds.zip", "Import torchvision:MNIST",
+    ]  # fmt: skip
+    assert [job.payload["path"] for job in queue.select(ready)] == [str(source) for source in sources]
+    api.cancel(ready, ids[:1])
+    put(ready, "a")
+    assert [job.id for job in api.open_imports(ready)] == ids[1:]

@@ -124,8 +124,8 @@ def _near(dataset: Dataset) -> Iterator[Finding]:
             severity="note",
             title="Nearly the same picture more than once",
             words=f"{sum(map(len, groups)):,} images in {_counted(len(groups), 'group')} look nearly the same: the "
-            "same picture saved anew, smaller or brighter, or the next of a series. Where a split is drawn, they stay on "
-            f"one side. Keeping one of each leaves out {extra:,}.",
+            "same picture saved anew, smaller or brighter, or the next of a series. Where a split is drawn, they stay "
+            f"on one side. Keeping one of each leaves out {extra:,}.",
             groups=groups,
             suggestions=(Suggestion(label="Keep one of each", edits=(keep_one(groups),)),),
         )

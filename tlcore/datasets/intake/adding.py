@@ -50,7 +50,6 @@ def add_dataset(
     bring = find_source(source, settings)
     tell, stop = progress or _silent, should_stop or never
     with staging(settings.datasets) as folder, unchanging(str(source)):
-        tell(0.0, "Looking at the files")
         limits = Limits(settings.max_dataset_files, int(settings.max_dataset_gb * 1e9))
         brought = bring(folder, limits, tell, stop)
         gathered = gather(brought, folder, limits, tell, stop)

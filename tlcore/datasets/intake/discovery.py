@@ -125,12 +125,13 @@ def _by_folders(listing: Listing, source: str) -> Found:
     parts = {top for top in tops if part_of(top) and _mostly_deeper(inside, top)}
     if not tops or (not parts and len(tops) > 1 and all(part_of(top) for top in tops)):
         raise DatasetError(f"the {len(listing.images):,} images in {source} are in no class folders: {HOW}")
+    skipped = len(_wrapping([below[1:] for below in inside if below[0] in parts])) if parts else 0
     class_first = not parts and _parts_below(inside)
     entries: list[Entry] = []
     left_out = listing.left_out + left_out_others(listing.others)
     for below, file in listing.images.items():
         rest = below[len(wrapping) :] if below[: len(wrapping)] == wrapping else ()
-        labelled = _label_and_part(rest, parts, class_first)
+        labelled = _label_and_part(rest, parts, skipped, class_first)
         if labelled is None:
             outside = bool(parts and rest) and rest[0] not in parts
             words = "outside the train, val and test folders" if outside else "not in a class folder"
@@ -140,10 +141,14 @@ def _by_folders(listing: Listing, source: str) -> Found:
     return Found(entries, left_out)
 
 
-def _label_and_part(below: tuple[str, ...], parts: set[str], class_first: bool) -> tuple[str, str] | None:
-    """Class and part of an image by the folders above it, or None if it is in no class folder."""
+def _label_and_part(below: Below, parts: set[str], skipped: int, class_first: bool) -> tuple[str, str] | None:
+    """Class and part of an image by the folders above it, or None if it is in no class folder.
+
+    skipped: how many folders between the part and the class wrap all classes of all parts (train/images/cats).
+    """
     if parts:
-        return (below[1], part_of(below[0]) or "") if len(below) > 2 and below[0] in parts else None
+        inside = len(below) > 2 + skipped and below[0] in parts
+        return (below[1 + skipped], part_of(below[0]) or "") if inside else None
     if len(below) < 2:
         return None
     return below[0], (part_of(below[1]) or "") if class_first and len(below) > 2 else ""

@@ -25,6 +25,7 @@ class Gathered:
 
 def gather(source: Source, folder: Path, limits: Limits, tell: Progress, should_stop: Stop) -> Gathered:
     """The labelled images of the source; those of an archive are unpacked into `folder`. Raises: DatasetError."""
+    tell(source.share, "Looking at the files")
     if source.place.is_dir():
         listing = sort_out(*list_files(source.place, limits, should_stop), should_stop)
         return _gathered(source, discover(listing, limits, source.told), source.ours, source.share)
