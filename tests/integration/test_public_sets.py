@@ -377,13 +377,22 @@ def test_a_cancel_ends_the_asked_process(tmp_path):
     [
         ("import sys; sys.stdin.readline(); sys.exit('one\\nlast words')", "last words"),
         ("import os; os.kill(os.getpid(), 9)", "it said nothing"),
-        ("import os, time; os.close(0); time.sleep(1); raise SystemExit('no torch here')", "no torch here"),
         ('import sys; sys.stdout.write(\'{"progress": 0.5, "mess\')', "it said nothing"),
     ],
 )
 def test_a_process_that_dies_is_told_with_its_last_words(tmp_path, code, words):
     with pytest.raises(DatasetError, match=f"ended without an answer .*{words}"):
-        ask_torch({"x": "y" * 500_000}, tmp_path / "log", lambda *news: None, never, (sys.executable, "-c", code))
+        ask_torch({}, tmp_path / "log", lambda *news: None, never, (sys.executable, "-c", code))
+
+
+def test_a_process_that_dies_before_it_is_asked_is_told_with_its_last_words(tmp_path, monkeypatch):
+    def slow_dumps(request: object) -> str:
+        time.sleep(1)
+        return "{}"
+
+    monkeypatch.setattr(asking.json, "dumps", slow_dumps)
+    with pytest.raises(DatasetError, match="ended without an answer .no torch here"):
+        ask_torch({}, tmp_path / "log", lambda *news: None, never, (sys.executable, "-c", "exit('no torch here')"))
 
 
 def test_errors_of_the_asked_process_keep_their_kind(tmp_path):
