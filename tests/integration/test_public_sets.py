@@ -385,6 +385,16 @@ def test_a_process_that_dies_is_told_with_its_last_words(tmp_path, code, words):
         ask_torch({}, tmp_path / "log", lambda *news: None, never, (sys.executable, "-c", code))
 
 
+def test_a_process_that_dies_before_it_is_asked_is_told_with_its_last_words(tmp_path, monkeypatch):
+    def slow_dumps(request: object) -> str:
+        time.sleep(1)
+        return "{}"
+
+    monkeypatch.setattr(asking.json, "dumps", slow_dumps)
+    with pytest.raises(DatasetError, match="ended without an answer .no torch here"):
+        ask_torch({}, tmp_path / "log", lambda *news: None, never, (sys.executable, "-c", "exit('no torch here')"))
+
+
 def test_errors_of_the_asked_process_keep_their_kind(tmp_path):
     request = {"question": "public_set", "name": "nothing", "target": "a", "root": "b", "given": "c"}
     with pytest.raises(NotFoundError, match="brings no set 'nothing'"):

@@ -75,6 +75,17 @@ def test_pages_know_only_the_service_the_charts_and_the_ground_floor() -> None:
     assert strays == []
 
 
+def test_nothing_in_datasets_can_run_what_is_in_a_file() -> None:
+    """No unpickling, no code from data: whatever is uploaded is read as bytes, text or pixels."""
+    running = {"pickle", "marshal", "shelve", "dill", "joblib", "runpy", "importlib", "imp", "code"}
+    named = re.compile(r"\b(eval|exec|compile|read_pickle|allow_pickle|__import__|shell=True)\b")
+    files = sorted((ROOT / "tlcore" / "datasets").rglob("*.py"))
+    assert len(files) > 20
+    assert [p.name for p in files if imported(p) & running] == []
+    words = {p.name: set(named.findall(p.read_text(encoding="utf-8"))) - {"compile"} for p in files}
+    assert {name: found for name, found in words.items() if found} == {}
+
+
 def test_the_package_imports_nothing_heavy() -> None:
     assert modules_after("import tlcore").isdisjoint({"torch", "mlflow", "streamlit", "pandas", "plotly", "pydantic"})
 

@@ -5,7 +5,7 @@ import selectors
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,8 +29,8 @@ def ask_torch(
     with log.open("wb") as printed, _child(command, printed) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        child.stdin.write(json.dumps(request).encode() + b"\n")
-        child.stdin.flush()
+        with suppress(BrokenPipeError):  # it died at once: its last words say why
+            child.stdin.write(json.dumps(request).encode() + b"\n")
         for news in _lines(child.stdout, should_stop):
             if "ok" not in news:
                 tell(float(news["progress"]), str(news["message"]))
