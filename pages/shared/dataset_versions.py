@@ -72,7 +72,8 @@ def _show_delete(info: DatasetInfo) -> None:
         freed = versions.freed_bytes(info.id)
         st.markdown(
             f"**{plain(info.name)}**, {count(info.num_images, 'image')}, goes from the disk and frees "
-            f"{size(freed)}: files that other versions share stay. Results of its runs stay."
+            f"{size(freed)}: files that other versions share stay. Results of its runs stay, which belong to "
+            f"{count(versions.num_comparisons(info.id), 'comparison')}."
         )
         if st.button("Yes, delete it", type="primary", key="delete_yes"):
             datasets.delete_dataset(info.id)

@@ -1,6 +1,7 @@
 """`python -m tlcore dataset …` for versions, cards, zips, deletions and label errors, and the functions behind it."""
 
 import io
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -159,6 +160,16 @@ def test_export_writes_a_new_zip_and_no_other(info, said, tmp_path):
     assert (code, "exists already" in err) == (2, True)
 
 
+def test_one_of_each_group_of_copies_is_kept(said, tracked, tmp_path):
+    folder = make_image_folder(tmp_path, ("ants", "bees"), 5, 40)
+    for name in ("copy.png", "again.png"):
+        shutil.copy(folder / "ants" / "ants_0002.png", folder / "ants" / name)
+    said("add", folder, "--name", "copied")
+    code, out, _ = said("edit", "copied", "--keep-one")
+    assert code == 0
+    assert "10 images in 2 classes (were 12 in 2)" in out
+
+
 def test_a_browser_gets_the_zip_up_to_its_limit(info, monkeypatch):
     assert zipfile.is_zipfile(io.BytesIO(versions.zip_for_browser(info.id)))
     monkeypatch.setenv("TLCORE_MAX_UPLOAD_MB", "0")
@@ -247,6 +258,17 @@ def test_runs_that_did_not_learn_are_not_asked(info, tracked, tmp_path):
     found = label_error_service.label_errors(blind)
     assert (found.errors, found.runs_used) == ((), 0)
     assert found.limits[0] == "Not asked: 2 runs whose training loss stayed at guessing."
+
+
+def test_pictures_that_were_trained_on_in_another_part_are_told(tracked, tmp_path):
+    folder = make_image_folder(tmp_path, ("ants", "bees"), 6, 40, parts=("train", "test"))
+    shutil.copy(folder / "train" / "ants" / "ants_0001.png", folder / "test" / "ants" / "seen.png")
+    leaking = service.add_dataset(folder, "leaking")
+    compared(tracked, leaking, tmp_path / "work", "test/bees/bees_0006.png")
+    limits = label_error_service.label_errors(leaking.id).limits
+    assert any(
+        text.startswith("1 of the pictures in given validation and test parts were trained on") for text in limits
+    )
 
 
 def test_only_so_many_runs_are_asked(info, tracked, tmp_path, monkeypatch):

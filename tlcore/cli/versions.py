@@ -16,6 +16,7 @@ LEAVE_OUT_HELP = "an image that the new version lacks, by its path in this one; 
 MOVE_HELP = "PATH=PART: an image for another of the parts train, val and test that the data brought; repeatable"
 RELABEL_HELP = "PATH=CLASS: an image of another class, which may be new; repeatable"
 RENAME_HELP = "OLD=NEW: a class with another name; one that there is already takes its images in; repeatable"
+KEEP_HELP = "of each group of copies and near duplicates within a class, only the first stays"
 MANY = 50
 
 
@@ -25,10 +26,11 @@ def edit(
     move: Annotated[list[str], typer.Option(metavar="PATH=PART", help=MOVE_HELP)] = [],  # noqa: B006
     relabel: Annotated[list[str], typer.Option(metavar="PATH=CLASS", help=RELABEL_HELP)] = [],  # noqa: B006
     rename_class: Annotated[list[str], typer.Option(metavar="OLD=NEW", help=RENAME_HELP)] = [],  # noqa: B006
+    keep_one: Annotated[bool, typer.Option("--keep-one", help=KEEP_HELP)] = False,
 ) -> None:
     """Make a new version of a dataset; the old one and its runs stay. Edits are done in the order of these options."""
     old = service.get_dataset(dataset)
-    edits = editing.parse_edits(old.id, leave_out, move, relabel, rename_class)
+    edits = editing.parse_edits(old.id, leave_out, move, relabel, rename_class, keep_one)
     with progress() as bars:
         task = bars.add_task("version", total=1.0)
         new = editing.derive_version(
@@ -86,7 +88,9 @@ def delete(dataset: str, yes: Annotated[bool, typer.Option("--yes", help="do not
     freed = editing.freed_bytes(info.id)
     others = [v.id for v in editing.versions_of(info.id) if v.info is not None and v.id != info.id]
     stay = f"; {', '.join(others)} {'stays' if len(others) == 1 else 'stay'}" if others else ""
-    note(f"{info.id}: {info.num_images:,} images; deleting it frees {freed / 1e6:,.1f} MB{stay}")
+    made = editing.num_comparisons(info.id)
+    runs = f"; results of {made:,} comparison{'s' * (made != 1)} on it stay" if made else ""
+    note(f"{info.id}: {info.num_images:,} images; deleting it frees {freed / 1e6:,.1f} MB{stay}{runs}")
     if not yes:
         typer.confirm("Delete it?", abort=True, err=True)
     service.delete_dataset(info.id)

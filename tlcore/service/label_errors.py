@@ -8,6 +8,7 @@ from tlcore import tracking
 from tlcore.analysis import label_errors as analysis
 from tlcore.analysis.label_errors import Judge, LabelError, LabelErrors
 from tlcore.datasets import store
+from tlcore.datasets.splits import leaks_between_parts
 from tlcore.errors import NotFoundError
 from tlcore.results import ComparisonRecord, DatasetSummary
 from tlcore.service import recorded
@@ -26,6 +27,7 @@ def label_errors(id_: str) -> LabelErrors:
     Raises: NotFoundError for what is neither, StorageError.
     """
     dataset, records, notes = _gathered(id_)
+    notes += _leaks(dataset.id)
     judges: list[Judge] = []
     for record in records:
         found, reasons = analysis.judges(record)
@@ -34,6 +36,20 @@ def label_errors(id_: str) -> LabelErrors:
     if len(judges) > MAX_RUNS:
         notes.append(f"Of {len(judges):,} runs the newest {MAX_RUNS} were asked.")
     return analysis.label_errors(dataset, _predictions(judges[:MAX_RUNS]), notes)
+
+
+def _leaks(dataset_id: str) -> list[str]:
+    """What to say where given parts share pictures: runs have seen those, and repeat a wrong label of them."""
+    try:
+        dataset = store.load_dataset(dataset_id, get_settings())
+    except NotFoundError:  # deleted since; its runs' predictions are still there
+        return []
+    seen = sum("train" in leak.parts for leak in leaks_between_parts(dataset))
+    if not seen:
+        return []
+    return [
+        f"{seen:,} of the pictures in given validation and test parts were trained on too; wrong labels there hide."
+    ]
 
 
 def _gathered(id_: str) -> tuple[DatasetSummary, list[ComparisonRecord], list[str]]:

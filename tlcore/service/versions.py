@@ -4,13 +4,16 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
+from tlcore import tracking
 from tlcore.datasets import store, versions
 from tlcore.datasets.dataset import PARTS, DatasetInfo
+from tlcore.datasets.health import copies
 from tlcore.datasets.names import part_of
 from tlcore.datasets.versions import DataCard, Edit, LeaveOut, Move, Relabel, RenameClass, Version
 from tlcore.errors import DatasetError
 from tlcore.settings import get_settings
 
+MANY = 1_000  # comparisons that are counted at most
 Progress = Callable[[float, str], None]
 
 
@@ -28,15 +31,17 @@ def parse_edits(
     move: Sequence[str] = (),
     relabel: Sequence[str] = (),
     rename_class: Sequence[str] = (),
+    keep_one: bool = False,
 ) -> list[Edit]:
     """Edits from texts: PATH, PATH=PART, PATH=CLASS and OLD=NEW, to be done in this order.
 
     A path or a class may hold `=` itself: the text is cut where its left side is one that the dataset has.
-    Raises: DatasetError.
+    keep_one: of each group of copies and near duplicates within a class, only the first stays. Raises: DatasetError.
     """
     dataset = store.load_dataset(dataset_id, get_settings())
     paths = set(dataset.images["path"])
-    edits: list[Edit] = [LeaveOut(paths=tuple(leave_out))] if leave_out else []
+    out = list(dict.fromkeys([*leave_out, *(copies(dataset) if keep_one else ())]))
+    edits: list[Edit] = [LeaveOut(paths=tuple(out))] if out else []
     moves = _gathered([_cut("--move", text, paths) for text in move])
     edits += [Move.model_validate({"paths": named, "part": _part(part)}) for part, named in moves.items()]
     labels = _gathered([_cut("--relabel", text, paths) for text in relabel])
@@ -49,6 +54,11 @@ def parse_edits(
 def versions_of(dataset_id: str) -> tuple[Version, ...]:
     """All versions of one origin, oldest first; `info` is None for a deleted one. Raises: NotFoundError."""
     return versions.versions_of(dataset_id, get_settings())
+
+
+def num_comparisons(dataset_id: str) -> int:
+    """How many comparisons were made on this version; they stay when it is deleted. Raises: StorageError."""
+    return len(tracking.list_comparisons(get_settings(), limit=MANY, dataset_id=dataset_id))
 
 
 def freed_bytes(dataset_id: str) -> int:

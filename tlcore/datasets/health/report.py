@@ -25,6 +25,13 @@ def health_of(dataset: Dataset) -> Health:
     )
 
 
+def copies(dataset: Dataset) -> list[str]:
+    """Paths of all but the first of each group of copies and near duplicates within a class, sorted."""
+    report = health_of(dataset)
+    found = [report.of(kind) for kind in ("exact_duplicates", "near_duplicates")]
+    return sorted({path for finding in found if finding for group in finding.groups for path in group[1:]})
+
+
 def _sound(finding: Finding, dataset: Dataset) -> Finding:
     """The finding without suggestions that would take away half of the images, or a whole class where none is small.
 
