@@ -391,7 +391,7 @@ def test_a_process_that_dies_before_it_is_asked_is_told_with_its_last_words(tmp_
         return "{}"
 
     monkeypatch.setattr(asking.json, "dumps", slow_dumps)
-    with pytest.raises(DatasetError, match="ended without an answer .no torch here"):
+    with pytest.raises(DatasetError, match=r"ended without an answer \(no torch here"):
         ask_torch({}, tmp_path / "log", lambda *news: None, never, (sys.executable, "-c", "exit('no torch here')"))
 
 
