@@ -1,11 +1,13 @@
 """A decoder that crashes, hangs or fills the disk: the children are played by a script that does so on purpose."""
 
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import draw
+from tlcore.datasets.pictures import inspection
 from tlcore.datasets.pictures.inspection import inspect_files, inspector_command
 from tlcore.errors import DatasetError, RunCancelledError, StorageError
 
@@ -74,3 +76,11 @@ def test_the_real_child(tmp_path):
     assert answers[1].refused == "damaged: its header cannot be read"
     assert answers[2].refused == "cannot be opened: No such file or directory"
     assert len(list((tmp_path / "thumbnails").rglob("*.jpg"))) == 1
+
+
+@pytest.mark.parametrize(("gigabytes", "children"), [(64, 8), (17, 4), (4, 2)])
+def test_children_fit_the_memory_of_the_machine_at_once(monkeypatch, gigabytes, children):
+    """Each may take 4 GB before it is stopped."""
+    monkeypatch.setattr(inspection.os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    monkeypatch.setattr(inspection.psutil, "virtual_memory", lambda: types.SimpleNamespace(total=gigabytes * 1024**3))
+    assert inspection.num_inspectors() == children

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from tlcore.datasets.files import Stop, check_stop, never
+from tlcore.datasets.pictures.inspector import MEMORY_BYTES
 from tlcore.errors import DatasetError, StorageError
 from tlcore.settings import python_environment
 
@@ -69,9 +72,10 @@ def inspector_command(thumbnails: Path) -> list[str]:
 
 
 def num_inspectors() -> int:
-    """How many children to use: one per core, at least 2, at most 8."""
+    """How many children to use: one per core, at least 2, at most 8 and as many as fit the machine's memory at once."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-    return max(2, min(8, cores))
+    fitting = int(psutil.virtual_memory().total) // MEMORY_BYTES
+    return max(2, min(8, cores, fitting))
 
 
 def inspect_files(
