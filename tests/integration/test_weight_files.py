@@ -178,7 +178,7 @@ def test_a_state_dict_is_found_under_any_key(source, tmp_path, keys):
 
 
 def test_of_two_networks_in_a_file_one_must_be_named(source, tmp_path):
-    other = {name: tensor * 0 for name, tensor in source.items()}
+    other = {name: tensor * 2 for name, tensor in source.items()}
     file = tmp_path / "w.pth"
     torch.save({"net": other, "run": {"model_ema": dict(source)}, "epoch": 3}, file)
     with pytest.raises(WeightsError, match=r"w\.pth holds 2 networks .* as net, run\.model_ema: .* file:.*w\.pth#net"):
