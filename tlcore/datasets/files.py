@@ -45,6 +45,10 @@ def stage(tell: Progress, start: float, end: float) -> Progress:
     return lambda done, words: tell(start + (end - start) * min(1.0, max(0.0, done)), words)
 
 
+def silent(done: float, message: str) -> None:
+    """Takes the news of work that nobody watches."""
+
+
 def never() -> bool:
     """The answer of an import that nobody can stop."""
     return False

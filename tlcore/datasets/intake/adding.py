@@ -12,7 +12,7 @@ import pandas as pd
 
 from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut, given_of
 from tlcore.datasets.duplicates import near_groups
-from tlcore.datasets.files import Limits, Progress, Stop, check_stop, never, stage
+from tlcore.datasets.files import Limits, Progress, Stop, check_stop, never, silent, stage
 from tlcore.datasets.fingerprints import dataset_fingerprint
 from tlcore.datasets.intake.discovery import HOW, Found
 from tlcore.datasets.intake.gathering import gather
@@ -48,7 +48,7 @@ def add_dataset(
     """
     settings = settings or get_settings()
     bring = find_source(source, settings)
-    tell, stop = progress or _silent, should_stop or never
+    tell, stop = progress or silent, should_stop or never
     with staging(settings.datasets) as folder, unchanging(str(source)):
         limits = Limits(settings.max_dataset_files, int(settings.max_dataset_gb * 1e9))
         brought = bring(folder, limits, tell, stop)
@@ -189,7 +189,3 @@ def _remarks(images: pd.DataFrame, num_left_out: int) -> Iterator[str]:
         yield f"{(parts > 1).sum():,} pictures occur in more than one of the given parts: results may look too good."
     if num_left_out > MAX_LISTED:
         yield f"{num_left_out:,} files were left out; the first {MAX_LISTED:,} are listed."
-
-
-def _silent(done: float, message: str) -> None:
-    """Takes the news of an import that nobody watches."""

@@ -12,7 +12,7 @@ import pandas as pd
 
 from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut, given_of
 from tlcore.datasets.duplicates import near_groups
-from tlcore.datasets.files import Progress, Stop, check_stop, never
+from tlcore.datasets.files import Progress, Stop, check_stop, never, silent
 from tlcore.datasets.fingerprints import dataset_fingerprint
 from tlcore.datasets.names import slug
 from tlcore.datasets.pictures.inspector import thumbnail_path
@@ -54,7 +54,7 @@ def derive(
         try:
             dataset = _described(parent, changed, images, folder, _next_version(parent, settings))
             _require_change(parent, dataset)
-            _place(parent, images, folder, progress or _silent, should_stop or never)
+            _place(parent, images, folder, progress or silent, should_stop or never)
         except FileNotFoundError as error:
             dataset_folder(dataset_id, settings)  # says so where the whole version is gone
             raise DatasetError(
@@ -152,7 +152,3 @@ def _link(source: Path, target: Path) -> None:
         if error.errno not in _CANNOT_LINK:
             raise
         place_file(source, target, move=False)
-
-
-def _silent(done: float, message: str) -> None:
-    """Takes the news of a derivation that nobody watches."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tlcore.datasets.dataset import Dataset
-from tlcore.datasets.files import Progress, Stop, check_stop, never
+from tlcore.datasets.files import Progress, Stop, check_stop, never, silent
 from tlcore.datasets.names import UniquePaths, is_system, part_of
 from tlcore.datasets.staging import check_space, storage_errors
 from tlcore.datasets.store import load_dataset
@@ -46,7 +46,7 @@ def pack(
     try:
         with storage_errors(to):
             check_space(to.parent, dataset.info.total_bytes + _ENTRY_BYTES * dataset.info.num_images)
-            _write(draft, dataset, card, progress or _silent, should_stop or never)
+            _write(draft, dataset, card, progress or silent, should_stop or never)
         _require_new(to)  # again: it took a while
         draft.rename(to)
     finally:
@@ -142,7 +142,3 @@ def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _WHEN)
     entry.external_attr = 0o644 << 16
     return entry
-
-
-def _silent(done: float, message: str) -> None:
-    """Takes the news of a packing that nobody watches."""
