@@ -14,7 +14,7 @@ from tests.helpers_jobs import stop_everything
 from tests.helpers_mlflow import copy_template
 from tests.integration.test_cli import tlcore
 from tlcore import tracking
-from tlcore.analysis.resampling import resampled_estimate
+from tlcore.analysis.statistics.resampling import resampled_estimate
 from tlcore.cli import app as cli
 from tlcore.datasets import splits, store
 from tlcore.demo.cells import MODEL, WEIGHTS_PATH

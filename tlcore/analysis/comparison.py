@@ -5,11 +5,11 @@ from math import isfinite
 from typing import Any
 
 from tlcore.analysis.differences import comparable, differences, other_tests
-from tlcore.analysis.estimates import Predictions, estimate_of
 from tlcore.analysis.findings import overfitting
 from tlcore.analysis.groups import Group, groups_of, in_words, percent, several_models
 from tlcore.analysis.leaderboard import leaderboard, leaderboard_table
-from tlcore.analysis.statistics import Estimate
+from tlcore.analysis.statistics.estimates import Predictions, estimate_of
+from tlcore.analysis.statistics.intervals import Estimate
 from tlcore.results import (
     AccuracyOnly,
     ComparisonRecord,

@@ -6,9 +6,9 @@ from statistics import fmean, stdev
 
 import pandas as pd
 
-from tlcore.analysis.estimates import Predictions, estimate_of
 from tlcore.analysis.groups import Group, fraction_words, groups_of
-from tlcore.analysis.statistics import Interval
+from tlcore.analysis.statistics.estimates import Predictions, estimate_of
+from tlcore.analysis.statistics.intervals import Interval
 from tlcore.results import ComparisonRecord, RunOutcome, Value
 
 TUNING = "Of it, trials not chosen (s)"

@@ -86,7 +86,7 @@ def cancel(job_id: str) -> None:
 
 def finding_html(found: RateFinding) -> str:
     """What a search found, drawn, as one HTML page that works offline."""
-    from tlcore.analysis.rate_report import rate_html
+    from tlcore.analysis.report.rates import rate_html
 
     return rate_html(found)
 

@@ -3,7 +3,7 @@
 import re
 
 from tests.findings import FOUND
-from tlcore.analysis.rate_report import rate_html
+from tlcore.analysis.report.rates import rate_html
 
 
 def test_it_has_the_figure_and_needs_nothing_from_outside() -> None:

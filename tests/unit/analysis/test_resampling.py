@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from tests.unit.datasets.test_splits import dataset, simple
-from tlcore.analysis.resampling import OWN_IMAGES, resampled_difference, resampled_estimate, resampling_ratio
+from tlcore.analysis.statistics.resampling import OWN_IMAGES, resampled_difference, resampled_estimate, resampling_ratio
 from tlcore.datasets.splits import make_split
 from tlcore.errors import ComparisonError
 from tlcore.spec import split_plan

@@ -9,10 +9,10 @@ from tests.records import example
 from tlcore.analysis import charts
 from tlcore.analysis.caveats import caveats, command_of, loud
 from tlcore.analysis.comparison import comparable, leaderboard, result_of
-from tlcore.analysis.estimates import difference_of, estimate_of
 from tlcore.analysis.groups import groups_of
 from tlcore.analysis.report import report_html
-from tlcore.analysis.resampling import OWN_IMAGES, resampled_difference, resampled_estimate
+from tlcore.analysis.statistics.estimates import difference_of, estimate_of
+from tlcore.analysis.statistics.resampling import OWN_IMAGES, resampled_difference, resampled_estimate
 from tlcore.errors import ComparisonError
 
 TWO = ("fine_tuning", "transfer_learning")

@@ -8,7 +8,7 @@ import statsmodels.formula.api as smf
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from tlcore.analysis.statistics import (
+from tlcore.analysis.statistics.intervals import (
     Components,
     accuracy_estimate,
     components,

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.analysis.statistics import Basis, Estimate, Interval, paired_interval, t_interval, wilson_interval
+from tlcore.analysis.statistics.intervals import Basis, Estimate, Interval, paired_interval, t_interval, wilson_interval
 from tlcore.errors import ComparisonError
 from tlcore.spec import SplitPlan
 

@@ -6,8 +6,7 @@ from statistics import fmean
 import pandas as pd
 
 from tlcore.analysis.groups import Group
-from tlcore.analysis.resampling import resampled_difference, resampled_estimate, resampling_ratio
-from tlcore.analysis.statistics import (
+from tlcore.analysis.statistics.intervals import (
     Estimate,
     accuracy_estimate,
     correct_matrix,
@@ -15,6 +14,7 @@ from tlcore.analysis.statistics import (
     seed_means_estimate,
     wilson_interval,
 )
+from tlcore.analysis.statistics.resampling import resampled_difference, resampled_estimate, resampling_ratio
 from tlcore.results import ComparisonRecord, PartMetrics
 
 Predictions = Mapping[str, pd.DataFrame]

@@ -18,11 +18,11 @@ from tlcore.analysis.caveats import caveats, command_of, loud
 from tlcore.analysis.champions import champions, finished_runs
 from tlcore.analysis.comparison import result_of, weights_text
 from tlcore.analysis.differences import differences
-from tlcore.analysis.estimates import Predictions
 from tlcore.analysis.findings import overfitting
 from tlcore.analysis.groups import groups_of, in_words, percent
 from tlcore.analysis.leaderboard import LeaderboardRow, leaderboard, leaderboard_table
-from tlcore.analysis.report_parts import bullets, drawn, page, pairs_of, prose, section, table
+from tlcore.analysis.report.parts import bullets, drawn, page, pairs_of, prose, section, table
+from tlcore.analysis.statistics.estimates import Predictions
 from tlcore.analysis.sweeps import sweeps_of
 from tlcore.analysis.trials import trial_rows, tuning_words
 from tlcore.results import ComparisonRecord, DatasetSummary

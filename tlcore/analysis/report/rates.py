@@ -3,7 +3,7 @@
 from html import escape
 
 from tlcore.analysis import charts
-from tlcore.analysis.report_parts import bullets, drawn, page, pairs_of, prose, section
+from tlcore.analysis.report.parts import bullets, drawn, page, pairs_of, prose, section
 from tlcore.results import RateFinding
 
 

@@ -1,0 +1,1 @@
+"""Means, differences and tests with what they cover: over seeds, over test images, over splits."""
