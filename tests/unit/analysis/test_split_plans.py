@@ -11,7 +11,7 @@ from tlcore.analysis.caveats import caveats, command_of, loud
 from tlcore.analysis.comparison import comparable, leaderboard, result_of
 from tlcore.analysis.groups import groups_of
 from tlcore.analysis.report import report_html
-from tlcore.analysis.statistics.estimates import difference_of, estimate_of
+from tlcore.analysis.statistics.estimates import all_right, difference_of, estimate_of
 from tlcore.analysis.statistics.resampling import OWN_IMAGES, resampled_difference, resampled_estimate
 from tlcore.errors import ComparisonError
 
@@ -56,7 +56,7 @@ def test_one_seed_speaks_of_its_images():
 
 def test_a_difference_is_paired_by_seed_and_image(folds):
     first, second = groups_of(folds.record)
-    found = difference_of(folds.record, first, second, folds.predictions)
+    found = difference_of(folds.record, first, second, all_right(folds.predictions)).estimate
     pairs = []
     for one, other in zip(first.runs, second.runs, strict=True):
         frames = [folds.predictions[run.run_id].query("split == 'test'").sort_values("path") for run in (one, other)]
@@ -67,7 +67,7 @@ def test_a_difference_is_paired_by_seed_and_image(folds):
     assert difference_of(folds.record, first, second, {}) is None
     fixed = example(strategies=TWO)
     first, second = groups_of(fixed.record)
-    found = difference_of(fixed.record, first, second, fixed.predictions)
+    found = difference_of(fixed.record, first, second, all_right(fixed.predictions)).estimate
     assert found.basis == "seeds and images"
     means = [np.mean([run.outcome.test.accuracy for run in group.runs]) for group in (first, second)]
     assert found.mean == pytest.approx(means[0] - means[1])
@@ -76,8 +76,8 @@ def test_a_difference_is_paired_by_seed_and_image(folds):
 def test_a_difference_between_runs_that_met_other_images_is_refused(folds):
     first, second = groups_of(folds.record)
     moved = {run.run_id: folds.predictions[run.run_id].assign(path=lambda f: "x/" + f["path"]) for run in second.runs}
-    with pytest.raises(ComparisonError, match="did not predict the same test images"):
-        difference_of(folds.record, first, second, {**folds.predictions, **moved})
+    with pytest.raises(ComparisonError, match="did not predict the same images"):
+        difference_of(folds.record, first, second, all_right({**folds.predictions, **moved}))
 
 
 def test_test_splits_must_agree_per_seed(folds):
@@ -112,7 +112,7 @@ def test_seeds_of_a_fixed_split_that_met_other_images_have_no_mean():
     last = next(run.run_id for run in found.record.runs if run.spec.seed == 2)
     moved = {**found.predictions, last: found.predictions[last].assign(path=lambda f: "x/" + f["path"])}
     for view in (leaderboard, result_of, report_html):
-        with pytest.raises(ComparisonError, match="did not predict the same test images"):
+        with pytest.raises(ComparisonError, match="did not predict the same images"):
             view(found.record, moved)
 
 

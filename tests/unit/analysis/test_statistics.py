@@ -6,6 +6,7 @@ import pytest
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from tlcore.analysis.statistics.intervals import (
@@ -14,6 +15,8 @@ from tlcore.analysis.statistics.intervals import (
     components,
     correct_matrix,
     difference_estimate,
+    mcnemar_exact,
+    right_of,
     seed_means_estimate,
     variance_of_mean,
     wilson_interval,
@@ -155,13 +158,13 @@ def test_rows_are_matched_by_image_whatever_their_order():
     first = pd.DataFrame({"split": "test", "path": ["a", "b", "c"], "label": [0, 1, 1], "predicted": [0, 0, 1]})
     extra = pd.DataFrame({"split": ["val"], "path": ["v"], "label": [0], "predicted": [1]})
     frames = [first, pd.concat([first.iloc[::-1], extra])]
-    assert correct_matrix(frames).tolist() == [[True, False, True]] * 2
+    assert correct_matrix([right_of(frame) for frame in frames]).tolist() == [[True, False, True]] * 2
 
 
 def test_other_images_are_refused():
     first = pd.DataFrame({"split": "test", "path": ["a", "b"], "label": [0, 1], "predicted": [0, 0]})
-    with pytest.raises(ComparisonError, match="same test images"):
-        correct_matrix([first, first.assign(path=["a", "c"])])
+    with pytest.raises(ComparisonError, match="same images"):
+        correct_matrix([right_of(first), right_of(first.assign(path=["a", "c"]))])
     with pytest.raises(ComparisonError, match="not paired"):
         difference_estimate(np.ones((3, 10)), np.ones((2, 10)))
 
@@ -171,3 +174,25 @@ def test_seeds_that_balance_each_other_are_no_certainty():
     low, high = accuracy_estimate(correct).interval
     assert low < 0.45
     assert high > 0.55
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0, 0), (3, 0), (9, 2), (12, 12), (40, 22)])
+def test_mcnemar_agrees_with_statsmodels(better, worse):
+    difference = np.repeat([1, -1, 0], [better, worse, 30])
+    table = [[30, better], [worse, 0]]
+    assert mcnemar_exact(difference) == pytest.approx(mcnemar(table, exact=True).pvalue)
+    if better + worse:
+        assert mcnemar_exact(difference) == pytest.approx(stats.binomtest(better, better + worse).pvalue)
+
+
+def test_one_seed_is_tested_by_mcnemar_and_several_by_the_t_of_their_interval():
+    rng = np.random.default_rng(3)
+    first, second = simulated(rng, 3, 90, mean=2.0), simulated(rng, 3, 90, mean=1.2)
+    one = difference_estimate(first[:1], second[:1])
+    assert one.p_value == mcnemar_exact(first[0].astype(int) - second[0].astype(int))
+    several = difference_estimate(first, second)
+    low, high = several.interval
+    parts = components(first.astype(int) - second.astype(int))
+    variance, freedom = variance_of_mean(parts, 3, 90)
+    assert several.p_value == pytest.approx(2 * stats.t.sf(abs(several.mean) / variance**0.5, freedom))
+    assert (several.p_value < 0.05) == (low > 0 or high < 0)

@@ -1,16 +1,20 @@
 """Accuracies and differences of groups with their intervals, as the split plan of the comparison demands."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tlcore.analysis.groups import Group
 from tlcore.analysis.statistics.intervals import (
     Estimate,
     accuracy_estimate,
     correct_matrix,
-    difference_estimate,
+    paired_estimate,
+    right_of,
     seed_means_estimate,
     wilson_interval,
 )
@@ -18,6 +22,7 @@ from tlcore.analysis.statistics.resampling import resampled_difference, resample
 from tlcore.results import ComparisonRecord, PartMetrics
 
 Predictions = Mapping[str, pd.DataFrame]
+Right = Mapping[str, "pd.Series[bool]"]
 
 
 def estimate_of(record: ComparisonRecord, group: Group, predictions: Predictions) -> Estimate | None:
@@ -33,7 +38,7 @@ def estimate_of(record: ComparisonRecord, group: Group, predictions: Predictions
         return resampled_estimate([test.accuracy for test in tests], smallest, _ratio(record, tests))
     frames = [predictions[run.run_id] for run in group.finished if run.run_id in predictions]
     if len(frames) == len(tests):
-        return accuracy_estimate(correct_matrix(frames))
+        return accuracy_estimate(correct_matrix([right_of(frame) for frame in frames]))
     if len(tests) == 1:
         (test,) = tests
         return Estimate(
@@ -42,22 +47,41 @@ def estimate_of(record: ComparisonRecord, group: Group, predictions: Predictions
     return seed_means_estimate([test.accuracy for test in tests])
 
 
-def difference_of(record: ComparisonRecord, first: Group, second: Group, predictions: Predictions) -> Estimate | None:
-    """Mean test accuracy of first − second over the seeds that both have finished, with its interval.
+@dataclass(frozen=True)
+class Paired:
+    """Two groups on the seeds that both have finished. differences: per seed [N images], 1 where only the first is
+    right, −1 where only the second is; seeds of a fixed split have the same images in the same order.
+    """
 
-    None where there is no such seed, or its predictions are not at hand. Raises: ComparisonError when the two were
-    not tested on the same images.
+    seeds: tuple[int, ...]
+    differences: tuple[NDArray[np.int8], ...]
+    estimate: Estimate
+
+
+def difference_of(record: ComparisonRecord, first: Group, second: Group, right: Right) -> Paired | None:
+    """Mean test accuracy of first − second over the seeds that both have finished, with its interval and p-value.
+
+    right: as of `all_right`. None where there is no such seed, or its predictions are not at hand.
+    Raises: ComparisonError when the two were not tested on the same images.
     """
     others = {run.spec.seed: run for run in second.finished}
     runs = [(run, others[run.spec.seed]) for run in first.finished if run.spec.seed in others]
-    if not runs or any(run.run_id not in predictions for pair in runs for run in pair):
+    if not runs or any(run.run_id not in right for pair in runs for run in pair):
         return None
+    seeds = tuple(run.spec.seed for run, _ in runs)
     if record.spec.split_plan.is_fixed:
-        matrix = correct_matrix([predictions[run.run_id] for pair in runs for run in pair])
-        return difference_estimate(matrix[::2], matrix[1::2])
-    pairs = [correct_matrix([predictions[one.run_id], predictions[other.run_id]]) for one, other in runs]
+        matrix = correct_matrix([right[run.run_id] for pair in runs for run in pair]).astype(np.int8)
+        difference = matrix[::2] - matrix[1::2]
+        return Paired(seeds, tuple(difference), paired_estimate(difference))
+    pairs = [correct_matrix([right[one.run_id], right[other.run_id]]).astype(np.int8) for one, other in runs]
     tests = [run.outcome.test for run, _ in runs if run.outcome is not None]
-    return resampled_difference(pairs, _ratio(record, tests))
+    estimate = resampled_difference(pairs, _ratio(record, tests))
+    return Paired(seeds, tuple(pair[0] - pair[1] for pair in pairs), estimate)
+
+
+def all_right(predictions: Predictions) -> dict[str, "pd.Series[bool]"]:
+    """Whether each test image was predicted right, by run id."""
+    return {run_id: right_of(frame) for run_id, frame in predictions.items()}
 
 
 def _ratio(record: ComparisonRecord, tests: list[PartMetrics]) -> float:

@@ -33,27 +33,34 @@ class Components:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval; `basis` says which variation the interval covers."""
+    """A mean with its 95 % interval; `basis` says which variation the interval covers.
+
+    p_value: of a difference, two-sided, that there is none; None for an accuracy.
+    """
 
     mean: float
     interval: Interval | None
     basis: Basis
+    p_value: float | None = None
 
 
-def correct_matrix(frames: Sequence[pd.DataFrame], split: str = "test") -> NDArray[np.bool_]:
+def right_of(frame: pd.DataFrame, split: str = "test") -> "pd.Series[bool]":
+    """Whether a run was right, by the image's path, sorted. frame: has columns split, path, label and predicted."""
+    part = frame[frame["split"] == split]
+    return (part["label"] == part["predicted"]).set_axis(part["path"]).sort_index()
+
+
+def correct_matrix(answers: Sequence["pd.Series[bool]"]) -> NDArray[np.bool_]:
     """Whether each image was predicted right: [S seeds, N images], images sorted by path.
 
-    frames: predictions of one run each, with columns split, path, label and predicted.
+    answers: of one run each, as of `right_of`.
     Raises: ComparisonError when the runs did not predict the same images.
     """
-    rows: list[pd.Series[Any]] = []
-    for frame in frames:
-        part = frame[frame["split"] == split]
-        rows.append((part["label"] == part["predicted"]).set_axis(part["path"]).sort_index())
+    rows = list(answers)
     if not rows or any(not row.index.equals(rows[0].index) for row in rows) or not rows[0].index.is_unique:
         sizes = ", ".join(str(len(row)) for row in rows) or "no"
         raise ComparisonError(
-            f"the runs did not predict the same {split} images ({sizes} images): compare runs with one {split} split"
+            f"the runs did not predict the same images ({sizes} images): compare runs with one test split"
         )
     return np.stack([row.to_numpy(dtype=bool) for row in rows])
 
@@ -97,7 +104,8 @@ def accuracy_estimate(correct: NDArray[Any]) -> Estimate:
 def difference_estimate(first: NDArray[Any], second: NDArray[Any]) -> Estimate:
     """Mean of first − second, both [S, N] over the same seeds and images, with its interval in [−1, 1].
 
-    Raises: ComparisonError for different shapes.
+    Its p-value is that of the interval's t; at one seed, of McNemar's exact test. Raises: ComparisonError for different
+    shapes.
     """
     if first.shape != second.shape:
         raise ComparisonError(
@@ -105,11 +113,19 @@ def difference_estimate(first: NDArray[Any], second: NDArray[Any]) -> Estimate:
             "(seeds × images) are not paired: compare the same seeds on the same test images"
         )
     difference = np.asarray(first, dtype=int) - np.asarray(second, dtype=int)
+    return paired_estimate(difference)
+
+
+def paired_estimate(difference: NDArray[Any]) -> Estimate:
+    """Of paired differences [S, N], each −1, 0 or 1, as of `difference_estimate`."""
+    seeds, images = difference.shape
     mean = float(difference.mean())
-    if difference.shape[0] == 1 or _never_varies(difference):
-        basis: Basis = "images" if difference.shape[0] == 1 else "seeds and images"
-        return Estimate(mean, paired_interval(difference[0]), basis)
-    return Estimate(mean, _two_way_interval(difference, lower=-1.0), "seeds and images")
+    if seeds == 1 or _never_varies(difference):
+        basis: Basis = "images" if seeds == 1 else "seeds and images"
+        return Estimate(mean, paired_interval(difference[0]), basis, mcnemar_exact(difference[0]))
+    variance, freedom = variance_of_mean(components(difference), seeds, images)
+    interval = t_interval(mean, variance, freedom, lower=-1.0)
+    return Estimate(mean, interval, "seeds and images", t_test(mean, variance, freedom))
 
 
 def seed_means_estimate(accuracies: Sequence[float]) -> Estimate:
@@ -147,6 +163,24 @@ def t_interval(mean: float, variance: float, freedom: float, lower: float) -> In
 
     half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * variance**0.5
     return max(lower, mean - half), min(1.0, mean + half)
+
+
+def t_test(mean: float, variance: float, freedom: float) -> float:
+    """Two-sided p-value of a mean with this variance against 0."""
+    from scipy.special import stdtr
+
+    return 2 * float(stdtr(freedom, -abs(mean) / variance**0.5))
+
+
+def mcnemar_exact(difference: NDArray[Any]) -> float:
+    """Two-sided p-value of McNemar's exact test (1947): the binomial test of images that only one of two got right.
+
+    difference: [N] of −1, 0 and 1.
+    """
+    from scipy.special import bdtr
+
+    better, worse = int((difference > 0).sum()), int((difference < 0).sum())
+    return min(1.0, 2 * float(bdtr(min(better, worse), better + worse, 0.5))) if better + worse else 1.0
 
 
 def paired_interval(difference: NDArray[Any]) -> Interval:

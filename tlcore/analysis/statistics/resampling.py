@@ -22,7 +22,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.analysis.statistics.intervals import Basis, Estimate, Interval, paired_interval, t_interval, wilson_interval
+from tlcore.analysis.statistics.intervals import (
+    Basis,
+    Estimate,
+    Interval,
+    mcnemar_exact,
+    paired_interval,
+    t_interval,
+    t_test,
+    wilson_interval,
+)
 from tlcore.errors import ComparisonError
 from tlcore.spec import SplitPlan
 
@@ -46,7 +55,7 @@ def resampled_estimate(accuracies: Sequence[float], num_test: int, ratio: float)
 
 
 def resampled_difference(pairs: Sequence[NDArray[Any]], ratio: float) -> Estimate:
-    """Mean over seeds of first − second with its interval in [−1, 1]; one seed covers its images only.
+    """Mean over seeds of first − second with its interval in [−1, 1] and its p-value; one seed covers its images only.
 
     pairs: of each seed whether the two were right, [2, N images of that seed]. ratio: as of `resampling_ratio`.
     Raises: ComparisonError without a seed.
@@ -57,13 +66,18 @@ def resampled_difference(pairs: Sequence[NDArray[Any]], ratio: float) -> Estimat
     differences = [float(answer.mean()) for answer in answers]
     if _constant(differences):
         widest = max((paired_interval(answer) for answer in answers), key=lambda ends: ends[1] - ends[0])
-        return Estimate(fmean(differences), widest, _basis(len(differences)))
-    return Estimate(fmean(differences), _corrected(differences, ratio, lower=-1.0), OWN_IMAGES)
+        least = max(mcnemar_exact(answer) for answer in answers)
+        return Estimate(fmean(differences), widest, _basis(len(differences)), least)
+    p_value = t_test(fmean(differences), _variance(differences, ratio), len(differences) - 1.0)
+    return Estimate(fmean(differences), _corrected(differences, ratio, lower=-1.0), OWN_IMAGES, p_value)
 
 
 def _corrected(values: Sequence[float], ratio: float, lower: float) -> Interval:
-    seeds = len(values)
-    return t_interval(fmean(values), (1 / seeds + ratio) * variance(values), seeds - 1.0, lower)
+    return t_interval(fmean(values), _variance(values, ratio), len(values) - 1.0, lower)
+
+
+def _variance(values: Sequence[float], ratio: float) -> float:
+    return (1 / len(values) + ratio) * variance(values)
 
 
 def _constant(values: Sequence[float]) -> bool:
