@@ -71,12 +71,7 @@ def caveats(record: ComparisonRecord) -> list[str]:
     undone = [run for run in record.runs if run.status != "FINISHED"]
     if undone:
         lines.append(f"{len(undone)} of {len(record.runs)} runs have no result: {_statuses(record)}.")
-    if len(record.spec.seeds) == 1:
-        lines.append("One seed: intervals cover the choice of test images only, so they speak of these networks.")
-    elif len(record.spec.seeds) < 6:
-        lines.append(f"{len(record.spec.seeds)} seeds are few: differences within the intervals may well be chance.")
     lines += split_lines(record.spec)
-    lines.append("The order of the strategies was not tested for significance.")
     budget = record.spec.budget
     lines.append(f"It holds at a budget of {budget}; with a larger one, strategies that still rise may catch up.")
     lines.append(_tuning(record.spec.tune))

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from tlcore.analysis.differences import comparable, differences, other_tests
+from tlcore.analysis.differences import comparable, differences
 from tlcore.analysis.findings import overfitting
-from tlcore.analysis.groups import Group, groups_of, in_words, percent, several_models
+from tlcore.analysis.groups import Group, groups_of
 from tlcore.analysis.leaderboard import leaderboard, leaderboard_table
-from tlcore.analysis.statistics.estimates import Predictions, estimate_of
+from tlcore.analysis.statistics.estimates import Predictions, all_right, estimate_of
 from tlcore.analysis.statistics.intervals import Estimate
+from tlcore.analysis.verdict import verdict_of
 from tlcore.results import (
+    DEFAULT_MARGIN,
     AccuracyOnly,
     ComparisonRecord,
     ComparisonResult,
@@ -19,11 +21,9 @@ from tlcore.results import (
     RunRecord,
     RunResult,
     StrategyResult,
-    Verdict,
 )
 from tlcore.spec import ComparisonSpec
 
-MAX_RANKED = 3  # places that the verdict names; the table has them all
 __all__ = [
     "comparable",
     "differences",
@@ -34,8 +34,11 @@ __all__ = [
 ]
 
 
-def result_of(record: ComparisonRecord, predictions: Predictions) -> ComparisonResult:
-    """The result of a comparison, finished or not. predictions: by run id, as far as they are at hand."""
+def result_of(record: ComparisonRecord, predictions: Predictions, margin: float = DEFAULT_MARGIN) -> ComparisonResult:
+    """The result of a comparison, finished or not. predictions: by run id, as far as they are at hand.
+
+    margin: accuracy in [0, 1] below which a difference does not matter.
+    """
     groups = groups_of(record)
     estimates = [estimate_of(record, group, predictions) for group in groups]
     resolved = [run.resolved for run in record.runs if run.resolved is not None]
@@ -50,38 +53,7 @@ def result_of(record: ComparisonRecord, predictions: Predictions) -> ComparisonR
         split=record.spec.split,
         runs=tuple(_run_result(run) for run in record.runs),
         strategies=tuple(_strategy_result(g, e) for g, e in zip(groups, estimates, strict=True)),
-        verdict=ranking(record, groups, estimates),
-    )
-
-
-def ranking(record: ComparisonRecord, groups: Sequence[Group], estimates: Sequence[Estimate | None]) -> Verdict:
-    """The first few by mean test accuracy on the most training data, in one sentence; nothing is tested.
-
-    None is named where strategies met other test images.
-    """
-    largest = max((group.fraction for group in groups), default=1.0)
-    ranked = [(g, e) for g, e in zip(groups, estimates, strict=True) if e is not None and g.fraction == largest]
-    ranked.sort(key=lambda pair: -pair[1].mean)
-    if not ranked:
-        return Verdict(text="not tested: no run has finished", best=(), distinguishable=False)
-    apart = other_tests([run for group, _ in ranked for run in group.finished])
-    if apart is not None:
-        return Verdict(text=f"not compared: {apart}", best=(), distinguishable=False)
-    models = several_models(groups)
-    names = [f"{g.model_name} / {in_words(g.entry)}" if models else in_words(g.entry) for g, _ in ranked]
-    places = [1 + sum(other.mean > e.mean for _, other in ranked) for _, e in ranked]
-    listed = [f"{p}. {n} {percent(e.mean)}" for p, n, (_, e) in zip(places, names, ranked, strict=True)]
-    order = "; ".join(listed[:MAX_RANKED]) + (
-        f"; and {len(listed) - MAX_RANKED} more" if len(listed) > MAX_RANKED else ""
-    )
-    seeds = sorted({len(g.finished) for g, _ in ranked})
-    over = f"{' to '.join(str(s) for s in (seeds[0], seeds[-1])[: len(seeds)])} seed{'' if seeds[-1] == 1 else 's'}"
-    over += "" if record.spec.split_plan.is_fixed else ", each with its own test images,"
-    top = [g for p, (g, _) in zip(places, ranked, strict=True) if p == 1]
-    return Verdict(
-        text=f"not tested: order by mean test accuracy over {over} at a budget of {record.spec.budget}: {order}",
-        best=tuple(f"{g.model} / {g.strategy}" if models else g.strategy for g in top),
-        distinguishable=False,
+        verdict=verdict_of(record, all_right(predictions), margin),
     )
 
 

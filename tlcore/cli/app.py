@@ -24,6 +24,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     compare.demo,
     compare.compare,
     compare.report,
+    compare.settle,
     runs.predict,
     runs.export,
     runs.runs,

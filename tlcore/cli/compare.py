@@ -8,8 +8,8 @@ import typer
 from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import check_writable, note, progress, say, show_result, write_json
 from tlcore.errors import SpecError
-from tlcore.results import ComparisonResult
-from tlcore.service import comparisons, plans
+from tlcore.results import DEFAULT_MARGIN, ComparisonResult
+from tlcore.service import comparisons, growing, plans
 from tlcore.service import demo as demo_service
 from tlcore.spec import FIXED
 
@@ -25,6 +25,8 @@ SPLIT_HELP = (
 )
 BATCH_HELP = "default: 32, or 64 from 2,000 training images; auto: the largest that memory holds"
 TUNE_HELP = "trials per run, the best on validation is kept: N times the time"
+MARGIN_HELP = "points of test accuracy below which a difference does not matter"
+Margin = Annotated[float, typer.Option(min=0.0, max=50.0, help=MARGIN_HELP)]
 PARTIAL_HELP = "take weights files of which only a part fits"
 
 
@@ -48,6 +50,7 @@ def compare(
     num_threads: Annotated[int | None, typer.Option(help="CPU threads; part of what makes runs repeatable")] = None,
     set_: Annotated[list[str], typer.Option("--set", help=SET_HELP)] = [],  # noqa: B006
     add_to: Annotated[str | None, typer.Option(help="comparison to add these runs to")] = None,
+    margin: Margin = 100 * DEFAULT_MARGIN,
     json_file: JsonFile = None,
     detach: Annotated[bool, typer.Option("--detach", help="print the comparison's id and return at once")] = False,
 ) -> None:
@@ -60,7 +63,7 @@ def compare(
         num_threads=num_threads, split=split, seeds=None if seeds is None else _numbers("--seeds", seeds, int),
         fractions=_numbers("--fractions", fractions, float),
     )  # fmt: skip
-    _launch(plans.make_plan(spec), add_to, json_file, detach)
+    _launch(plans.make_plan(spec), add_to, json_file, detach, margin / 100)
 
 
 def demo(json_file: JsonFile = None) -> None:
@@ -73,6 +76,7 @@ def demo(json_file: JsonFile = None) -> None:
 def report(
     comparison: str,
     html: Annotated[Path | None, typer.Option(help="write a self-contained HTML report")] = None,
+    margin: Margin = 100 * DEFAULT_MARGIN,
     json_file: JsonFile = None,
 ) -> None:
     """The result of a comparison: table and verdict, or a file."""
@@ -80,11 +84,34 @@ def report(
         check_writable(html)
         html.write_text(comparisons.report_html(comparison), encoding="utf-8")
         note(f"wrote {html}")
-    _show(comparisons.result(comparison), json_file)
+    _show(comparisons.result(comparison, margin / 100), json_file)
     _tell_notes(comparison)
 
 
-def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach: bool) -> None:
+def settle(
+    comparison: str,
+    margin: Margin = 100 * DEFAULT_MARGIN,
+    looks: Annotated[int, typer.Option(min=2, max=growing.MAX_LOOKS, help="looks at the results, at most")] = (
+        growing.MAX_LOOKS
+    ),
+    json_file: JsonFile = None,
+) -> None:
+    """Add seeds for the strategies still in contention until the verdict is settled; each look needs more evidence."""
+    while True:
+        found = growing.decision(comparison, margin / 100)
+        more = growing.next_round(found)
+        if more is None or found.record.looks >= looks:
+            break
+        names = ", ".join(f"{model} / {strategy}" for model, strategy in more.cells)
+        note(f"look {found.record.looks}: not settled; {len(more.seeds)} more seeds for {names}")
+        growing.add_round(found, more)
+        watch(comparison)
+    _show(comparisons.result(comparison, margin / 100), json_file)
+
+
+def _launch(
+    plan: plans.Plan, add_to: str | None, json_file: Path | None, detach: bool, margin: float = DEFAULT_MARGIN
+) -> None:
     if json_file is not None:
         check_writable(json_file)
     comparison_id = comparisons.submit(plan, add_to=add_to)
@@ -94,7 +121,7 @@ def _launch(plan: plans.Plan, add_to: str | None, json_file: Path | None, detach
         say(comparison_id)
         return
     watch(comparison_id)
-    result = comparisons.result(comparison_id)
+    result = comparisons.result(comparison_id, margin)
     _show(result, json_file)
     _tell_notes(comparison_id)
     note(f"runs: python -m tlcore runs {comparison_id}")

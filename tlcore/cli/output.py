@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tlcore.errors import StorageError
-from tlcore.results import ComparisonResult, RunResult, StrategyResult
+from tlcore.results import ComparisonResult, RunResult, StrategyResult, Verdict
 from tlcore.spec import split_plan
 
 PIPED_WIDTH = 200  # columns where stdout is a file or a pipe, so that tables are not folded
@@ -88,7 +88,16 @@ def show_result(result: ComparisonResult) -> None:
     plan = split_plan(result.split)
     if not plan.is_fixed:
         say(f"\nsplit {plan}: {plan.words}")
-    say(f"\n{result.verdict.text}")
+    _show_verdict(result.verdict)
+
+
+def _show_verdict(verdict: Verdict) -> None:
+    """Over everything, then within each model where there are several, then what it speaks of."""
+    say(f"\n{'Provisional: ' if verdict.provisional else ''}{verdict.text}")
+    for model, own in verdict.by_model.items():
+        say(f"\nWithin {model}: {own.text}")
+    if verdict.claim:
+        say(f"\n{verdict.claim}")
 
 
 def show_tuning(result: ComparisonResult) -> None:

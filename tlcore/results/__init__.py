@@ -1,6 +1,17 @@
 """What runs produce, as plain data. A value that does not exist is None, never 0 or NaN."""
 
-from tlcore.results.contract import AccuracyOnly, ComparisonResult, PartScore, RunResult, StrategyResult, Verdict
+from tlcore.results.contract import (
+    DEFAULT_MARGIN,
+    AccuracyOnly,
+    ComparisonResult,
+    NotJudged,
+    PairResult,
+    PartScore,
+    RunResult,
+    StrategyResult,
+    Verdict,
+    VerdictStatus,
+)
 from tlcore.results.queue import JobView, QueueOverview, WorkerView
 from tlcore.results.records import ComparisonRecord, ComparisonSummary, DatasetSummary, RunRecord
 from tlcore.results.runs import (
@@ -25,6 +36,7 @@ from tlcore.results.runs import (
 )
 
 __all__ = [
+    "DEFAULT_MARGIN",
     "ENDED",
     "TRAINED_ON_KEY",
     "AccuracyOnly",
@@ -38,6 +50,8 @@ __all__ = [
     "FrozenState",
     "JobView",
     "LayerGroup",
+    "NotJudged",
+    "PairResult",
     "PartMetrics",
     "PartScore",
     "PhaseReport",
@@ -54,6 +68,7 @@ __all__ = [
     "Trial",
     "Value",
     "Verdict",
+    "VerdictStatus",
     "WeightsMatch",
     "WorkerView",
 ]

@@ -1,5 +1,9 @@
 """The JSON contract of the command line: `compare --json`."""
 
+from typing import Literal
+
+from pydantic import Field
+
 from tlcore.results.records import DatasetSummary
 from tlcore.results.runs import Status, Value
 from tlcore.strategies import SettingValue
@@ -61,10 +65,61 @@ class StrategyResult(Value):
     test_accuracy_ci95: tuple[float, float] | None
 
 
+DEFAULT_MARGIN = 0.01  # one point of accuracy
+VerdictStatus = Literal["winner", "tie", "unclear", "alone", "nothing learnt", "not compared", "none"]
+
+
+class PairResult(Value):
+    """Two strategies: test accuracy of the first − second, over the seeds of both. The first has the higher mean.
+
+    ci95: of this pair by itself. p_value: two-sided; p_adjusted: Holm, over all pairs. relation: of the first to the
+    second; `negligible` where ci95 lies within the margin. basis: the variation that ci95 and p_value cover.
+    """
+
+    first: str
+    second: str
+    difference: float
+    ci95: tuple[float, float] | None
+    p_value: float
+    p_adjusted: float
+    relation: Literal["better", "worse", "negligible", "unclear"]
+    basis: str
+    num_seeds: int
+    num_images: int
+
+
+class NotJudged(Value):
+    """A strategy below the leader of which nothing is claimed. reason: why, in words."""
+
+    name: str
+    reason: str
+
+
 class Verdict(Value):
+    """Who to choose, how surely. text: in plain language. best: the leader and all that may be as good.
+
+    status: `winner` where the leader beats all that can be judged, `tie` where the others are within the margin,
+    `unclear` where some may be as good, `alone` where there is nothing to judge it by. distinguishable: a winner.
+    margin: accuracy that counts as negligible. level: of p_adjusted, smaller at the second look and later ones.
+    claim: what the intervals speak of. needed_seeds, needed_test_images: in all, to show a difference of the margin
+    between the leader and those that may be as good; None where unknown, or none would do. provisional: runs are
+    missing. by_model: the verdict within each model, where there are several.
+    """
+
     text: str
     best: tuple[str, ...]
     distinguishable: bool
+    status: VerdictStatus = "none"
+    provisional: bool = False
+    margin: float = DEFAULT_MARGIN
+    level: float = 0.05
+    looks: int = 1
+    claim: str = ""
+    not_judged: tuple[NotJudged, ...] = ()
+    needed_seeds: int | None = None
+    needed_test_images: int | None = None
+    pairs: tuple[PairResult, ...] = ()
+    by_model: dict[str, "Verdict"] = Field(default_factory=dict)
 
 
 class ComparisonResult(Value):

@@ -36,7 +36,10 @@ class DatasetSummary(Value):
 
 
 class ComparisonRecord(Value):
-    """A comparison as the store knows it. `recorded_on` is set for one that was recorded elsewhere and shipped."""
+    """A comparison as the store knows it. `recorded_on` is set for one that was recorded elsewhere and shipped.
+
+    looks: how often its results could be looked at before seeds were added, the present time included.
+    """
 
     comparison_id: str
     spec: ComparisonSpec
@@ -46,6 +49,7 @@ class ComparisonRecord(Value):
     dataset: DatasetSummary
     runs: tuple[RunRecord, ...]
     recorded_on: str | None = None
+    looks: int = 1
 
 
 class ComparisonSummary(Value):

@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from tlcore.analysis import report as reports
 from tlcore.analysis.caveats import notes_of
 from tlcore.analysis.comparison import result_of
 from tlcore.errors import SpecError
-from tlcore.results import ComparisonRecord, ComparisonResult, ComparisonSummary, JobView
+from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, ComparisonResult, ComparisonSummary, JobView
 from tlcore.service import recorded
 from tlcore.service.matching import require_same_tests
 from tlcore.service.plans import Plan
@@ -22,11 +22,18 @@ from tlcore.spec import ComparisonSpec, RunSpec, SharedSpec, checked
 POLL_SECONDS = 0.3
 
 
-def submit(plan: Plan, owner: str | None = None, add_to: str | None = None, purpose: str = "") -> str:
+def submit(
+    plan: Plan,
+    owner: str | None = None,
+    add_to: str | None = None,
+    purpose: str = "",
+    cells: Collection[tuple[str, str]] | None = None,
+) -> str:
     """Create the MLflow runs, queue them, see that the supervisor lives; returns the comparison's id at once.
 
     add_to: a comparison of the same family, tested on the same images; runs that it already has are not made again.
-    purpose: of a new one, as of `tracking.create_comparison`.
+    purpose: of a new one, as of `tracking.create_comparison`. cells: of what is added, these models and strategies
+    alone; None for all of the plan.
     Raises: SpecError, StorageError, NotFoundError.
     """
     settings = get_settings()
@@ -36,9 +43,12 @@ def submit(plan: Plan, owner: str | None = None, add_to: str | None = None, purp
         comparison_id = tracking.create_comparison(settings, plan.spec, plan.dataset, name, purpose)
     else:
         existing = record(add_to)
-        comparison_id, wanted = add_to, _missing(plan, existing)
+        wanted = [run for run in _missing(plan, existing) if cells is None or (run.model, run.strategy) in cells]
+        comparison_id = add_to
         require_same_tests(existing)
-        tracking.extend_comparison(settings, comparison_id, _union(existing.spec, plan.spec), plan.dataset)
+        union = _union(existing.spec, plan.spec)
+        looks = existing.looks + (union.seeds != existing.spec.seeds)
+        tracking.extend_comparison(settings, comparison_id, union, plan.dataset, looks)
     made = [(tracking.create_run(settings, comparison_id, run, plan.dataset, name), run) for run in wanted]
     jobs.submit_runs(settings, comparison_id, made, plan.device)
     return comparison_id
@@ -67,10 +77,10 @@ def all_predictions(whole: ComparisonRecord) -> dict[str, pd.DataFrame]:
     return {run.run_id: predictions(run.run_id) for run in whole.runs if run.status == "FINISHED"}
 
 
-def result(comparison_id: str) -> ComparisonResult:
-    """The JSON contract's value."""
+def result(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonResult:
+    """The JSON contract's value. margin: accuracy in [0, 1] below which a difference does not matter."""
     whole = record(comparison_id)
-    return result_of(whole, all_predictions(whole))
+    return result_of(whole, all_predictions(whole), margin)
 
 
 def notes(comparison_id: str) -> list[str]:

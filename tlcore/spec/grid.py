@@ -1,5 +1,6 @@
 """A comparison: the grid that its runs come from, and what makes no sense in it."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import product
 from typing import Annotated, Any
@@ -128,6 +129,22 @@ class ComparisonSpec(SharedSpec):
         """Every network of the grid, `scratch_model` included."""
         known = dict.fromkeys((*self.models, *((self.scratch_model,) if self.scratch_model else ())))
         return tuple(model for model in known if any(model in self.models_of(s) for s in self.strategies))
+
+    def narrowed(self, strategies: Collection[str], **changes: Any) -> "ComparisonSpec":
+        """The same for some of its strategies alone, without what only the others need. changes: of other fields.
+
+        Raises: ValidationError where the changes make no sense.
+        """
+        kept = tuple(reference for reference in self.strategies if reference in strategies)
+        names = {name for reference in kept for name in (reference, split_reference(reference)[0])}
+        starts_at_random = any(not self.entry(reference).needs_weights for reference in kept)
+        mine = {
+            "strategies": kept,
+            "overrides": {name: given for name, given in self.overrides.items() if name in names},
+            "own_strategies": tuple(own for own in self.own_strategies if own.id in names),
+            "scratch_model": self.scratch_model if starts_at_random else None,
+        }
+        return ComparisonSpec.model_validate({**self.model_dump(), **mine, **changes})
 
     def cells(self) -> list[tuple[str, str]]:
         """Every pair of model and strategy, model by model in the order asked."""

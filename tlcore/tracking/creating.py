@@ -35,11 +35,16 @@ def create_comparison(
     return comparison_id
 
 
-def extend_comparison(settings: Settings, comparison_id: str, spec: ComparisonSpec, dataset: DatasetSummary) -> None:
-    """Reopen a comparison whose grid has grown to `spec`. Raises: NotFoundError, StorageError."""
+def extend_comparison(
+    settings: Settings, comparison_id: str, spec: ComparisonSpec, dataset: DatasetSummary, looks: int = 1
+) -> None:
+    """Reopen a comparison whose grid has grown to `spec`. looks: as of `ComparisonRecord`.
+
+    Raises: NotFoundError, StorageError.
+    """
     store = connect(settings)
     with translated(settings):
-        _describe(store, comparison_id, spec, dataset)
+        _describe(store, comparison_id, spec, dataset, looks)
         store.client.update_run(comparison_id, status="RUNNING")
 
 
@@ -116,7 +121,7 @@ def _write_params(store: Store, run_id: str, params: Mapping[str, str]) -> None:
     store.client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
 
 
-def _describe(store: Store, comparison_id: str, spec: ComparisonSpec, dataset: DatasetSummary) -> None:
+def _describe(store: Store, comparison_id: str, spec: ComparisonSpec, dataset: DatasetSummary, looks: int = 1) -> None:
     """What lists show of a comparison goes to tags, the whole of it to a file: class names can be many."""
     from mlflow.entities import RunTag
 
@@ -127,7 +132,7 @@ def _describe(store: Store, comparison_id: str, spec: ComparisonSpec, dataset: D
         tags.MODELS: _short_list(spec.models),
         tags.STRATEGIES: _short_list(spec.strategies),
     }
-    whole = {"spec": spec.model_dump(mode="json"), "dataset": dataset.model_dump(mode="json")}
+    whole = {"spec": spec.model_dump(mode="json"), "dataset": dataset.model_dump(mode="json"), "looks": looks}
     store.client.log_text(comparison_id, json.dumps(whole), tags.COMPARISON_FILE)
     store.client.log_batch(comparison_id, tags=[RunTag(key, value) for key, value in shown.items()])
 

@@ -57,6 +57,7 @@ def load_comparison(settings: Settings, comparison_id: str, with_history: bool =
         created_ms=parent.info.start_time,
         dataset=DatasetSummary.model_validate(whole["dataset"]),
         runs=runs,
+        looks=whole.get("looks", 1),  # comparisons of an earlier version had none
     )
 
 

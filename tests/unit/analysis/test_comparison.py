@@ -61,7 +61,8 @@ def test_result_follows_the_contract(whole):
     assert all(set(run) >= RUN_KEYS for run in data["runs"])
     assert [s["strategy"] for s in data["strategies"]] == list(CORE)
     assert data["verdict"]["distinguishable"] is False
-    assert data["verdict"]["text"].startswith("not tested: ")
+    assert data["verdict"]["text"].startswith("Not distinguishable at a budget of 6 epochs: ")
+    assert len(data["verdict"]["pairs"]) == 6, "from scratch did not learn, so it is not tested"
     assert ComparisonResult.model_validate(data)
 
 
@@ -75,11 +76,11 @@ def test_mean_is_counted_from_the_predictions(whole):
         assert entry.num_seeds == 3
 
 
-def test_best_has_the_highest_mean(whole):
+def test_best_begins_with_the_highest_mean(whole):
     result = result_of(whole.record, whole.predictions)
     top = max(result.strategies, key=lambda s: s.test_accuracy_mean)
-    assert result.verdict.best == (top.strategy,)
-    assert f": 1. {STRATEGIES[top.strategy].short_label} (" in result.verdict.text
+    assert result.verdict.best[0] == top.strategy
+    assert f": {STRATEGIES[top.strategy].short_label} (" in result.verdict.text
 
 
 def test_several_models_are_named_in_best_and_weights():
@@ -114,7 +115,7 @@ def test_what_does_not_exist_is_null_never_nan():
 def test_nothing_finished_yet_is_a_result_too():
     built = example(strategies=["fine_tuning"], seeds=[0], status={("fine_tuning", 0): "SCHEDULED"})
     result = result_of(built.record, {})
-    assert result.verdict.text == "not tested: no run has finished"
+    assert result.verdict.text == "No run has finished yet: there is nothing to compare."
     assert result.verdict.best == ()
     assert result.device is None
     assert result.strategies[0].test_accuracy_mean is None

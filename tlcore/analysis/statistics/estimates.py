@@ -57,6 +57,12 @@ class Paired:
     differences: tuple[NDArray[np.int8], ...]
     estimate: Estimate
 
+    @property
+    def p_value(self) -> float:
+        """Two-sided, that there is no difference."""
+        assert self.estimate.p_value is not None, "a difference has one"
+        return self.estimate.p_value
+
 
 def difference_of(record: ComparisonRecord, first: Group, second: Group, right: Right) -> Paired | None:
     """Mean test accuracy of first − second over the seeds that both have finished, with its interval and p-value.
@@ -82,6 +88,11 @@ def difference_of(record: ComparisonRecord, first: Group, second: Group, right: 
 def all_right(predictions: Predictions) -> dict[str, "pd.Series[bool]"]:
     """Whether each test image was predicted right, by run id."""
     return {run_id: right_of(frame) for run_id, frame in predictions.items()}
+
+
+def resampling_of(record: ComparisonRecord, group: Group) -> float:
+    """n_test/n_train of the group's splits, as of `resampling_ratio`."""
+    return _ratio(record, [run.outcome.test for run in group.finished if run.outcome is not None])
 
 
 def _ratio(record: ComparisonRecord, tests: list[PartMetrics]) -> float:

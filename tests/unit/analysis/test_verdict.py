@@ -1,0 +1,224 @@
+"""The verdict of a comparison: who wins, ties, is behind or cannot be judged, and what is said about it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from tests.records import Example, example
+from tlcore.analysis.comparison import result_of
+from tlcore.analysis.groups import groups_of
+from tlcore.analysis.statistics.estimates import all_right
+from tlcore.analysis.statistics.multiplicity import level_of_look
+from tlcore.analysis.verdict import decide
+from tlcore.analysis.verdict.readiness import rise_of, standing_of
+
+TWO = ("feature_extraction", "fine_tuning")
+THREE = (*TWO, "staged_fine_tuning")
+
+
+def with_wrong(found: Example, wrong: dict[str, int], moved: int = 0) -> Example:
+    """The comparison with this many wrong answers per strategy, the same for every seed but for `moved` per seed.
+
+    The wrong images of all strategies begin at the first one, so that they overlap as much as they can.
+    """
+    predictions, runs = {}, []
+    for run in found.record.runs:
+        frame = found.predictions[run.run_id].sort_values("path").reset_index(drop=True)
+        test = frame.index[frame["split"] == "test"]
+        start = moved * run.spec.seed
+        missed = test[start : start + wrong[run.spec.strategy]]
+        frame.loc[test, "predicted"] = frame.loc[test, "label"]
+        frame.loc[missed, "predicted"] = 1 - frame.loc[missed, "label"]
+        accuracy = 1 - wrong[run.spec.strategy] / len(test)
+        outcome = run.outcome.model_copy(
+            update={"test": run.outcome.test.model_copy(update={"accuracy": accuracy}), "did_not_learn": False}
+        )
+        runs.append(run.model_copy(update={"outcome": outcome, "history": run.history[:1]}))
+        predictions[run.run_id] = frame
+    return Example(found.record.model_copy(update={"runs": tuple(runs)}), predictions)
+
+
+def verdict(found: Example, margin: float = 0.01):
+    return result_of(found.record, found.predictions, margin).verdict
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_three_images_of_153_are_no_difference(seeds):
+    """Frozen .961, fine-tuned .941 on ants and bees: the tutorial's two numbers."""
+    found = verdict(with_wrong(example(TWO, seeds), {"feature_extraction": 6, "fine_tuning": 9}))
+    assert found.status == "unclear"
+    assert not found.distinguishable
+    assert set(found.best) == set(TWO)
+    assert found.text.startswith("Not distinguishable at a budget of 6 epochs: Feature extraction")
+    (pair,) = found.pairs
+    assert abs(pair.difference) == pytest.approx(3 / 153)
+    assert pair.num_images == 153
+    assert "would settle a difference of 1 point" in found.text
+
+
+def test_a_clear_winner_is_named_with_its_lead_and_interval():
+    found = verdict(with_wrong(example(TWO, range(6)), {"feature_extraction": 60, "fine_tuning": 10}, moved=1))
+    assert found.status == "winner"
+    assert found.distinguishable
+    assert found.best == ("fine_tuning",)
+    (pair,) = found.pairs
+    low, high = (100 * abs(end) for end in sorted(pair.ci95, key=abs))
+    said = f"32.7 points (95 % interval {low:.1f} to {high:.1f}) more than Feature extraction"
+    assert said in found.text
+    assert "Fine-tuning (pretrained start, train all) wins at a budget of 6 epochs: 93.5 %" in found.text
+    assert (pair.first, pair.relation) == ("fine_tuning", "better"), "the higher mean comes first"
+    assert found.needed_seeds is None
+    assert "6 seeds" in found.claim
+    assert "they speak of the strategies" in found.claim
+
+
+def test_one_seed_is_tested_by_mcnemar_and_claims_nothing_of_strategies():
+    found = verdict(with_wrong(example(TWO, (4,)), {"feature_extraction": 30, "fine_tuning": 10}))
+    (pair,) = found.pairs
+    assert pair.p_value == pytest.approx(stats.binomtest(0, 20).pvalue), "20 images that only one has right"
+    assert found.distinguishable
+    assert "not of the strategies" in found.claim
+    assert found.pairs[0].basis == "images"
+
+
+def test_a_difference_within_the_margin_is_a_tie_and_the_cheapest_is_named():
+    built = with_wrong(example(TWO, range(6), num_test=4000), {"feature_extraction": 400, "fine_tuning": 396}, moved=1)
+    found = verdict(built)
+    assert found.status == "tie"
+    assert found.best == ("fine_tuning", "feature_extraction")
+    assert "less than 1 point counts as negligible" in found.text
+    assert "The cheapest of them is Feature extraction" in found.text
+    strict = verdict(built, margin=0.0005)
+    assert strict.status != "tie", "the margin is the user's"
+    assert strict.margin == 0.0005
+
+
+def test_all_pairs_are_corrected_by_holm():
+    found = verdict(with_wrong(example(THREE, (0,)), dict(zip(THREE, (24, 12, 13), strict=True))))
+    raw = [pair.p_value for pair in found.pairs]
+    assert [pair.p_adjusted for pair in found.pairs] == pytest.approx(multipletests(raw, method="holm")[1])
+    assert len(raw) == 3
+    assert found.distinguishable is False, "the runner-up is one image behind"
+    assert "Fine-tuning beats Feature extraction by 7.8 points" in found.text
+
+
+def test_later_looks_need_stronger_evidence_and_it_is_said():
+    built = with_wrong(example(TWO, (0,)), {"feature_extraction": 21, "fine_tuning": 10})
+    first = verdict(built)
+    assert 0.0005 < first.pairs[0].p_value < 0.05
+    assert first.distinguishable
+    again = Example(built.record.model_copy(update={"looks": 4}), built.predictions)
+    fourth = verdict(again)
+    assert fourth.level == level_of_look(4)
+    assert not fourth.distinguishable
+    assert "this look, number 4, needs p below 0.00083 instead of 0.05" in fourth.text
+    assert "look" not in first.text
+
+
+def rising(found: Example, strategy: str, ends: tuple[float, ...], **changes) -> Example:
+    """The strategy's validation accuracies as given, at equal steps."""
+
+    def risen(run):
+        points = tuple(
+            run.history[0].model_copy(update={"step": 10 * (i + 1), "val_accuracy": value})
+            for i, value in enumerate(ends)
+        )
+        last = run.outcome.last_val.model_copy(update={"accuracy": ends[-1]})
+        outcome = run.outcome.model_copy(update={"last_val": last, **changes})
+        return run.model_copy(update={"history": points, "outcome": outcome})
+
+    runs = tuple(risen(run) if run.spec.strategy == strategy else run for run in found.record.runs)
+    return Example(found.record.model_copy(update={"runs": runs}), found.predictions)
+
+
+def test_who_still_rises_or_has_not_learnt_is_never_said_to_lose():
+    built = with_wrong(example(THREE, range(3)), dict(zip(THREE, (10, 80, 75), strict=True)), moved=1)
+    assert "beats Fine-tuning" in verdict(built).text
+    late = rising(built, "fine_tuning", (0.3, 0.35, 0.4, 0.48, 0.5, 0.56))
+    late = rising(late, "staged_fine_tuning", (0.5, 0.5, 0.5), did_not_learn=True)
+    found = verdict(late)
+    assert {(n.name, n.reason.split()[1]) for n in found.not_judged} == {
+        ("fine_tuning", "validation"),
+        ("staged_fine_tuning", "training"),
+    }
+    assert "beats" not in found.text
+    assert "wins" not in found.text
+    assert (
+        "Fine-tuning (47.7 %) was not given enough time to judge: the validation accuracy was still rising"
+        in found.text
+    )
+    assert "Staged fine-tuning (51.0 %) was not given enough time to judge: the training loss stayed" in found.text
+    assert found.best == ("feature_extraction",)
+    assert found.distinguishable is False
+
+
+def test_a_curve_that_rose_early_is_done_rising():
+    built = example(("fine_tuning",), range(3))
+    flat = rising(built, "fine_tuning", (0.3, 0.6, 0.8, 0.9, 0.9, 0.9))
+    (group,) = groups_of(flat.record)
+    assert rise_of(group.finished) == pytest.approx(0)
+    assert standing_of(group, 0.01) == "ready"
+    steep = rising(built, "fine_tuning", (0.3, 0.4, 0.5, 0.6, 0.7, 0.8))
+    (group,) = groups_of(steep.record)
+    assert rise_of(group.finished) == pytest.approx(0.2), "the last two of six steps"
+    assert standing_of(group, 0.01) == "still rising"
+    assert standing_of(group, 0.3) == "ready", "a rise below the margin does not matter"
+
+
+def test_nothing_is_claimed_where_even_the_highest_did_not_learn():
+    built = with_wrong(example(TWO, (0,)), dict.fromkeys(TWO, 70))
+    for strategy in TWO:
+        built = rising(built, strategy, (0.5, 0.5), did_not_learn=True)
+    found = verdict(built)
+    assert found.status == "nothing learnt"
+    assert not found.distinguishable
+    assert "did not learn" in found.text
+
+
+def test_each_model_has_its_verdict_and_the_grid_has_one():
+    found = verdict(example(TWO, (0, 1, 2), models=("a_model", "b_model")))
+    assert list(found.by_model) == ["a_model", "b_model"]
+    assert all("/" not in name for own in found.by_model.values() for name in own.best)
+    assert all(name.startswith(("a_model / ", "b_model / ")) for name in found.best)
+    assert len(found.pairs) == 6, "four cells"
+    assert {len(own.pairs) for own in found.by_model.values()} == {1}
+
+
+def test_a_comparison_that_still_runs_is_provisional():
+    built = example(TWO, status={("fine_tuning", 2): "RUNNING"})
+    found = verdict(built)
+    assert found.provisional
+    assert {pair.num_seeds for pair in found.pairs} == {2}, "the seeds that both have"
+    assert not verdict(example(TWO)).provisional
+
+
+def test_without_predictions_nothing_is_tested():
+    built = example(TWO)
+    found = result_of(built.record, {}).verdict
+    assert found.pairs == ()
+    assert not found.distinguishable
+    assert [n.name for n in found.not_judged] == [name for name in TWO if name not in found.best]
+
+
+def test_only_the_most_training_data_is_judged():
+    found = verdict(example(TWO, (0, 1), fractions=(0.25, 1.0)))
+    assert len(found.pairs) == 1
+
+
+def test_many_cells_stay_fast_to_pair():
+    """The pairs share one reading of the predictions: as many comparisons of images as pairs, no more."""
+    built = example(TWO, range(3), models=tuple(f"model_{i}" for i in range(6)), num_test=60)
+    right = all_right(built.predictions)
+    read = []
+
+    class Counting(dict):
+        def __getitem__(self, key):
+            read.append(key)
+            return super().__getitem__(key)
+
+    decide(built.record, groups_of(built.record), Counting(right))
+    pairs = 12 * 11 // 2
+    assert len(read) == pairs * 2 * 3
+    assert all(isinstance(series, pd.Series) and series.dtype == np.bool_ for series in right.values())

@@ -1,0 +1,144 @@
+"""Who leads, who ties, who is behind, and who cannot be judged: the verdict as values; `words` says it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from tlcore.analysis.groups import Group
+from tlcore.analysis.statistics.estimates import Right, resampling_of
+from tlcore.analysis.statistics.multiplicity import level_of_look
+from tlcore.analysis.statistics.planning import images_needed, resampled_seeds_needed, seeds_needed, spread_of
+from tlcore.analysis.verdict.contrasts import Contrast, Relation, contrasts_of
+from tlcore.analysis.verdict.readiness import Standing, standing_of
+from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, VerdictStatus
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A group and how it stands to the leader. contrast: None where the two share no seed with predictions."""
+
+    group: Group
+    mean: float
+    standing: Standing
+    relation: Relation | None
+    contrast: Contrast | None
+
+    @property
+    def is_judged(self) -> bool:
+        """To be behind for want of time is no answer about the strategy."""
+        late = self.standing == "did not learn" or (self.standing == "still rising" and self.relation == "worse")
+        return self.relation is not None and not late
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Seeds and test images, in all, that would show a difference of the margin between the leader and the next.
+
+    None where no affordable number would, or the number is not known.
+    """
+
+    seeds: int | None
+    images: int | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on groups of one fraction. leader: the highest mean, also where nothing can be said of it.
+
+    rivals: the others, from the highest mean. level: of an adjusted p-value, see `multiplicity`.
+    """
+
+    record: ComparisonRecord
+    leader: Group | None
+    mean: float
+    leader_standing: Standing
+    rivals: tuple[Rival, ...]
+    contrasts: tuple[Contrast, ...]
+    margin: float
+    level: float
+    needed: Needed | None = None
+    status: VerdictStatus = "none"
+
+    @property
+    def contenders(self) -> list[Rival]:
+        """Those that may be as good as the leader."""
+        return [rival for rival in self.rivals if rival.is_judged and rival.relation != "worse"]
+
+    @property
+    def behind(self) -> list[Rival]:
+        """Those that the leader beats."""
+        return [rival for rival in self.rivals if rival.is_judged and rival.relation == "worse"]
+
+    @property
+    def unjudged(self) -> list[Rival]:
+        """Those below the leader that had not time enough, or share no seed with it."""
+        return [rival for rival in self.rivals if not rival.is_judged]
+
+    @property
+    def best(self) -> list[Group]:
+        """The leader and all that may be as good."""
+        return [] if self.leader is None else [self.leader, *(rival.group for rival in self.contenders)]
+
+
+def decide(record: ComparisonRecord, groups: Sequence[Group], right: Right, margin: float = DEFAULT_MARGIN) -> Decision:
+    """The verdict among these groups, which have one fraction and were tested on the same images.
+
+    Those that did not learn are not tested: nothing is claimed of them, so they cost the others no certainty.
+
+    right: as of `all_right`. margin: accuracy in [0, 1] below which a difference does not matter.
+    """
+    level = level_of_look(record.looks)
+    means = {id(group): _mean(group) for group in groups if group.finished}
+    ranked = sorted((group for group in groups if group.finished), key=lambda group: -means[id(group)])
+    if not ranked:
+        return Decision(record, None, 0.0, "ready", (), (), margin, level)
+    leader, *others = ranked
+    learnt = [group for group in ranked if standing_of(group, margin) != "did not learn"]
+    contrasts = contrasts_of(record, learnt, right, margin, level)
+    rivals = tuple(_rival(leader, group, means[id(group)], contrasts, margin) for group in others)
+    found = Decision(
+        record, leader, means[id(leader)], standing_of(leader, margin), rivals, tuple(contrasts), margin, level
+    )
+    status = _status(found)
+    return replace(found, status=status, needed=_needed(found) if status == "unclear" else None)
+
+
+def _mean(group: Group) -> float:
+    return fmean(run.outcome.test.accuracy for run in group.finished if run.outcome is not None)
+
+
+def _rival(leader: Group, group: Group, mean: float, contrasts: Sequence[Contrast], margin: float) -> Rival:
+    """The rival's relation to the leader: `worse` where it is behind."""
+    for contrast in contrasts:
+        if contrast.first is leader and contrast.second is group:
+            return Rival(group, mean, standing_of(group, margin), contrast.reverse, contrast)
+    return Rival(group, mean, standing_of(group, margin), None, None)
+
+
+def _status(found: Decision) -> VerdictStatus:
+    if found.leader_standing == "did not learn":
+        return "nothing learnt"
+    judged = [rival for rival in found.rivals if rival.is_judged]
+    if not judged:
+        return "alone"
+    if not found.contenders:
+        return "winner"
+    return "tie" if all(rival.relation == "negligible" for rival in found.contenders) else "unclear"
+
+
+def _needed(found: Decision) -> Needed:
+    """For the closest contender, at the level of one of all pairs (Bonferroni)."""
+    closest = next(r.contrast for r in found.contenders if r.relation != "negligible" and r.contrast is not None)
+    return _needed_of(found, closest, found.level / len(found.contrasts))
+
+
+def _needed_of(found: Decision, contrast: Contrast, level: float) -> Needed:
+    paired = contrast.paired
+    if not found.record.spec.split_plan.is_fixed:
+        values = [float(difference.mean()) for difference in paired.differences]
+        ratio = resampling_of(found.record, contrast.first)
+        return Needed(resampled_seeds_needed(values, ratio, found.margin, level), None)
+    spread, images = spread_of(paired.differences), len(paired.differences[0])
+    return Needed(
+        seeds_needed(spread, images, found.margin, level), images_needed(spread, len(paired.seeds), found.margin, level)
+    )

@@ -1,0 +1,86 @@
+"""The verdict of a whole comparison as the value of the JSON contract."""
+
+from collections.abc import Sequence
+
+from tlcore.analysis.differences import other_tests
+from tlcore.analysis.groups import Group, groups_of
+from tlcore.analysis.statistics.estimates import Right
+from tlcore.analysis.verdict.contrasts import Contrast
+from tlcore.analysis.verdict.decision import Decision, decide
+from tlcore.analysis.verdict.words import claim_of, reason_of, text_of
+from tlcore.results import DEFAULT_MARGIN, ENDED, ComparisonRecord, NotJudged, PairResult, Verdict
+
+
+def verdict_of(record: ComparisonRecord, right: Right, margin: float = DEFAULT_MARGIN) -> Verdict:
+    """Over the whole grid on the most training data, and within each model where there are several.
+
+    right: as of `all_right`. margin: accuracy in [0, 1] below which a difference does not matter. None is named where
+    strategies met other test images.
+    """
+    groups = _largest(record)
+    apart = other_tests([run for group in groups for run in group.finished])
+    if apart is not None:
+        return Verdict(
+            text=f"Not compared: {apart}.", best=(), distinguishable=False, status="not compared", margin=margin
+        )
+    models = list(dict.fromkeys(group.model for group in groups))
+    whole = _verdict(decide(record, groups, right, margin), several=len(models) > 1)
+    if len(models) < 2:
+        return whole
+    own = {model: [group for group in groups if group.model == model] for model in models}
+    within = {model: _verdict(decide(record, mine, right, margin), several=False) for model, mine in own.items()}
+    return whole.model_copy(update={"by_model": within})
+
+
+def decision_of(record: ComparisonRecord, right: Right, margin: float = DEFAULT_MARGIN) -> Decision:
+    """The verdict over the whole grid on the most training data, as values."""
+    return decide(record, _largest(record), right, margin)
+
+
+def _largest(record: ComparisonRecord) -> list[Group]:
+    groups = groups_of(record)
+    largest = max((group.fraction for group in groups), default=1.0)
+    return [group for group in groups if group.fraction == largest]
+
+
+def _verdict(found: Decision, several: bool) -> Verdict:
+    needed = found.needed
+    return Verdict(
+        text=text_of(found),
+        best=tuple(_reference(group, several) for group in found.best),
+        distinguishable=found.status == "winner",
+        status=found.status,
+        provisional=found.record.status not in ENDED,
+        margin=found.margin,
+        level=found.level,
+        looks=found.record.looks,
+        claim=claim_of(found),
+        not_judged=tuple(
+            NotJudged(name=_reference(rival.group, several), reason=reason_of(rival)) for rival in found.unjudged
+        ),
+        needed_seeds=needed.seeds if needed else None,
+        needed_test_images=needed.images if needed else None,
+        pairs=_pairs(found.contrasts, several),
+    )
+
+
+def _pairs(contrasts: Sequence[Contrast], several: bool) -> tuple[PairResult, ...]:
+    return tuple(
+        PairResult(
+            first=_reference(contrast.first, several),
+            second=_reference(contrast.second, several),
+            difference=contrast.paired.estimate.mean,
+            ci95=contrast.paired.estimate.interval,
+            p_value=contrast.paired.p_value,
+            p_adjusted=contrast.p_adjusted,
+            relation=contrast.relation,
+            basis=contrast.paired.estimate.basis,
+            num_seeds=len(contrast.paired.seeds),
+            num_images=len(contrast.paired.differences[0]),
+        )
+        for contrast in contrasts
+    )
+
+
+def _reference(group: Group, several: bool) -> str:
+    return f"{group.model} / {group.strategy}" if several else group.strategy

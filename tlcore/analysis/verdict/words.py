@@ -1,0 +1,204 @@
+"""The verdict in plain language: sentences for the page, the report and the command line."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from tlcore.analysis.groups import Group, in_words, name_of, percent, several_models
+from tlcore.analysis.statistics.estimates import Paired
+from tlcore.analysis.statistics.multiplicity import LEVEL
+from tlcore.analysis.verdict.decision import Decision, Rival
+from tlcore.analysis.verdict.readiness import Standing
+
+MAX_NAMES = 3  # that a sentence lists; the table has them all
+SIGN_FLIP_SEEDS = 6  # fewer can never show p < .05 by their signs alone: the least is 2 / 2^n
+TOO_EARLY: dict[Standing, str] = {
+    "did not learn": "the training loss stayed at the level of guessing",
+    "still rising": "the validation accuracy was still rising at the end",
+    "ready": "no seed is shared with the leader, or no predictions are at hand",
+}
+
+
+def text_of(found: Decision) -> str:
+    """Who to choose, by how much and how surely, in a few sentences."""
+    if found.leader is None:
+        return "No run has finished yet: there is nothing to compare."
+    sentences = [_headline(found), _rising(found), _cheapest(found), _behind(found), _not_judged(found), _look(found)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def claim_of(found: Decision) -> str:
+    """What the intervals speak of: networks or strategies, and by which variation."""
+    if found.leader is None:
+        return ""
+    groups = [found.leader, *(rival.group for rival in found.rivals)]
+    seeds = min(len(group.finished) for group in groups)
+    if seeds == 1:
+        return (
+            "One seed: the intervals cover the choice of test images only. They speak of these trained networks, not "
+            "of the strategies: another seed can turn a small difference round."
+        )
+    if not found.record.spec.split_plan.is_fixed:
+        return f"{seeds} seeds, each with its own test images: the intervals cover both, as one spread over the seeds."
+    both = f"{seeds} seeds: the intervals cover the choice of test images and the chance in training"
+    if seeds < SIGN_FLIP_SEEDS:
+        return (
+            f"{both}, which {seeds} seeds show only roughly: {seeds} equal signs alone would be chance in 1 of "
+            f"{2 ** (seeds - 1)} cases, so most of the evidence comes from the test images."
+        )
+    return f"{both}: they speak of the strategies on such images."
+
+
+def reason_of(rival: Rival) -> str:
+    """Why nothing is claimed of a strategy that is below the leader."""
+    return TOO_EARLY[rival.standing]
+
+
+def gap_of(paired: Paired, sign: int = 1) -> str:
+    """`2.1 points (95 % interval 0.8 to 3.4)`. sign: −1 for the second against the first."""
+    estimate = paired.estimate
+    ends = sorted(100 * sign * end for end in estimate.interval) if estimate.interval else None
+    size = f"{_signed(100 * sign * estimate.mean)} points"
+    return f"{size} (95 % interval {_signed(ends[0])} to {_signed(ends[1])})" if ends else size
+
+
+def points(share: float) -> str:
+    """`1 point`, `0.5 points`: accuracy in [0, 1] as points."""
+    number = f"{100 * share:.3g}"
+    return f"{number} point{'' if number == '1' else 's'}"
+
+
+def _headline(found: Decision) -> str:
+    leader, score = _leader(found), percent(found.mean)
+    at = f"at a budget of {found.record.spec.budget}"
+    if found.status == "nothing learnt":
+        return f"Nothing to judge {at}: even the highest, {leader} ({score}), did not learn. Give more time."
+    if found.status == "alone":
+        return f"{leader} has {score} of the test images right {at}; there is nothing to judge it by."
+    if found.status == "winner":
+        second = next(rival for rival in found.rivals if rival.is_judged)
+        return f"{leader} wins {at}: {score} of the test images right, {_lead(found, second)}."
+    names = _listed([_lead(found, rival) for rival in found.contenders[:MAX_NAMES]], len(found.contenders))
+    if found.status == "tie":
+        return f"A tie {at}: {leader} has {score}, {names}; less than {points(found.margin)} counts as negligible."
+    return f"Not distinguishable {at}: {leader} has {score}, {names}.{_correction(found)} {_needed(found)}"
+
+
+def _lead(found: Decision, rival: Rival) -> str:
+    """`2.1 points (95 % interval 0.8 to 3.4) more than Fine-tuning`."""
+    assert rival.contrast is not None
+    return f"{gap_of(rival.contrast.paired)} more than {_name(found, rival.group)}"
+
+
+def _correction(found: Decision) -> str:
+    """Why an interval without 0 is no claim: it is that of its pair alone."""
+    intervals = [r.contrast.paired.estimate.interval for r in found.contenders if r.contrast is not None]
+    if any(interval is not None and (interval[0] > 0 or interval[1] < 0) for interval in intervals):
+        return f" Among {len(found.contrasts)} pairs, an interval without 0 may be chance, so it is no claim by itself."
+    return ""
+
+
+def _needed(found: Decision) -> str:
+    """What would settle it, in addition to what there is."""
+    closest = next(r.contrast for r in found.contenders if r.relation != "negligible" and r.contrast is not None)
+    assert found.needed is not None
+    paired, needed = closest.paired, found.needed
+    to_settle = f"a difference of {points(found.margin)}"
+    more_seeds = 0 if needed.seeds is None else max(0, needed.seeds - len(paired.seeds))
+    more_images = 0 if needed.images is None else max(0, needed.images - len(paired.differences[0]))
+    ways = [f"{_rounded(more_seeds)} more seed{'' if more_seeds == 1 else 's'}"] if more_seeds else []
+    ways += [f"{_rounded(more_images)} more test images"] if more_images else []
+    if ways:
+        return f"About {' or '.join(ways)} would settle {to_settle}."
+    if not found.record.spec.split_plan.is_fixed:
+        return f"No affordable number of seeds would settle {to_settle}: it takes more images."
+    return f"Neither more seeds alone nor more test images alone would settle {to_settle}: it takes both."
+
+
+def _cheapest(found: Decision) -> str:
+    """Which of those that may be the best costs least."""
+    if found.status not in {"tie", "unclear"}:
+        return ""
+    seconds = {_name(found, group): _seconds(group) for group in found.best}
+    names = sorted(seconds, key=seconds.__getitem__)
+    first, last = names[0], names[-1]
+    if seconds[last] < 1.2 * seconds[first]:
+        return ""
+    return f"The cheapest of them is {first}: {_time(seconds[first])} of training a run, {last} {_time(seconds[last])}."
+
+
+def _rising(found: Decision) -> str:
+    return "It was itself still rising at the end." if found.leader_standing == "still rising" else ""
+
+
+def _behind(found: Decision) -> str:
+    """A winner's runner-up is in the headline already."""
+    named = found.behind[1:] if found.status == "winner" else found.behind
+    if not named:
+        return ""
+    subject = "It" if found.status == "winner" else _name(found, _the_leader(found))
+    beaten = [f"{_name(found, r.group)} by {gap_of(r.contrast.paired)}" for r in named if r.contrast is not None]
+    return f"{subject} beats {_listed(beaten[:MAX_NAMES], len(beaten))}."
+
+
+def _not_judged(found: Decision) -> str:
+    """One sentence for each reason."""
+    sentences = []
+    for standing, reason in TOO_EARLY.items():
+        names = [f"{_name(found, r.group)} ({percent(r.mean)})" for r in found.unjudged if r.standing == standing]
+        verb = "is not judged" if standing == "ready" else "was not given enough time to judge"
+        verb = verb if len(names) < 2 else verb.replace("is not", "are not").replace("was not", "were not")
+        sentences += [f"{_listed(names[:MAX_NAMES], len(names))} {verb}: {reason}."] if names else []
+    return " ".join(sentences)
+
+
+def _look(found: Decision) -> str:
+    if found.level == LEVEL:
+        return ""
+    return (
+        f"Seeds were added after looking, so this look, number {found.record.looks}, needs p below {found.level:.2g} "
+        f"instead of {LEVEL:g}."
+    )
+
+
+def _the_leader(found: Decision) -> Group:
+    assert found.leader is not None
+    return found.leader
+
+
+def _leader(found: Decision) -> str:
+    leader = _the_leader(found)
+    words = in_words(leader.entry)
+    return f"{leader.model_name} / {words}" if several_models(_all(found)) else words
+
+
+def _name(found: Decision, group: Group) -> str:
+    return name_of(group, _all(found))
+
+
+def _all(found: Decision) -> list[Group]:
+    return [_the_leader(found), *(rival.group for rival in found.rivals)]
+
+
+def _seconds(group: Group) -> float:
+    return fmean(run.outcome.train_seconds for run in group.finished if run.outcome is not None)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
+
+
+def _rounded(number: int) -> str:
+    """To two digits: a plan is no measurement."""
+    digits = max(0, len(str(number)) - 2)
+    return f"{round(number, -digits):,}"
+
+
+def _signed(number: float) -> str:
+    return f"{number:.1f}".replace("-", "−")
+
+
+def _listed(names: Sequence[str], count: int = 0) -> str:
+    """`a, b and c`; `a, b and 4 more` where there are more than the names."""
+    if count > len(names):
+        return f"{', '.join(names)} and {count - len(names)} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

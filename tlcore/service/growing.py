@@ -1,0 +1,80 @@
+"""A comparison that goes on: more seeds for those still in contention, more time for those that had too little."""
+
+from dataclasses import dataclass
+
+from tlcore.analysis.statistics.estimates import all_right
+from tlcore.analysis.verdict import Decision, decision_of
+from tlcore.errors import SpecError
+from tlcore.results import DEFAULT_MARGIN, ENDED
+from tlcore.service import comparisons, plans
+from tlcore.spec import Budget, ComparisonSpec
+
+MAX_LOOKS = 6  # of one press: the level of a seventh would be 1 in 4,000
+LEAST, MOST = 2, 10  # seeds of one round
+MORE_TIME = 4  # times the budget
+
+
+@dataclass(frozen=True)
+class Round:
+    """The next seeds, and the models and strategies that still may be the best."""
+
+    cells: tuple[tuple[str, str], ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def num_runs(self) -> int:
+        return len(self.cells) * len(self.seeds)
+
+
+def decision(comparison_id: str, margin: float = DEFAULT_MARGIN) -> Decision:
+    """The verdict as values. Raises: NotFoundError."""
+    whole = comparisons.record(comparison_id)
+    return decision_of(whole, all_right(comparisons.all_predictions(whole)), margin)
+
+
+def next_round(found: Decision) -> Round | None:
+    """What would bring the verdict on, or None: it has ended, more seeds can settle nothing, or looks are used up.
+
+    As many seeds as are said to be needed, within bounds; whole rounds of folds.
+    """
+    record = found.record
+    if found.status != "unclear" or record.status not in ENDED or record.recorded_on or record.looks >= MAX_LOOKS:
+        return None
+    have = min(len(group.finished) for group in found.best)
+    wanted = found.needed.seeds - have if found.needed and found.needed.seeds is not None else LEAST
+    count = min(max(wanted, LEAST), MOST)
+    folds = record.spec.split_plan.folds
+    count = -(-count // folds) * folds if folds else count
+    first = max(record.spec.seeds) + 1
+    cells = tuple((group.model, group.strategy) for group in found.best)
+    return Round(cells, tuple(range(first, first + count)))
+
+
+def add_round(found: Decision, more: Round) -> None:
+    """Queue the runs of a round, on the most training data. Raises: SpecError, StorageError."""
+    spec = found.record.spec
+    strategies = [strategy for _, strategy in more.cells]
+    asked = spec.narrowed(strategies, seeds=more.seeds, fractions=(max(spec.fractions),))
+    comparisons.submit(plans.make_plan(asked), add_to=found.record.comparison_id, cells=more.cells)
+
+
+def more_time(found: Decision) -> ComparisonSpec | None:
+    """A comparison of those that had too little time with those that may be the best, on a larger budget; or None."""
+    late = [rival.group for rival in found.unjudged if rival.standing != "ready"]
+    if found.leader_standing != "ready" and found.leader is not None:
+        late.append(found.leader)
+    if not late or found.record.recorded_on:
+        return None
+    spec = found.record.spec
+    strategies = {group.strategy for group in (*late, *found.best)}
+    amounts = {unit: amount * MORE_TIME for unit, amount in spec.budget.as_dict().items()}
+    title = f"{spec.title or found.record.dataset.name} · {MORE_TIME} × the time"
+    return spec.narrowed(strategies, budget=Budget(**amounts), fractions=(max(spec.fractions),), title=title)
+
+
+def launch_more_time(found: Decision) -> str:
+    """Launch `more_time`; returns the new comparison's id. Raises: SpecError, StorageError, WeightsError."""
+    spec = more_time(found)
+    if spec is None:
+        raise SpecError("every strategy had time enough: there is nothing to run again with more")
+    return comparisons.submit(plans.make_plan(spec))
