@@ -6,9 +6,10 @@ from typing import Any
 
 from tlcore.analysis.differences import comparable, differences, other_tests
 from tlcore.analysis.findings import overfitting
-from tlcore.analysis.groups import Group, groups_of, in_words, percent, several_models
+from tlcore.analysis.floors import floor_results
+from tlcore.analysis.groups import Group, in_words, percent, several_models
 from tlcore.analysis.leaderboard import leaderboard, leaderboard_table
-from tlcore.analysis.statistics.estimates import Predictions, estimate_of
+from tlcore.analysis.statistics.estimates import Predictions, estimates_of
 from tlcore.analysis.statistics.intervals import Estimate
 from tlcore.results import (
     AccuracyOnly,
@@ -34,10 +35,15 @@ __all__ = [
 ]
 
 
-def result_of(record: ComparisonRecord, predictions: Predictions) -> ComparisonResult:
-    """The result of a comparison, finished or not. predictions: by run id, as far as they are at hand."""
-    groups = groups_of(record)
-    estimates = [estimate_of(record, group, predictions) for group in groups]
+def result_of(
+    record: ComparisonRecord, predictions: Predictions, known: Sequence[tuple[Group, Estimate | None]] | None = None
+) -> ComparisonResult:
+    """The result of a comparison, finished or not. predictions: by run id, as far as they are at hand.
+
+    known: what `estimates_of` says of them, where somebody has asked before.
+    """
+    pairs = estimates_of(record, predictions) if known is None else known
+    groups, estimates = [group for group, _ in pairs], [estimate for _, estimate in pairs]
     resolved = [run.resolved for run in record.runs if run.resolved is not None]
     return ComparisonResult(
         comparison_id=record.comparison_id,
@@ -50,6 +56,7 @@ def result_of(record: ComparisonRecord, predictions: Predictions) -> ComparisonR
         split=record.spec.split,
         runs=tuple(_run_result(run) for run in record.runs),
         strategies=tuple(_strategy_result(g, e) for g, e in zip(groups, estimates, strict=True)),
+        floors=floor_results(record),
         verdict=ranking(record, groups, estimates),
     )
 
@@ -111,6 +118,7 @@ def _run_result(run: RunRecord) -> RunResult:
         for name in (
             "best_epoch", "epochs", "images_seen", "train_seconds", "total_seconds", "peak_memory_bytes",
             "num_parameters", "num_trainable_parameters", "frozen_state_unchanged", "did_not_learn", "tuning_seconds",
+            "model_bytes", "latency_ms", "images_per_second",
         )
     }  # fmt: skip
     return RunResult(

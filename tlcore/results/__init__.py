@@ -1,6 +1,14 @@
 """What runs produce, as plain data. A value that does not exist is None, never 0 or NaN."""
 
-from tlcore.results.contract import AccuracyOnly, ComparisonResult, PartScore, RunResult, StrategyResult, Verdict
+from tlcore.results.contract import (
+    AccuracyOnly,
+    ComparisonResult,
+    FloorResult,
+    PartScore,
+    RunResult,
+    StrategyResult,
+    Verdict,
+)
 from tlcore.results.queue import JobView, QueueOverview, WorkerView
 from tlcore.results.records import ComparisonRecord, ComparisonSummary, DatasetSummary, RunRecord
 from tlcore.results.runs import (
@@ -9,6 +17,8 @@ from tlcore.results.runs import (
     ClassMetrics,
     ConfusionMatrix,
     EvaluationPoint,
+    Floor,
+    FloorName,
     FrozenState,
     LayerGroup,
     PartMetrics,
@@ -35,6 +45,9 @@ __all__ = [
     "ConfusionMatrix",
     "DatasetSummary",
     "EvaluationPoint",
+    "Floor",
+    "FloorName",
+    "FloorResult",
     "FrozenState",
     "JobView",
     "LayerGroup",

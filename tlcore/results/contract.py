@@ -1,7 +1,7 @@
 """The JSON contract of the command line: `compare --json`."""
 
 from tlcore.results.records import DatasetSummary
-from tlcore.results.runs import Status, Value
+from tlcore.results.runs import FloorName, Status, Value
 from tlcore.strategies import SettingValue
 
 
@@ -19,8 +19,8 @@ class AccuracyOnly(Value):
 class RunResult(Value):
     """A run in the JSON contract of the command line.
 
-    num_trials: of a tuned run. chosen: the settings of its best trial. tuning_seconds: of train_seconds, what the
-    other trials took.
+    model_bytes, latency_ms: as of `RunOutcome`. num_trials: of a tuned run. chosen: the settings of its best trial.
+    tuning_seconds: of train_seconds, what the other trials took.
     """
 
     run_id: str
@@ -40,6 +40,9 @@ class RunResult(Value):
     train_seconds: float | None
     total_seconds: float | None
     peak_memory_bytes: int | None
+    model_bytes: int | None = None
+    latency_ms: float | None = None
+    images_per_second: float | None = None
     num_parameters: int | None
     num_trainable_parameters: int | None
     frozen_state_unchanged: bool | None
@@ -58,6 +61,18 @@ class StrategyResult(Value):
     fraction: float
     num_seeds: int
     test_accuracy_mean: float | None
+    test_accuracy_ci95: tuple[float, float] | None
+
+
+class FloorResult(Value):
+    """What has to be beaten: an answer without any training, as of `Floor`, over the seeds that recorded it."""
+
+    model: str
+    fraction: float
+    name: FloorName
+    label: str
+    num_seeds: int
+    test_accuracy_mean: float
     test_accuracy_ci95: tuple[float, float] | None
 
 
@@ -80,4 +95,5 @@ class ComparisonResult(Value):
     split: str = "fixed"
     runs: tuple[RunResult, ...]
     strategies: tuple[StrategyResult, ...]
+    floors: tuple[FloorResult, ...] = ()
     verdict: Verdict

@@ -9,7 +9,9 @@ from tlcore.analysis import anatomy
 from tlcore.analysis.caveats import loud, notes_of, split_lines
 from tlcore.analysis.champions import champions, finished_runs
 from tlcore.analysis.comparison import differences, leaderboard, leaderboard_table, overfitting, result_of
+from tlcore.analysis.floors import floors_of
 from tlcore.analysis.leaderboard import LeaderboardRow
+from tlcore.analysis.statistics.estimates import estimates_of
 from tlcore.analysis.sweeps import Sweep, sweeps_of
 from tlcore.analysis.trials import trial_rows, tuning_words
 from tlcore.results import ComparisonRecord, JobView, Verdict
@@ -52,12 +54,13 @@ def view(comparison_id: str) -> ComparisonView:
     """Everything of a comparison, finished or not. Raises: NotFoundError."""
     record = comparisons.record(comparison_id)
     predictions = comparisons.all_predictions(record)
-    rows = leaderboard(record, predictions)
+    estimates = estimates_of(record, predictions)  # once, for the table and for the verdict
+    rows = leaderboard(record, predictions, estimates)
     return ComparisonView(
         record=record,
         rows=rows,
-        table=leaderboard_table(rows),
-        verdict=result_of(record, predictions).verdict,
+        table=leaderboard_table(rows, floors_of(record)),
+        verdict=result_of(record, predictions, estimates).verdict,
         differences=differences(record),
         split=split_lines(record.spec),
         findings=overfitting(record),

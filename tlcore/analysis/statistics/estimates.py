@@ -1,11 +1,11 @@
 """Accuracies and differences of groups with their intervals, as the split plan of the comparison demands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import pandas as pd
 
-from tlcore.analysis.groups import Group
+from tlcore.analysis.groups import Group, groups_of
 from tlcore.analysis.statistics.intervals import (
     Estimate,
     accuracy_estimate,
@@ -28,18 +28,28 @@ def estimate_of(record: ComparisonRecord, group: Group, predictions: Predictions
     tests = [run.outcome.test for run in group.finished if run.outcome is not None]
     if not tests:
         return None
+    frames = [predictions[run.run_id] for run in group.finished if run.run_id in predictions]
+    if record.spec.split_plan.is_fixed and len(frames) == len(tests):
+        return accuracy_estimate(correct_matrix(frames))
+    return estimate_of_tests(record, tests)
+
+
+def estimate_of_tests(record: ComparisonRecord, tests: Sequence[PartMetrics]) -> Estimate:
+    """The same from the figures of each seed alone; one seed of a fixed split covers its images, more the seeds."""
     if not record.spec.split_plan.is_fixed:
         smallest = min(test.num_images for test in tests)
         return resampled_estimate([test.accuracy for test in tests], smallest, _ratio(record, tests))
-    frames = [predictions[run.run_id] for run in group.finished if run.run_id in predictions]
-    if len(frames) == len(tests):
-        return accuracy_estimate(correct_matrix(frames))
     if len(tests) == 1:
         (test,) = tests
         return Estimate(
             test.accuracy, wilson_interval(round(test.accuracy * test.num_images), test.num_images), "images"
         )
     return seed_means_estimate([test.accuracy for test in tests])
+
+
+def estimates_of(record: ComparisonRecord, predictions: Predictions) -> list[tuple[Group, Estimate | None]]:
+    """Every group of a comparison, in the order of `groups_of`, with its estimate as of `estimate_of`."""
+    return [(group, estimate_of(record, group, predictions)) for group in groups_of(record)]
 
 
 def difference_of(record: ComparisonRecord, first: Group, second: Group, predictions: Predictions) -> Estimate | None:
@@ -60,5 +70,5 @@ def difference_of(record: ComparisonRecord, first: Group, second: Group, predict
     return resampled_difference(pairs, _ratio(record, tests))
 
 
-def _ratio(record: ComparisonRecord, tests: list[PartMetrics]) -> float:
+def _ratio(record: ComparisonRecord, tests: Sequence[PartMetrics]) -> float:
     return resampling_ratio(record.spec.split_plan, record.dataset.num_images, fmean(t.num_images for t in tests))
