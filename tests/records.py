@@ -19,6 +19,7 @@ from tlcore.results import (
     ComparisonRecord,
     DatasetSummary,
     EvaluationPoint,
+    Floor,
     PartMetrics,
     Resolved,
     RunOutcome,
@@ -31,6 +32,7 @@ from tlcore.strategies import CORE, split_reference
 __all__ = ["FACTS", "PREPROCESSING", "START_MS", "Behaviour", "Example", "before", "example", "history"]
 START_MS = 1_760_000_000_000
 ANTS_AND_BEES = ("ants", "bees")
+PARTS = ("val", "test")
 
 
 @dataclass(frozen=True)
@@ -213,8 +215,22 @@ def _outcome(spec: RunSpec, frame: pd.DataFrame, points: tuple[EvaluationPoint, 
         did_not_learn=end.stuck, num_trainable_parameters=max(report.num_trainable for report in reports),
         frozen_states=anatomy.frozen_states(recipe), phases=reports,
         layer_groups=anatomy.layer_groups(recipe, spec.entry.start == "random"),
+        floors=floors(spec, frame), model_bytes=8_900_000, latency_ms=12.5, images_per_second=None if fit else 40.0,
         trials=anatomy.trials(spec.tune, val.accuracy, seconds * (1 + spec.tune)) if spec.tune else (),
     )  # fmt: skip
+
+
+def floors(spec: RunSpec, frame: pd.DataFrame) -> tuple[Floor, ...]:
+    """What answers without training get: always class 0, and, from pretrained weights, right for all but some."""
+    found = []
+    for name, answer in (("majority_class", 0), ("nearest_class_mean", frame["label"])):
+        guessed = frame.assign(predicted=answer)
+        if name == "nearest_class_mean":
+            wrong = guessed.index % 5 <= spec.seed % 2  # a fifth of all images, of every second seed two fifths
+            guessed.loc[wrong, "predicted"] = 1 - guessed.loc[wrong, "label"].clip(0, 1)
+        parts = {part: part_metrics(guessed, part).model_copy(update={"loss": None, "ece": None}) for part in PARTS}
+        found.append(Floor(name=name, **parts))
+    return tuple(found) if spec.entry.needs_weights else (found[0],)
 
 
 def resolved(spec: RunSpec, sizes: tuple[int, int]) -> Resolved:

@@ -98,4 +98,5 @@ def trials(number: int, val_accuracy: float, seconds: float) -> tuple[Trial, ...
 
 def as_recorded_before(outcome: RunOutcome) -> RunOutcome:
     """The outcome of an earlier version, which did not record any of this."""
-    return outcome.model_copy(update={"phases": (), "layer_groups": (), "trials": (), "tuning_seconds": 0.0})
+    without = {"phases": (), "layer_groups": (), "trials": (), "tuning_seconds": 0.0, "floors": ()}
+    return outcome.model_copy(update={**without, "model_bytes": None, "latency_ms": None})

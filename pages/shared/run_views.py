@@ -23,7 +23,10 @@ def show_cost(view: ComparisonView) -> None:
             "Strategy": row.label,
             "Training time per run": duration(row.train_seconds),
             "Whole run": duration(row.total_seconds),
+            "Images per second": row.images_per_second,
             "Peak memory": "–" if row.peak_memory_bytes is None else size(row.peak_memory_bytes),
+            "Answer for one image (ms)": row.latency_ms,
+            "Model file": "–" if row.model_bytes is None else size(row.model_bytes),
             "Parameters": row.num_parameters,
             "Parameters trained": row.num_trainable_parameters,
         }
@@ -32,7 +35,8 @@ def show_cost(view: ComparisonView) -> None:
     look.table(rows)
     st.caption(
         "Training time holds making the features, also where they came from the cache, and all trials of a tuned run; "
-        "no waiting, no decoding."
+        "no waiting, no decoding. Images per second: seen while training. Answer for one image: the forward pass "
+        "alone, on the device that trained."
     )
 
 

@@ -204,6 +204,8 @@ def test_both_strategies_train_and_go_home(bench, strategy, tmp_path, folder):
     assert any("ImageNet's usual preprocessing is assumed" in note for note in reporter.resolution.notes)
     facts = model_facts(bench.model)
     assert outcome.num_parameters == facts.num_parameters + 3 * (facts.num_features + 1)
+    assert [floor.name for floor in outcome.floors] == ["majority_class", "nearest_class_mean"]
+    assert outcome.model_bytes > (folder / "pooled.onnx").stat().st_size
     if strategy == "transfer_learning":
         assert outcome.frozen_state_unchanged
     home = bench.work(strategy) / "model"

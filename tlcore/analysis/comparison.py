@@ -6,9 +6,10 @@ from typing import Any
 
 from tlcore.analysis.differences import comparable, differences
 from tlcore.analysis.findings import overfitting
-from tlcore.analysis.groups import Group, groups_of
+from tlcore.analysis.floors import floor_results
+from tlcore.analysis.groups import Group
 from tlcore.analysis.leaderboard import leaderboard, leaderboard_table
-from tlcore.analysis.statistics.estimates import Predictions, all_right, estimate_of
+from tlcore.analysis.statistics.estimates import Predictions, all_right, estimates_of
 from tlcore.analysis.statistics.intervals import Estimate
 from tlcore.analysis.verdict import verdict_of
 from tlcore.results import (
@@ -39,8 +40,7 @@ def result_of(record: ComparisonRecord, predictions: Predictions, margin: float 
 
     margin: accuracy in [0, 1] below which a difference does not matter.
     """
-    groups = groups_of(record)
-    estimates = [estimate_of(record, group, predictions) for group in groups]
+    right = all_right(predictions)
     resolved = [run.resolved for run in record.runs if run.resolved is not None]
     return ComparisonResult(
         comparison_id=record.comparison_id,
@@ -52,8 +52,9 @@ def result_of(record: ComparisonRecord, predictions: Predictions, margin: float 
         budget=record.spec.budget.as_dict(),
         split=record.spec.split,
         runs=tuple(_run_result(run) for run in record.runs),
-        strategies=tuple(_strategy_result(g, e) for g, e in zip(groups, estimates, strict=True)),
-        verdict=verdict_of(record, all_right(predictions), margin),
+        strategies=tuple(_strategy_result(group, estimate) for group, estimate in estimates_of(record, right)),
+        floors=floor_results(record),
+        verdict=verdict_of(record, right, margin),
     )
 
 
@@ -83,6 +84,7 @@ def _run_result(run: RunRecord) -> RunResult:
         for name in (
             "best_epoch", "epochs", "images_seen", "train_seconds", "total_seconds", "peak_memory_bytes",
             "num_parameters", "num_trainable_parameters", "frozen_state_unchanged", "did_not_learn", "tuning_seconds",
+            "model_bytes", "latency_ms", "images_per_second",
         )
     }  # fmt: skip
     return RunResult(

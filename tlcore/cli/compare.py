@@ -99,8 +99,8 @@ def settle(
     """Add seeds for the strategies still in contention until the verdict is settled; each look needs more evidence."""
     while True:
         found = growing.decision(comparison, margin / 100)
-        more = growing.next_round(found)
-        if more is None or found.record.looks >= looks:
+        more = growing.next_round(found) if found else None
+        if found is None or more is None or found.record.looks >= looks:
             break
         names = ", ".join(f"{model} / {strategy}" for model, strategy in more.cells)
         note(f"look {found.record.looks}: not settled; {len(more.seeds)} more seeds for {names}")

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tlcore.errors import StorageError
-from tlcore.results import ComparisonResult, RunResult, StrategyResult, Verdict
+from tlcore.results import ComparisonResult, FloorResult, RunResult, StrategyResult, Verdict
 from tlcore.spec import split_plan
 
 PIPED_WIDTH = 200  # columns where stdout is a file or a pipe, so that tables are not folded
@@ -80,7 +80,7 @@ def show_result(result: ComparisonResult) -> None:
     """The table of strategies and the verdict."""
     ranked = sorted(result.strategies, key=lambda s: -(s.test_accuracy_mean or 0))
     columns = ["model ", "strategy ", "data", "seeds", "test accuracy %", "95 % interval", "train s"]
-    table("", columns, [_row(result, s) for s in ranked])
+    table("", columns, [*(_row(result, s) for s in ranked), *(_floor_row(floor) for floor in result.floors)])
     for run in result.runs:
         if run.error:
             note(f"{run.strategy} on {run.model}, seed {run.seed}: {run.status.lower()}: {run.error}")
@@ -126,6 +126,16 @@ def _chosen(run: RunResult) -> str:
     return ", ".join(said) or "the recipe's own settings"
 
 
+def _floor_row(floor: FloorResult) -> list[str]:
+    accuracy = percent(floor.test_accuracy_mean)
+    interval = _interval(floor.test_accuracy_ci95)
+    return [floor.model, floor.label, f"{floor.fraction:.0%}", str(floor.num_seeds), accuracy, interval, seconds(None)]
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return f"{percent(ends[0])} to {percent(ends[1])}" if ends else "–"
+
+
 def _row(result: ComparisonResult, entry: StrategyResult) -> list[str]:
     mine = [
         run.train_seconds
@@ -133,13 +143,12 @@ def _row(result: ComparisonResult, entry: StrategyResult) -> list[str]:
         if (run.model, run.strategy, run.fraction) == (entry.model, entry.strategy, entry.fraction)
         and run.train_seconds is not None
     ]
-    interval = entry.test_accuracy_ci95
     return [
         entry.model,
         entry.label,
         f"{entry.fraction:.0%}",
         str(entry.num_seeds),
         percent(entry.test_accuracy_mean),
-        f"{percent(interval[0])} to {percent(interval[1])}" if interval else "–",
+        _interval(entry.test_accuracy_ci95),
         seconds(sum(mine) / len(mine) if mine else None),
     ]

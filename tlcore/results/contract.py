@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tlcore.results.records import DatasetSummary
-from tlcore.results.runs import Status, Value
+from tlcore.results.runs import FloorName, Status, Value
 from tlcore.strategies import SettingValue
 
 
@@ -23,8 +23,8 @@ class AccuracyOnly(Value):
 class RunResult(Value):
     """A run in the JSON contract of the command line.
 
-    num_trials: of a tuned run. chosen: the settings of its best trial. tuning_seconds: of train_seconds, what the
-    other trials took.
+    model_bytes, latency_ms: as of `RunOutcome`. num_trials: of a tuned run. chosen: the settings of its best trial.
+    tuning_seconds: of train_seconds, what the other trials took.
     """
 
     run_id: str
@@ -44,6 +44,9 @@ class RunResult(Value):
     train_seconds: float | None
     total_seconds: float | None
     peak_memory_bytes: int | None
+    model_bytes: int | None = None
+    latency_ms: float | None = None
+    images_per_second: float | None = None
     num_parameters: int | None
     num_trainable_parameters: int | None
     frozen_state_unchanged: bool | None
@@ -95,6 +98,18 @@ class NotJudged(Value):
     reason: str
 
 
+class FloorResult(Value):
+    """What has to be beaten: an answer without any training, as of `Floor`, over the seeds that recorded it."""
+
+    model: str
+    fraction: float
+    name: FloorName
+    label: str
+    num_seeds: int
+    test_accuracy_mean: float
+    test_accuracy_ci95: tuple[float, float] | None
+
+
 class Verdict(Value):
     """Who to choose, how surely. text: in plain language. best: the leader and all that may be as good.
 
@@ -135,4 +150,5 @@ class ComparisonResult(Value):
     split: str = "fixed"
     runs: tuple[RunResult, ...]
     strategies: tuple[StrategyResult, ...]
+    floors: tuple[FloorResult, ...] = ()
     verdict: Verdict

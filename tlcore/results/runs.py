@@ -14,6 +14,7 @@ class Value(BaseModel):
 
 
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
+FloorName = Literal["majority_class", "nearest_class_mean"]
 ENDED: frozenset[str] = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 
@@ -201,10 +202,24 @@ class Resolved(Value):
     library_versions: dict[str, str] = {}
 
 
+class Floor(Value):
+    """What an answer without any training gets on the images of a run: it is what training has to beat.
+
+    `majority_class`: the most frequent class of the training part. `nearest_class_mean`: the class whose mean of the
+    pretrained network's features, over the training part, is nearest.
+    """
+
+    name: FloorName
+    val: PartMetrics
+    test: PartMetrics
+
+
 class RunOutcome(Value):
     """How a finished run ended. Best = highest validation accuracy, then lower loss, then earlier.
 
-    tuning_seconds: the part of train_seconds that other trials than the chosen one took.
+    tuning_seconds: the part of train_seconds that other trials than the chosen one took. model_bytes: of the weights
+    files in `model/`. latency_ms: median milliseconds of the network's forward pass of one image, on the run's device
+    and in its number format.
     """
 
     train: PartMetrics
@@ -228,6 +243,9 @@ class RunOutcome(Value):
     phases: tuple[PhaseReport, ...] = ()
     layer_groups: tuple[LayerGroup, ...] = ()
     trials: tuple[Trial, ...] = ()
+    floors: tuple[Floor, ...] = ()
+    model_bytes: int | None = None
+    latency_ms: float | None = None
 
     @property
     def frozen_state_unchanged(self) -> bool | None:

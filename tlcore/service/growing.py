@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tlcore.analysis.statistics.estimates import all_right
-from tlcore.analysis.verdict import Decision, decision_of
+from tlcore.analysis.verdict import Decision, judged
 from tlcore.errors import SpecError
 from tlcore.results import DEFAULT_MARGIN, ENDED
 from tlcore.service import comparisons, plans
@@ -26,10 +26,10 @@ class Round:
         return len(self.cells) * len(self.seeds)
 
 
-def decision(comparison_id: str, margin: float = DEFAULT_MARGIN) -> Decision:
-    """The verdict as values. Raises: NotFoundError."""
+def decision(comparison_id: str, margin: float = DEFAULT_MARGIN) -> Decision | None:
+    """The verdict as values; None where the runs cannot be compared. Raises: NotFoundError."""
     whole = comparisons.record(comparison_id)
-    return decision_of(whole, all_right(comparisons.all_predictions(whole)), margin)
+    return judged(whole, all_right(comparisons.all_predictions(whole)), margin).decision
 
 
 def next_round(found: Decision) -> Round | None:

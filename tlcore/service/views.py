@@ -8,11 +8,14 @@ import pandas as pd
 from tlcore.analysis import anatomy
 from tlcore.analysis.caveats import loud, notes_of, split_lines
 from tlcore.analysis.champions import champions, finished_runs
-from tlcore.analysis.comparison import differences, leaderboard, leaderboard_table, overfitting, result_of
+from tlcore.analysis.comparison import differences, leaderboard, leaderboard_table, overfitting
+from tlcore.analysis.floors import floors_of
 from tlcore.analysis.leaderboard import LeaderboardRow
+from tlcore.analysis.statistics.estimates import all_right, estimates_of
 from tlcore.analysis.sweeps import Sweep, sweeps_of
 from tlcore.analysis.trials import trial_rows, tuning_words
-from tlcore.results import ComparisonRecord, JobView, Verdict
+from tlcore.analysis.verdict import Decision, judged
+from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, JobView, Verdict
 from tlcore.service import comparisons
 
 __all__ = [
@@ -32,14 +35,15 @@ __all__ = [
 class ComparisonView:
     """rows, table: the leaderboard as values and as people read it. warnings, notes and the rest: sentences.
 
-    warnings: what changes the meaning of the table. split: what seeds with test images of their own do to it. notes:
-    what runs noted while they ran.
+    decision: the verdict as values, None where the runs cannot be compared. warnings: what changes the meaning of the
+    table. split: what seeds with test images of their own do to it. notes: what runs noted while they ran.
     """
 
     record: ComparisonRecord
     rows: list[LeaderboardRow]
     table: pd.DataFrame
     verdict: Verdict
+    decision: Decision | None
     differences: list[str]
     split: list[str]
     findings: list[str]
@@ -48,16 +52,22 @@ class ComparisonView:
     sweeps: list[Sweep]
 
 
-def view(comparison_id: str) -> ComparisonView:
-    """Everything of a comparison, finished or not. Raises: NotFoundError."""
+def view(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonView:
+    """Everything of a comparison, finished or not. Raises: NotFoundError.
+
+    margin: accuracy in [0, 1] below which a difference does not matter.
+    """
     record = comparisons.record(comparison_id)
     predictions = comparisons.all_predictions(record)
-    rows = leaderboard(record, predictions)
+    right = all_right(predictions)
+    rows = leaderboard(record, predictions, estimates_of(record, right))
+    found = judged(record, right, margin)
     return ComparisonView(
         record=record,
         rows=rows,
-        table=leaderboard_table(rows),
-        verdict=result_of(record, predictions).verdict,
+        table=leaderboard_table(rows, floors_of(record)),
+        verdict=found.verdict,
+        decision=found.decision,
         differences=differences(record),
         split=split_lines(record.spec),
         findings=overfitting(record),

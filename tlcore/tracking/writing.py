@@ -168,6 +168,9 @@ def outcome_metrics(outcome: RunOutcome) -> dict[str, float]:
         "cost/images_seen": outcome.images_seen,
         "cost/images_per_second": outcome.images_per_second,
         "cost/peak_memory_bytes": outcome.peak_memory_bytes,
+        "cost/model_bytes": outcome.model_bytes,
+        "cost/latency_ms": outcome.latency_ms,
+        **{f"floor/{floor.name}_test_accuracy": floor.test.accuracy for floor in outcome.floors},
         "num_parameters": outcome.num_parameters,
         "num_trainable_parameters": outcome.num_trainable_parameters,
     }

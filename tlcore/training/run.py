@@ -21,6 +21,7 @@ from tlcore.settings import VERSION
 from tlcore.spec import RunSpec
 from tlcore.training.device import Device, pick_device, reset_peak_memory, set_threads
 from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS, Features, feature_predictions
+from tlcore.training.floors import floors_of
 from tlcore.training.images.batches import Rows
 from tlcore.training.loop import checkpoints
 from tlcore.training.loop.auto_batch import batch_note
@@ -33,6 +34,7 @@ from tlcore.training.networks.construction import second_heads_note
 from tlcore.training.networks.onnx_network import provider_note
 from tlcore.training.outcome import evaluation
 from tlcore.training.outcome.conclusion import conclude, write_artifacts
+from tlcore.training.outcome.costs import take_home_costs
 from tlcore.training.outcome.evaluation import Predictions
 from tlcore.training.outcome.export import write_model
 from tlcore.training.outcome.reports import layer_groups, tensors_at_start
@@ -76,6 +78,7 @@ def _train_run(ground: Ground) -> RunOutcome:
     prepared = prepare(ground, recipe_of(ground), ground.work_dir / "checkpoint", reporter)
     resolved = _resolved(ground, prepared)
     reporter.resolved(resolved)
+    floors, floor_notes = floors_of(ground, prepared)
     tuned = None
     if spec.tune:
         tuned = tune(ground)
@@ -94,9 +97,11 @@ def _train_run(ground: Ground) -> RunOutcome:
     outcome, answers = conclude(task, state, score, split, groups)
     if tuned is not None:
         outcome = tuned.charged(outcome)
-    write_artifacts(ground.work_dir / "artifacts", ground.dataset, split, state, resolved, outcome, answers)
     folder = ground.work_dir / "model"
     write_model(folder, task.network, tensors, spec, recipe, classes, best.has_probabilities, ground.trained_on)
+    figures = {"floors": floors, "notes": (*outcome.notes, *floor_notes), **take_home_costs(task, folder)}
+    outcome = outcome.model_copy(update=figures)
+    write_artifacts(ground.work_dir / "artifacts", ground.dataset, split, state, resolved, outcome, answers)
     reporter.progressed(1.0, "finished")
     return outcome
 

@@ -19,6 +19,7 @@ from tlcore.analysis.champions import champions, finished_runs
 from tlcore.analysis.comparison import result_of, weights_text
 from tlcore.analysis.differences import differences
 from tlcore.analysis.findings import overfitting
+from tlcore.analysis.floors import floors_of
 from tlcore.analysis.groups import groups_of, in_words, percent
 from tlcore.analysis.leaderboard import LeaderboardRow, leaderboard, leaderboard_table
 from tlcore.analysis.report.parts import bullets, drawn, page, pairs_of, prose, section, table
@@ -38,7 +39,7 @@ def report_html(record: ComparisonRecord, predictions: Predictions) -> str:
     title = record.spec.title or f"Which strategy for {record.dataset.name}?"
     body = [
         _head(record, title),
-        section("Result", _result(record, predictions), _warnings(record), _table(rows)),
+        section("Result", _result(record, predictions), _warnings(record), _table(record, rows)),
         section("The data", _data(record.dataset)),
         section("Settings", _settings(record)),
         *_figures(record, rows),
@@ -79,8 +80,8 @@ def _warnings(record: ComparisonRecord) -> str:
     return "".join(f'<p class="warning">{prose(line)}</p>' for line in loud(record))
 
 
-def _table(rows: Sequence[LeaderboardRow]) -> str:
-    lines: list[dict[str, object]] = leaderboard_table(rows).to_dict("records")
+def _table(record: ComparisonRecord, rows: Sequence[LeaderboardRow]) -> str:
+    lines: list[dict[str, object]] = leaderboard_table(rows, floors_of(record)).to_dict("records")
     return table(lines, ("Model", "Strategy", "Training data"), {row.label: row.color for row in rows})
 
 

@@ -1,6 +1,6 @@
 """Accuracies and differences of groups with their intervals, as the split plan of the comparison demands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tlcore.analysis.groups import Group
+from tlcore.analysis.groups import Group, groups_of
 from tlcore.analysis.statistics.intervals import (
     Estimate,
     accuracy_estimate,
@@ -25,26 +25,36 @@ Predictions = Mapping[str, pd.DataFrame]
 Right = Mapping[str, "pd.Series[bool]"]
 
 
-def estimate_of(record: ComparisonRecord, group: Group, predictions: Predictions) -> Estimate | None:
+def estimate_of(record: ComparisonRecord, group: Group, right: Right) -> Estimate | None:
     """Mean test accuracy of a group with its interval; None without a finished run.
 
-    predictions: by run id; where those of a fixed split are not complete, the interval covers the seeds only.
+    right: as of `all_right`; where it is not complete for a fixed split, the interval covers the seeds only.
     """
     tests = [run.outcome.test for run in group.finished if run.outcome is not None]
     if not tests:
         return None
+    answers = [right[run.run_id] for run in group.finished if run.run_id in right]
+    if record.spec.split_plan.is_fixed and len(answers) == len(tests):
+        return accuracy_estimate(correct_matrix(answers))
+    return estimate_of_tests(record, tests)
+
+
+def estimate_of_tests(record: ComparisonRecord, tests: Sequence[PartMetrics]) -> Estimate:
+    """The same from the figures of each seed alone; one seed of a fixed split covers its images, more the seeds."""
     if not record.spec.split_plan.is_fixed:
         smallest = min(test.num_images for test in tests)
         return resampled_estimate([test.accuracy for test in tests], smallest, _ratio(record, tests))
-    frames = [predictions[run.run_id] for run in group.finished if run.run_id in predictions]
-    if len(frames) == len(tests):
-        return accuracy_estimate(correct_matrix([right_of(frame) for frame in frames]))
     if len(tests) == 1:
         (test,) = tests
         return Estimate(
             test.accuracy, wilson_interval(round(test.accuracy * test.num_images), test.num_images), "images"
         )
     return seed_means_estimate([test.accuracy for test in tests])
+
+
+def estimates_of(record: ComparisonRecord, right: Right) -> list[tuple[Group, Estimate | None]]:
+    """Every group of a comparison, in the order of `groups_of`, with its estimate as of `estimate_of`."""
+    return [(group, estimate_of(record, group, right)) for group in groups_of(record)]
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ def difference_of(record: ComparisonRecord, first: Group, second: Group, right: 
 
 
 def all_right(predictions: Predictions) -> dict[str, "pd.Series[bool]"]:
-    """Whether each test image was predicted right, by run id."""
+    """Whether each test image was predicted right, by run id. predictions: as far as they are at hand."""
     return {run_id: right_of(frame) for run_id, frame in predictions.items()}
 
 
@@ -95,5 +105,5 @@ def resampling_of(record: ComparisonRecord, group: Group) -> float:
     return _ratio(record, [run.outcome.test for run in group.finished if run.outcome is not None])
 
 
-def _ratio(record: ComparisonRecord, tests: list[PartMetrics]) -> float:
+def _ratio(record: ComparisonRecord, tests: Sequence[PartMetrics]) -> float:
     return resampling_ratio(record.spec.split_plan, record.dataset.num_images, fmean(t.num_images for t in tests))

@@ -1,6 +1,6 @@
 """The verdict: which strategy to use, by how much it wins, how sure that is, and what is not known."""
 
 from tlcore.analysis.verdict.decision import Decision, decide
-from tlcore.analysis.verdict.result import decision_of, verdict_of
+from tlcore.analysis.verdict.result import Judged, judged, verdict_of
 
-__all__ = ["Decision", "decide", "decision_of", "verdict_of"]
+__all__ = ["Decision", "Judged", "decide", "judged", "verdict_of"]

@@ -1,6 +1,7 @@
 """The verdict of a whole comparison as the value of the JSON contract."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tlcore.analysis.differences import other_tests
 from tlcore.analysis.groups import Group, groups_of
@@ -11,7 +12,20 @@ from tlcore.analysis.verdict.words import claim_of, reason_of, text_of
 from tlcore.results import DEFAULT_MARGIN, ENDED, ComparisonRecord, NotJudged, PairResult, Verdict
 
 
+@dataclass(frozen=True)
+class Judged:
+    """The verdict as the contract has it, and the decision behind it; None where the runs cannot be compared."""
+
+    verdict: Verdict
+    decision: Decision | None
+
+
 def verdict_of(record: ComparisonRecord, right: Right, margin: float = DEFAULT_MARGIN) -> Verdict:
+    """The verdict of `judged`."""
+    return judged(record, right, margin).verdict
+
+
+def judged(record: ComparisonRecord, right: Right, margin: float = DEFAULT_MARGIN) -> Judged:
     """Over the whole grid on the most training data, and within each model where there are several.
 
     right: as of `all_right`. margin: accuracy in [0, 1] below which a difference does not matter. None is named where
@@ -20,21 +34,16 @@ def verdict_of(record: ComparisonRecord, right: Right, margin: float = DEFAULT_M
     groups = _largest(record)
     apart = other_tests([run for group in groups for run in group.finished])
     if apart is not None:
-        return Verdict(
-            text=f"Not compared: {apart}.", best=(), distinguishable=False, status="not compared", margin=margin
-        )
+        text = f"Not compared: {apart}."
+        return Judged(Verdict(text=text, best=(), distinguishable=False, status="not compared", margin=margin), None)
     models = list(dict.fromkeys(group.model for group in groups))
-    whole = _verdict(decide(record, groups, right, margin), several=len(models) > 1)
-    if len(models) < 2:
-        return whole
-    own = {model: [group for group in groups if group.model == model] for model in models}
-    within = {model: _verdict(decide(record, mine, right, margin), several=False) for model, mine in own.items()}
-    return whole.model_copy(update={"by_model": within})
-
-
-def decision_of(record: ComparisonRecord, right: Right, margin: float = DEFAULT_MARGIN) -> Decision:
-    """The verdict over the whole grid on the most training data, as values."""
-    return decide(record, _largest(record), right, margin)
+    decision = decide(record, groups, right, margin)
+    verdict = _verdict(decision, several=len(models) > 1)
+    if len(models) > 1:
+        own = {model: [group for group in groups if group.model == model] for model in models}
+        within = {model: _verdict(decide(record, mine, right, margin), several=False) for model, mine in own.items()}
+        verdict = verdict.model_copy(update={"by_model": within})
+    return Judged(verdict, decision)
 
 
 def _largest(record: ComparisonRecord) -> list[Group]:

@@ -57,6 +57,7 @@ class Extraction:
     """A network and the images that go through it.
 
     weights: fingerprint of what its backbone starts from. start: `backbone_state` of the network as it starts.
+    until: where the progress bar stands when features are made.
     """
 
     network: Network
@@ -68,6 +69,7 @@ class Extraction:
     cache_dir: Path
     batch_size: int
     reporter: Reporter
+    until: float = FEATURES_MADE
 
 
 def stored_features(job: Extraction) -> StoredFeatures:
@@ -182,7 +184,7 @@ def _extract(job: Extraction, path: Path, rows: Rows, images: Images, what: str)
         seconds += time.perf_counter() - begun
         stored[done : done + len(batch)] = batch.cpu().numpy()
         done += len(batch)
-        share = done / len(rows) * (FEATURES_MADE - PREPARED)
+        share = done / len(rows) * (job.until - PREPARED)
         job.reporter.progressed(PREPARED + share, f"{what}, image {done} of {len(rows)}")
     stored.flush()
     return seconds

@@ -1,0 +1,50 @@
+"""What it costs to use the network that a run ends with: its size on disk, and the time of one answer."""
+
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from tlcore.training.device import Device
+from tlcore.training.images.batches import evaluation_batch
+from tlcore.training.loop.optimizers import synchronize
+from tlcore.training.loop.task import Task
+from tlcore.training.networks.forward import evaluating, logits
+from tlcore.training.networks.models import Network
+
+WARM_UP, REPEATS = 3, 20  # passes; the first ones choose kernels and fill caches
+MAX_SECONDS = 0.5  # of all passes together, but for the first two
+_NO_WEIGHTS = (".json", ".txt", ".py")  # what else lies in a model folder
+
+
+def take_home_costs(task: Task, folder: Path) -> dict[str, int | float]:
+    """`model_bytes` and `latency_ms` of the outcome, as of `RunOutcome`. folder: `model/` as it was written.
+
+    The passes here are charged to no time of the run.
+    """
+    image = evaluation_batch(task.source, task.val[:1])
+    return {
+        "model_bytes": weights_bytes(folder),
+        "latency_ms": latency_ms(task.network, task.source.device, image),
+    }
+
+
+def weights_bytes(folder: Path) -> int:
+    """Bytes of all files that hold numbers: the weights, an ONNX backbone, the references of a k-NN."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.suffix not in _NO_WEIGHTS)
+
+
+def latency_ms(network: Network, device: Device, image: Tensor) -> float:
+    """Median milliseconds of a forward pass without gradients. image: [1, 3, size, size], on the device."""
+    seconds: list[float] = []
+    begun = time.perf_counter()
+    with evaluating(network), torch.inference_mode():
+        while len(seconds) < WARM_UP + REPEATS and (len(seconds) < 2 or time.perf_counter() - begun < MAX_SECONDS):
+            synchronize(device.device)
+            started = time.perf_counter()
+            logits(network, device, image)
+            synchronize(device.device)
+            seconds.append(time.perf_counter() - started)
+    return 1000 * median(seconds[min(WARM_UP, len(seconds) - 1) :])
