@@ -5,7 +5,7 @@ from functools import partial
 
 import streamlit as st
 
-from pages.shared import anatomy_views, leaderboard, reads, result_views, run_views
+from pages.shared import anatomy_views, leaderboard, reads, result_views, run_views, verdict_card
 from pages.shared.choose import choose_comparison
 from pages.shared.navigation import start_with_app
 from pages.shared.words import guard
@@ -35,8 +35,11 @@ def sections_of(view: views.ComparisonView) -> dict[str, Section]:
 def show_results(comparison_id: str, was_active: bool) -> None:
     """Drawn again every few seconds while the comparison runs."""
     with guard():
-        view = reads.comparison_view(comparison_id)
+        margin = verdict_card.margin()
+        view = reads.comparison_view(comparison_id, margin)
         leaderboard.show_state(view.record)
+        verdict_card.show_verdict(view)
+        verdict_card.show_next_steps(view)
         leaderboard.show_leaderboard(view)
         sections = sections_of(view)
         section = st.segmented_control(

@@ -45,7 +45,6 @@ def show_leaderboard(view: ComparisonView) -> None:
         figure = charts.accuracy_intervals(view.rows, view.record.comparison_id, dark=look.is_dark())
         look.chart(figure, "accuracy")
     look.wide_table(_coloured(view), "leaderboard")
-    st.markdown(plain(view.verdict.text[:1].upper() + view.verdict.text[1:]) + ".")
     for line in view.split:
         st.caption(plain(line))
     _show_lines(view.warnings, "⚠️")

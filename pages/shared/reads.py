@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from tlcore.results import ENDED, ComparisonRecord, JobView
+from tlcore.results import DEFAULT_MARGIN, ENDED, ComparisonRecord, JobView
 from tlcore.service import comparisons, models, views
 from tlcore.service.catalogue import CatalogueEntry
 from tlcore.settings import get_settings
@@ -42,14 +42,17 @@ def record(comparison_id: str) -> ComparisonRecord:
     return comparison_view(comparison_id).record
 
 
-def comparison_view(comparison_id: str) -> views.ComparisonView:
-    """Record, tables and findings of a comparison: at most two seconds old while it runs, kept when it has ended."""
+def comparison_view(comparison_id: str, margin: float = DEFAULT_MARGIN) -> views.ComparisonView:
+    """Record, verdict, tables and findings: at most two seconds old while it runs, kept when it has ended.
+
+    margin: accuracy in [0, 1] below which a difference does not matter.
+    """
     jobs = comparisons.jobs_of(comparison_id)
     key = " ".join(f"{job.id}={job.status}" for job in jobs)
     if is_active(jobs):
-        return _running_view(home_key(), comparison_id)
+        return _running_view(home_key(), comparison_id, margin)
     try:
-        return _ended_view(home_key(), comparison_id, key)
+        return _ended_view(home_key(), comparison_id, margin, key)
     except _NotEndedError as still:
         return still.view
 
@@ -82,13 +85,13 @@ def _running_record(home: str, comparison_id: str) -> ComparisonRecord:
 
 
 @st.cache_data(ttl=2, max_entries=16, show_spinner=False)
-def _running_view(home: str, comparison_id: str) -> views.ComparisonView:
-    return views.view(comparison_id)
+def _running_view(home: str, comparison_id: str, margin: float) -> views.ComparisonView:
+    return views.view(comparison_id, margin)
 
 
 @st.cache_data(ttl=600, max_entries=16, show_spinner="Reading results …")
-def _ended_view(home: str, comparison_id: str, jobs: str) -> views.ComparisonView:
-    found = views.view(comparison_id)
+def _ended_view(home: str, comparison_id: str, margin: float, jobs: str) -> views.ComparisonView:
+    found = views.view(comparison_id, margin)
     if found.record.status not in ENDED:
         raise _NotEndedError(found)
     return found

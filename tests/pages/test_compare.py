@@ -2,18 +2,24 @@
 
 import pandas as pd
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
 from tests.pages.fakes import renamed
 from tests.records import Example, before, example
-from tlcore.service import comparisons, plans, recorded
+from tlcore.service import comparisons, growing, plans, recorded
+from tlcore.spec import ComparisonSpec
 
 SHIPPED = recorded.record  # before a store of examples takes its place
 
 DID = "What each strategy did"
 SECTIONS = ("Learning curves", "Confusion matrices", "Per class", "Cost", DID, "Settings and proof", "All runs")
+
+
+def leaderboard_of(app: AppTest) -> pd.DataFrame:
+    return next(table.value for table in app.table if "Learned" in table.value)
 
 
 @pytest.mark.parametrize("comparison", [fakes.FINISHED, fakes.RUNNING, fakes.BROKEN, "recorded-demo"])
@@ -36,7 +42,7 @@ def test_the_address_holds_the_view(open_page: Open, full: fakes.Store) -> None:
 
 def test_the_leaderboard_is_ordered_by_the_service_and_has_every_strategy(open_page: Open, full: fakes.Store) -> None:
     app = open_page("compare", comparison=fakes.FINISHED)
-    table: pd.DataFrame = app.table[0].value
+    table = leaderboard_of(app)
     floors = table["Strategy"].str.startswith("Floor: ")
     assert list(floors) == [False] * 5 + [True] * 2
     accuracies = [float(value) for value in table["Test accuracy (%)"][~floors]]
@@ -64,6 +70,79 @@ def test_a_recording_offers_no_further_runs(open_page: Open, empty: fakes.Store)
     assert is_fine(app)
     assert "A recording, made on 1 Nov 2026" in shown(app)
     assert not [button for button in app.button if button.key == "add_seeds"]
+
+
+def test_the_verdict_stands_above_the_table_with_its_claim_and_pairs(open_page: Open, full: fakes.Store) -> None:
+    app = open_page("compare", comparison=fakes.FINISHED)
+    words = shown(app)
+    assert "⚖️ Verdict" in words
+    assert "Not distinguishable at a budget of 6 epochs: Staged fine-tuning (head first, then all)" in words
+    assert "3 seeds: the intervals cover the choice of test images and the chance in training" in words
+    pairs: pd.DataFrame = app.table[0].value
+    assert len(pairs) == 6
+    assert set(pairs["The first is"]) <= {"not settled", "better"}
+    assert "Verdict so far" in shown(open_page("compare", comparison=fakes.RUNNING))
+
+
+def test_the_margin_is_the_viewers_and_kept_in_the_address(open_page: Open, full: fakes.Store) -> None:
+    app = open_page("compare", comparison=fakes.FINISHED, margin="4.5")
+    assert is_fine(app)
+    assert app.number_input(key="margin").value == 4.5
+    assert "would settle a difference of 4.5 points" in shown(app)
+    app.number_input(key="margin").set_value(0.5).run()
+    assert "a difference of 0.5 points" in shown(app)
+
+
+def test_seeds_are_added_for_those_in_contention_alone_until_it_is_settled(
+    open_page: Open, full: fakes.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[set[str], tuple[int, ...], int]] = []
+
+    def submit(spec: ComparisonSpec, add_to: str, cells: tuple[tuple[str, str], ...]) -> None:
+        asked.append(({strategy for _, strategy in cells}, spec.seeds, len(spec.strategies)))
+        found = full.examples[add_to]
+        seeds = (*found.record.spec.seeds, *spec.seeds)
+        grown = {"looks": found.record.looks + 1, "spec": found.record.spec.model_copy(update={"seeds": seeds})}
+        full.examples[add_to] = Example(found.record.model_copy(update=grown), found.predictions)
+        st.cache_data.clear()
+
+    monkeypatch.setattr(plans, "make_plan", lambda spec: spec)
+    monkeypatch.setattr(comparisons, "submit", submit)
+    app = open_page("compare", comparison=fakes.FINISHED)
+    assert "only those that may still be the best" in shown(app)
+    app.button(key="settle").click().run()
+    assert is_fine(app)
+    contenders = {"staged_fine_tuning", "feature_extraction", "transfer_learning", "fine_tuning"}
+    assert asked[0] == (contenders, tuple(range(3, 13)), 4)
+    assert len(asked) == growing.MAX_LOOKS - 1, "each look that settles nothing leads to the next, up to the limit"
+    assert f"After {growing.MAX_LOOKS} looks at growing results: not settled" in shown(app)
+    assert "settle" not in app.query_params
+
+
+def test_those_that_had_too_little_time_are_run_again_with_more(
+    open_page: Open, full: fakes.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[ComparisonSpec] = []
+
+    def submit(spec: ComparisonSpec) -> str:
+        asked.append(spec)
+        return fakes.RUNNING
+
+    monkeypatch.setattr(plans, "make_plan", lambda spec: spec)
+    monkeypatch.setattr(comparisons, "submit", submit)
+    app = open_page("compare", comparison=fakes.FINISHED)
+    assert "From scratch had too little time: a new comparison of 5 strategies at a budget of 24 epochs" in shown(app)
+    app.button(key="more_time").click().run()
+    assert is_fine(app)
+    assert asked[0].budget.epochs == 24
+    assert "from_scratch" in asked[0].strategies
+    assert asked[0].seeds == (0, 1, 2)
+
+
+def test_nothing_is_offered_while_it_runs_or_for_a_recording(open_page: Open, full: fakes.Store) -> None:
+    for comparison in (fakes.RUNNING, "recorded-demo"):
+        app = open_page("compare", comparison=comparison)
+        assert not [button for button in app.button if button.key in {"settle", "more_time"}]
 
 
 def test_more_seeds_join_the_same_comparison(
@@ -197,7 +276,7 @@ def test_another_network_and_notes_are_said(open_page: Open, full: fakes.Store) 
     assert is_fine(app)
     assert "From scratch ran on resnet18, a different network" in shown(app)
     assert "the batch was halved to 16 (Fine-tuning, From scratch)." in shown(app)
-    assert "resnet18 (a different network)" in set(app.table[0].value["Model"])
+    assert "resnet18 (a different network)" in set(leaderboard_of(app)["Model"])
     app = open_page("compare", comparison="e" * 32, show=DID)
     assert app.selectbox(key="anatomy_model").options == ["mobilenetv2_100", "resnet18"]
 

@@ -1,0 +1,128 @@
+"""The verdict at the top of Compare: what to use, how surely, every pair behind it, and what would bring it on."""
+
+import streamlit as st
+
+from pages.shared import look
+from pages.shared.words import NBSP, count, guard, listed, plain
+from tlcore.results import ENDED, Verdict, VerdictStatus
+from tlcore.service import growing
+from tlcore.service.views import ComparisonView
+
+SETTLE = "settle"  # in the address while seeds are added until the verdict is settled
+ICONS: dict[VerdictStatus, str] = {
+    "winner": "🏆",
+    "tie": "🤝",
+    "unclear": "⚖️",
+    "alone": "⏳",
+    "nothing learnt": "⏳",
+    "not compared": "⛔",
+    "none": "⏳",
+}
+RELATIONS = {"better": "better", "worse": "worse", "negligible": "no difference that matters", "unclear": "not settled"}
+MARGIN_HELP = "Points of test accuracy that do not matter to you: two strategies closer than that are a tie."
+
+
+def margin() -> float:
+    """Accuracy in [0, 1] that this viewer calls negligible; kept in the address."""
+    chosen = st.number_input(
+        "Negligible difference (points)", 0.0, 50.0, 1.0, 0.5, format="%.1f", help=MARGIN_HELP, key="margin",
+        bind="query-params", width=220,
+    )  # fmt: skip
+    return float(chosen) / 100
+
+
+def show_verdict(view: ComparisonView) -> None:
+    """The verdict in words, within each model where there are several, and what it speaks of."""
+    verdict = view.verdict
+    with st.container(border=True):
+        title = "Verdict so far" if verdict.provisional else "Verdict"
+        st.markdown(f"#### {ICONS[verdict.status]} {title}")
+        st.markdown(plain(verdict.text))
+        for model, own in verdict.by_model.items():
+            st.markdown(f"**Within {plain(model)}:** {plain(own.text)}")
+        st.caption(plain(verdict.claim))
+        if verdict.pairs:
+            with st.expander(f"Every pair, with its interval ({count(len(verdict.pairs), 'pair')})"):
+                _show_pairs(view, verdict)
+
+
+def show_next_steps(view: ComparisonView) -> None:
+    """More seeds for those still in contention, more time for those that had too little. Not while it runs."""
+    found = view.decision
+    if found is None or view.record.status not in ENDED:
+        return
+    more, longer = growing.next_round(found), growing.more_time(found)
+    settling = st.query_params.get(SETTLE) is not None
+    if settling and more is None:
+        del st.query_params[SETTLE]
+        words = "settled" if view.verdict.status != "unclear" else "not settled"
+        st.info(f"After {count(view.record.looks, 'look')} at growing results: {words}.", icon="🏁")
+    with guard():
+        if more is not None:
+            _offer_seeds(view, more, settling)
+        if longer is not None:
+            _offer_time(view, longer)
+
+
+def _offer_seeds(view: ComparisonView, more: growing.Round, settling: bool) -> None:
+    names = dict.fromkeys(view.record.spec.entry(strategy).short_label for _, strategy in more.cells)
+    seeds = f"{count(len(more.seeds), 'seed')} for {plain(listed(list(names)))} ({count(more.num_runs, 'run')})"
+    pressed = st.button("Add seeds until settled", icon="🌱", key="settle")
+    st.caption(
+        f"Next: {seeds}, only those that may still be the best; again and again while this page is open, at most "
+        f"{growing.MAX_LOOKS} looks. Each look needs stronger evidence, so that looking often is no way to a claim."
+    )
+    if (pressed or settling) and view.decision is not None:
+        with st.spinner("Checking …"):
+            growing.add_round(view.decision, more)
+        st.query_params[SETTLE] = "on"
+        st.rerun()
+
+
+def _offer_time(view: ComparisonView, longer: growing.ComparisonSpec) -> None:
+    late = dict.fromkeys(r.group.entry.short_label for r in (view.decision.unjudged if view.decision else []))
+    who = plain(listed(list(late))) if late else "The leader"
+    pressed = st.button("Run again with more time", icon="⏱️", key="more_time")
+    st.caption(
+        f"{who} had too little time: a new comparison of {count(len(longer.strategies), 'strategy', 'strategies')} at "
+        f"a budget of {longer.budget}, {growing.MORE_TIME} times as much ({count(len(longer.runs()), 'run')})."
+    )
+    if pressed and view.decision is not None:
+        with st.spinner("Checking …"):
+            comparison_id = growing.launch_more_time(view.decision)
+        st.switch_page("pages/runs.py", query_params={"comparison": comparison_id})
+
+
+def _show_pairs(view: ComparisonView, verdict: Verdict) -> None:
+    def name(reference: str) -> str:
+        model, slash, strategy = reference.rpartition(" / ")
+        return f"{model}{slash}{view.record.spec.entry(strategy).short_label}"
+
+    look.words_table(
+        [
+            {
+                "First": name(pair.first),
+                "Second": name(pair.second),
+                "First − second (points)": f"{100 * pair.difference:+.1f}".replace("-", "−"),
+                "95 % interval (points)": _interval(pair.ci95),
+                "p": f"{pair.p_value:.2g}",
+                "p, corrected": f"{pair.p_adjusted:.2g}",
+                "The first is": RELATIONS[pair.relation],
+                "Seeds": pair.num_seeds,
+            }
+            for pair in verdict.pairs
+        ],
+        "pairs",
+    )
+    st.caption(
+        f"Interval: of the pair by itself. p: how often chance alone would show such a difference or a larger one; "
+        f"corrected for {count(len(verdict.pairs), 'pair')} (Holm), it is a claim below {verdict.level:.2g}. Those "
+        f"that did not learn are left out."
+    )
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    if ends is None:
+        return "–"
+    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in ends)
+    return f"{low} to {high}".replace(" ", NBSP)
