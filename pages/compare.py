@@ -10,7 +10,7 @@ from pages.shared.choose import choose_comparison
 from pages.shared.navigation import start_with_app
 from pages.shared.words import guard
 from tlcore.results import ENDED, ComparisonRecord
-from tlcore.service import comparisons, plans, views
+from tlcore.service import comparisons, plans, reports, views
 
 REFRESH_SECONDS = 5
 Section = Callable[[views.ComparisonView], None]
@@ -56,9 +56,12 @@ def show_actions(record: ComparisonRecord) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link("pages/tryout.py", label="Try it on photos", icon="🔎", query_params=query)
         st.page_link("pages/download.py", label="Download a model", icon="📦", query_params=query)
-        make = partial(comparisons.report_html, record.comparison_id)
-        name = f"comparison-{record.comparison_id[:8]}.html"
-        st.download_button("Report (HTML)", make, name, "text/html", icon="📄", on_click="ignore", key="report")
+        for form, words in reports.FORMS.items():
+            make = partial(reports.report, record.comparison_id, form, verdict_card.chosen_margin())
+            name = f"comparison-{record.comparison_id[:8]}.{form}"
+            st.download_button(
+                words.label, make, name, words.mime, icon="📄", on_click="ignore", key=f"report_{form}", help=words.help
+            )
     if record.recorded_on:
         return
     more, command = st.columns(2, gap="large")

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from pages.shared import look
-from pages.shared.words import NBSP, count, guard, listed, plain
-from tlcore.results import ENDED, Verdict, VerdictStatus
+from pages.shared.words import count, guard, listed, plain
+from tlcore.results import DEFAULT_MARGIN, ENDED, Verdict, VerdictStatus
 from tlcore.service import growing
 from tlcore.service.views import ComparisonView
 
@@ -18,17 +18,21 @@ ICONS: dict[VerdictStatus, str] = {
     "not compared": "⛔",
     "none": "⏳",
 }
-RELATIONS = {"better": "better", "worse": "worse", "negligible": "no difference that matters", "unclear": "not settled"}
 MARGIN_HELP = "Points of test accuracy that do not matter to you: two strategies closer than that are a tie."
 
 
 def margin() -> float:
     """Accuracy in [0, 1] that this viewer calls negligible; kept in the address."""
     chosen = st.number_input(
-        "Negligible difference (points)", 0.0, 50.0, 1.0, 0.5, format="%.1f", help=MARGIN_HELP, key="margin",
-        bind="query-params", width=220,
+        "Negligible difference (points)", 0.0, 50.0, 100 * DEFAULT_MARGIN, 0.5, format="%.1f", help=MARGIN_HELP,
+        key="margin", bind="query-params", width=220,
     )  # fmt: skip
     return float(chosen) / 100
+
+
+def chosen_margin() -> float:
+    """The margin as it was chosen above."""
+    return float(st.session_state.get("margin", 100 * DEFAULT_MARGIN)) / 100
 
 
 def show_verdict(view: ComparisonView) -> None:
@@ -94,35 +98,9 @@ def _offer_time(view: ComparisonView, longer: growing.ComparisonSpec) -> None:
 
 
 def _show_pairs(view: ComparisonView, verdict: Verdict) -> None:
-    def name(reference: str) -> str:
-        model, slash, strategy = reference.rpartition(" / ")
-        return f"{model}{slash}{view.record.spec.entry(strategy).short_label}"
-
-    look.words_table(
-        [
-            {
-                "First": name(pair.first),
-                "Second": name(pair.second),
-                "First − second (points)": f"{100 * pair.difference:+.1f}".replace("-", "−"),
-                "95 % interval (points)": _interval(pair.ci95),
-                "p": f"{pair.p_value:.2g}",
-                "p, corrected": f"{pair.p_adjusted:.2g}",
-                "The first is": RELATIONS[pair.relation],
-                "Seeds": pair.num_seeds,
-            }
-            for pair in verdict.pairs
-        ],
-        "pairs",
-    )
+    look.words_table(view.pairs, "pairs")
     st.caption(
         f"Interval: of the pair by itself. p: how often chance alone would show such a difference or a larger one; "
         f"corrected for {count(len(verdict.pairs), 'pair')} (Holm), it is a claim below {verdict.level:.2g}. Those "
         f"that did not learn are left out."
     )
-
-
-def _interval(ends: tuple[float, float] | None) -> str:
-    if ends is None:
-        return "–"
-    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in ends)
-    return f"{low} to {high}".replace(" ", NBSP)

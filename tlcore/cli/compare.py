@@ -9,7 +9,7 @@ from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import check_writable, note, progress, say, show_result, write_json
 from tlcore.errors import SpecError
 from tlcore.results import DEFAULT_MARGIN, ComparisonResult
-from tlcore.service import comparisons, growing, plans
+from tlcore.service import comparisons, growing, plans, reports
 from tlcore.service import demo as demo_service
 from tlcore.spec import FIXED
 
@@ -75,15 +75,19 @@ def demo(json_file: JsonFile = None) -> None:
 
 def report(
     comparison: str,
-    html: Annotated[Path | None, typer.Option(help="write a self-contained HTML report")] = None,
+    html: Annotated[Path | None, typer.Option(help=f"write {reports.FORMS['html'].help}")] = None,
+    md: Annotated[Path | None, typer.Option(help=f"write {reports.FORMS['md'].help}, as Markdown")] = None,
+    csv: Annotated[Path | None, typer.Option(help=f"write {reports.FORMS['csv'].help}")] = None,
     margin: Margin = 100 * DEFAULT_MARGIN,
     json_file: JsonFile = None,
 ) -> None:
-    """The result of a comparison: table and verdict, or a file."""
-    if html is not None:
-        check_writable(html)
-        html.write_text(comparisons.report_html(comparison), encoding="utf-8")
-        note(f"wrote {html}")
+    """The result of a comparison: table and verdict, or files."""
+    wanted: dict[reports.Form, Path | None] = {"html": html, "md": md, "csv": csv}
+    for form, path in wanted.items():
+        if path is not None:
+            check_writable(path)
+            path.write_text(reports.report(comparison, form, margin / 100), encoding="utf-8")
+            note(f"wrote {path}")
     _show(comparisons.result(comparison, margin / 100), json_file)
     _tell_notes(comparison)
 

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator
 import pandas as pd
 
 from tlcore import jobs, tracking
-from tlcore.analysis import report as reports
 from tlcore.analysis.caveats import notes_of
 from tlcore.analysis.comparison import result_of
 from tlcore.errors import SpecError
@@ -86,12 +85,6 @@ def result(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonResu
 def notes(comparison_id: str) -> list[str]:
     """What runs noted while they ran, such as the batch size that was found, one line each. Raises: NotFoundError."""
     return notes_of(record(comparison_id))
-
-
-def report_html(comparison_id: str) -> str:
-    """One self-contained HTML file that works offline."""
-    whole = record(comparison_id)
-    return reports.report_html(whole, all_predictions(whole))
 
 
 def jobs_of(comparison_id: str) -> list[JobView]:

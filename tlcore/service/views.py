@@ -14,7 +14,7 @@ from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.statistics.estimates import all_right, estimates_of
 from tlcore.analysis.sweeps import Sweep, sweeps_of
 from tlcore.analysis.trials import trial_rows, tuning_words
-from tlcore.analysis.verdict import Decision, judged
+from tlcore.analysis.verdict import Decision, judged, pair_rows
 from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, JobView, Verdict
 from tlcore.service import comparisons
 
@@ -35,14 +35,16 @@ __all__ = [
 class ComparisonView:
     """rows, table: the leaderboard as values and as people read it. warnings, notes and the rest: sentences.
 
-    decision: the verdict as values, None where the runs cannot be compared. warnings: what changes the meaning of the
-    table. split: what seeds with test images of their own do to it. notes: what runs noted while they ran.
+    pairs: every pair behind the verdict, as a table. decision: the verdict as values, None where the runs cannot be
+    compared. warnings: what changes the meaning of the table. split: what seeds with test images of their own do to
+    it. notes: what runs noted while they ran.
     """
 
     record: ComparisonRecord
     rows: list[LeaderboardRow]
     table: pd.DataFrame
     verdict: Verdict
+    pairs: list[dict[str, object]]
     decision: Decision | None
     differences: list[str]
     split: list[str]
@@ -67,6 +69,7 @@ def view(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonView:
         rows=rows,
         table=leaderboard_table(rows, floors_of(record)),
         verdict=found.verdict,
+        pairs=pair_rows(record, found.verdict),
         decision=found.decision,
         differences=differences(record),
         split=split_lines(record.spec),

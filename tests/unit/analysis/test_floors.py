@@ -9,7 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 from tests.records import Example, before, example
 from tlcore.analysis.comparison import leaderboard, leaderboard_table, result_of
 from tlcore.analysis.floors import floors_of
-from tlcore.analysis.report.html import report_html
+from tlcore.analysis.report import as_html, document_of
 from tlcore.cli.output import show_result
 from tlcore.results import ComparisonResult
 
@@ -94,7 +94,7 @@ def test_contract_report_and_terminal_have_them(whole: Example, capsys: pytest.C
     assert {run["model_bytes"] for run in data["runs"]} == {8_900_000}
     assert {run["latency_ms"] for run in data["runs"]} == {12.5}
     assert {run["images_per_second"] for run in data["runs"]} == {40.0, None}
-    html = report_html(whole.record, whole.predictions)
+    html = as_html(document_of(whole.record, whole.predictions))
     assert MAJORITY in html
     assert MEANS in html
     show_result(result)

@@ -11,7 +11,7 @@ from tlcore.analysis.comparison import result_of
 from tlcore.analysis.differences import differences
 from tlcore.analysis.groups import groups_of, in_words
 from tlcore.analysis.leaderboard import leaderboard, leaderboard_table
-from tlcore.analysis.report import report_html
+from tlcore.analysis.report import as_html, document_of
 from tlcore.analysis.trials import settings_text, trial_rows, tuning_words
 from tlcore.results import WeightsMatch
 from tlcore.strategies import export_strategy, parse_strategy
@@ -60,7 +60,7 @@ def test_partial_weights_are_said_loudly_and_in_the_report(other):
     assert line.startswith(
         "Only 200 of 312 tensors of mobilenetv2_100 came from file:/w.pth; 112 started at random, such as a.b."
     )
-    assert 'class="warning">Only 200 of 312' in report_html(record, {})
+    assert 'class="warning">Only 200 of 312' in as_html(document_of(record, {}))
     whole = with_resolved(other.record, weights=match.model_copy(update={"missing": 0, "other_shape": 0}))
     assert not any(line.startswith("Only") for line in loud(whole))
 
@@ -146,7 +146,7 @@ def test_settings_that_differ_are_named_for_new_fields_too():
 def test_an_own_strategy_brings_its_definition_and_no_markup():
     built = example(strategies=("head_then_top", "fine_tuning"), seeds=(0,), own_strategies=(OWN,))
     assert "--strategy file:head_then_top.yaml" in command_of(built.record.spec, built.record.dataset)
-    page = report_html(built.record, built.predictions)
+    page = as_html(document_of(built.record, built.predictions))
     assert "<b>first" not in page.replace("\\u003cb", "")
     assert export_strategy(OWN).splitlines()[0] in page
     rows = leaderboard(built.record, built.predictions)

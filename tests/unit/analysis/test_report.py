@@ -1,23 +1,28 @@
 """The report as a file: whole, offline, safe, and its command true."""
 
 import argparse
-import json
+import io
 import re
 import shlex
+from html import escape
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from tests.records import example
 from tlcore.analysis.caveats import caveats, command_of
-from tlcore.analysis.report import report_html, report_json
+from tlcore.analysis.comparison import result_of
+from tlcore.analysis.report import as_html, as_markdown, document_of, runs_csv
+from tlcore.analysis.report.blocks import Code, Drawing, Grid, Words
+from tlcore.analysis.report.markdown import plain
 from tlcore.spec import Budget
 
 
 @pytest.fixture(scope="module")
 def page():
     built = example(seeds=[0], status={("fine_tuning", 0): "FAILED"})
-    return built.record, report_html(built.record, built.predictions)
+    return built.record, as_html(document_of(built.record, built.predictions))
 
 
 class Outline(HTMLParser):
@@ -50,34 +55,75 @@ def test_one_file_needs_nothing_from_outside(page):
 def test_it_says_everything(page):
     record, html = page
     text = re.sub(r"<script.*?</script>", "", html, flags=re.S)
-    for heading in ("Result", "The data", "Settings", "Accuracy", "Cost", "Learning curves", "Class by class",
+    for heading in ("Verdict", "The data", "Settings", "Accuracy", "Cost", "Learning curves", "Class by class",
                     "What differs between the runs", "Caveats", "How to reproduce it", "MLflow runs"):  # fmt: skip
         assert f"<h2>{heading}</h2>" in text
     assert all(run.run_id in text for run in record.runs)
     assert "failed: the loss became nan" in text
-    assert "not tested" in text
+    assert "Not distinguishable" in text or "wins at a budget" in text
 
 
 def test_names_cannot_bring_markup():
     bad = '<img src=x onerror="alert(1)">'
     built = example(classes=(bad, "</script><script>alert(2)</script>"), seeds=[0])
     dataset = built.record.dataset.model_copy(update={"name": bad})
-    html = report_html(built.record.model_copy(update={"dataset": dataset}), built.predictions)
+    html = as_html(document_of(built.record.model_copy(update={"dataset": dataset}), built.predictions))
     assert "<img" not in re.sub(r'<script type="text/javascript">/\*\*.*?</script>', "", html, count=1, flags=re.S)
     assert "<script>alert" not in html
 
 
 def test_a_comparison_without_results_has_a_report():
     built = example(strategies=["fine_tuning"], seeds=[0], status={("fine_tuning", 0): "SCHEDULED"})
-    html = report_html(built.record, {})
-    assert "no run has finished" in html
+    html = as_html(document_of(built.record, {}))
+    assert "No run has finished" in html
     assert "plotly" not in html
 
 
-def test_json_is_the_contract():
-    built = example(seeds=[0])
-    data = json.loads(report_json(built.record, built.predictions))
-    assert data["comparison_id"] == built.record.comparison_id
+def test_markdown_says_what_the_page_says_but_for_the_figures():
+    built = example(classes=("ants", "bees|[x](y)"), seeds=[0])
+    document = document_of(built.record, built.predictions, health=["25 exact copies: they count twice"])
+    text = as_markdown(document)
+    html = re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", "", as_html(document), flags=re.S))
+    titles = [part.title for part in document.sections if not all(isinstance(b, Drawing) for b in part.blocks)]
+    assert [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")] == titles
+    for part in document.sections:
+        for block in part.blocks:
+            if isinstance(block, Words | Code):
+                assert plain(block.text) in text or block.text in text
+                assert escape(block.text).replace(" %", "&nbsp;%")[:60] in html.replace("\u00a0", "&nbsp;")
+    table = next(chunk for chunk in text.split("\n\n") if chunk.startswith("| Strategy"))
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+    assert len(widths) == 1, "every row has all cells"
+    assert "- 25 exact copies: they count twice" in text
+    assert "bees\\|\\[x\\](y)" in text
+
+
+def test_csv_has_a_row_for_every_run_and_no_formula():
+    built = example(seeds=(0, 1), status={("fine_tuning", 1): "FAILED"})
+    first = built.record.runs[0].model_copy(update={"error": "=HYPERLINK(1)"})
+    record = built.record.model_copy(update={"runs": (first, *built.record.runs[1:])})
+    table = pd.read_csv(io.StringIO(runs_csv(result_of(record, built.predictions))))
+    assert len(table) == 10
+    by_id = table.set_index("run_id")
+    for run in record.runs:
+        row = by_id.loc[run.run_id]
+        expected = run.outcome.test.accuracy if run.outcome else float("nan")
+        assert row["test_accuracy"] == pytest.approx(expected, nan_ok=True)
+    assert by_id.loc[first.run_id, "error"] == "'=HYPERLINK(1)"
+    assert runs_csv(result_of(record.model_copy(update={"runs": ()}), {})) == "run_id\n"
+
+
+def test_the_verdict_comes_first_with_its_pairs_and_what_it_speaks_of():
+    built = example()
+    document = document_of(built.record, built.predictions, margin=0.03)
+    first = document.sections[0]
+    said = [block.text for block in first.blocks if isinstance(block, Words)]
+    assert first.title == "Verdict"
+    assert said[0].startswith("Not distinguishable at a budget of 6 epochs")
+    assert said[1].startswith("3 seeds: the intervals cover")
+    pairs = [block for block in first.blocks if isinstance(block, Grid)][1]
+    assert len(pairs.rows) == 6
+    assert any("A difference within 3 points does not matter" in text for text in said)
 
 
 def parsed(command):
@@ -123,9 +169,7 @@ def test_the_command_is_short_where_defaults_do():
     assert args.fractions is None
 
 
-def test_caveats_name_missing_runs_and_few_seeds():
+def test_caveats_name_missing_runs_and_the_budget():
     lines = caveats(example(seeds=[0], status={("fine_tuning", 0): "KILLED"}).record)
     assert any("1 of 5 runs have no result" in line for line in lines)
-    assert any(line.startswith("One seed") for line in lines)
     assert any("6 epochs" in line for line in lines)
-    assert any(line.startswith("3 seeds are few") for line in caveats(example().record))

@@ -10,7 +10,7 @@ from tlcore.analysis import charts
 from tlcore.analysis.caveats import caveats, command_of, loud
 from tlcore.analysis.comparison import comparable, leaderboard, result_of
 from tlcore.analysis.groups import groups_of
-from tlcore.analysis.report import report_html
+from tlcore.analysis.report import as_html, document_of
 from tlcore.analysis.statistics.estimates import all_right, difference_of, estimate_of
 from tlcore.analysis.statistics.resampling import OWN_IMAGES, resampled_difference, resampled_estimate
 from tlcore.errors import ComparisonError
@@ -102,7 +102,7 @@ def test_where_test_splits_differ_nobody_wins_and_it_is_said_first(split):
     assert verdict.best == ()
     assert loud(record)[0].startswith(f"Not comparable: the test images differ{seeds}")
     assert not any("Not comparable" in line for line in caveats(record)), "once is enough"
-    html = report_html(record, found.predictions)
+    html = as_html(document_of(record, found.predictions))
     assert html.index("Not comparable: the test images differ") < html.index("<table>")
     assert "Not compared: the test images differ" in html
 
@@ -111,7 +111,7 @@ def test_seeds_of_a_fixed_split_that_met_other_images_have_no_mean():
     found = example(strategies=TWO)
     last = next(run.run_id for run in found.record.runs if run.spec.seed == 2)
     moved = {**found.predictions, last: found.predictions[last].assign(path=lambda f: "x/" + f["path"])}
-    for view in (leaderboard, result_of, report_html):
+    for view in (leaderboard, result_of, document_of):
         with pytest.raises(ComparisonError, match="did not predict the same images"):
             view(found.record, moved)
 
@@ -122,11 +122,11 @@ def test_the_report_and_the_verdict_name_the_plan(folds):
     assert result_of(folds.record, {}).split == "kfold:3"
     (line,) = [line for line in caveats(folds.record) if line.startswith("Split kfold:3")]
     assert "each seed has its own test images" in line
-    assert "Nadeau &amp; Bengio 2003" in (html := report_html(folds.record, folds.predictions))
+    assert "Nadeau &amp; Bengio 2003" in (html := as_html(document_of(folds.record, folds.predictions)))
     assert re.search(r"<dt>Split</dt><dd>kfold:3 \(3 folds: each seed has its own test images", html)
     fixed = example(strategies=TWO)
     assert not any(line.startswith("Split") for line in caveats(fixed.record))
-    assert "own test images" not in report_html(fixed.record, fixed.predictions)
+    assert "own test images" not in as_html(document_of(fixed.record, fixed.predictions))
 
 
 def test_folds_that_no_seed_tests_are_said():

@@ -1,5 +1,8 @@
-"""A comparison as one file for people who were not there."""
+"""A comparison as one file for people who were not there: HTML, Markdown, JSON or CSV."""
 
-from tlcore.analysis.report.html import report_html, report_json
+from tlcore.analysis.report.content import document_of
+from tlcore.analysis.report.html import as_html
+from tlcore.analysis.report.markdown import as_markdown
+from tlcore.analysis.report.tables import runs_csv
 
-__all__ = ["report_html", "report_json"]
+__all__ = ["as_html", "as_markdown", "document_of", "runs_csv"]

@@ -1,0 +1,32 @@
+"""Every pair behind a verdict, as a table for people."""
+
+from tlcore.results import ComparisonRecord, PairResult, Verdict
+
+RELATIONS = {"better": "better", "worse": "worse", "negligible": "no difference that matters", "unclear": "not settled"}
+
+
+def pair_rows(record: ComparisonRecord, verdict: Verdict) -> list[dict[str, object]]:
+    """One row per pair, the higher mean first. Interval: of the pair by itself, 95 %."""
+    return [_row(record, pair) for pair in verdict.pairs]
+
+
+def _row(record: ComparisonRecord, pair: PairResult) -> dict[str, object]:
+    return {
+        "First": _name(record, pair.first),
+        "Second": _name(record, pair.second),
+        "First − second (points)": _points(pair.difference),
+        "95 % interval (points)": " to ".join(_points(end) for end in pair.ci95) if pair.ci95 else "–",
+        "p": f"{pair.p_value:.2g}",
+        "p, corrected": f"{pair.p_adjusted:.2g}",
+        "The first is": RELATIONS[pair.relation],
+        "Seeds": pair.num_seeds,
+    }
+
+
+def _name(record: ComparisonRecord, reference: str) -> str:
+    model, slash, strategy = reference.rpartition(" / ")
+    return f"{model}{slash}{record.spec.entry(strategy).short_label}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "−")
