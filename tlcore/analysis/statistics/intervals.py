@@ -46,16 +46,26 @@ def correct_matrix(frames: Sequence[pd.DataFrame], split: str = "test") -> NDArr
     frames: predictions of one run each, with columns split, path, label and predicted.
     Raises: ComparisonError when the runs did not predict the same images.
     """
-    rows: list[pd.Series[Any]] = []
+    rows: list[NDArray[np.bool_]] = []
+    first: pd.Index[Any] | None = None
+    given: pd.Index[Any] | None = None
+    order: NDArray[np.intp] = np.empty(0, dtype=np.intp)
+    same = bool(frames)
     for frame in frames:
         part = frame[frame["split"] == split]
-        rows.append((part["label"] == part["predicted"]).set_axis(part["path"]).sort_index())
-    if not rows or any(not row.index.equals(rows[0].index) for row in rows) or not rows[0].index.is_unique:
+        paths = pd.Index(part["path"])
+        if given is None or not paths.equals(given):  # runs mostly list their images in one order: sorted once
+            given, order = paths, paths.argsort()
+            ordered = paths[order]
+            first = ordered if first is None else first
+            same = same and ordered.equals(first) and ordered.is_unique
+        rows.append((part["label"] == part["predicted"]).to_numpy(dtype=bool)[order])
+    if not same:
         sizes = ", ".join(str(len(row)) for row in rows) or "no"
         raise ComparisonError(
             f"the runs did not predict the same {split} images ({sizes} images): compare runs with one {split} split"
         )
-    return np.stack([row.to_numpy(dtype=bool) for row in rows])
+    return np.stack(rows)
 
 
 def components(values: NDArray[Any]) -> Components:
