@@ -12,6 +12,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +27,7 @@ MAX_BYTES = 1_000_000_000  # predictions of 10,000 runs with 1,000 test images o
 KEPT_SHARE = 0.9  # of it that is left after old files went, so that they do not go one by one
 LEFTOVER_SECONDS = 3600  # after which a half-written file belongs to nobody
 _log = logging.getLogger("tlcore.tracking")
+T = TypeVar("T")
 V = TypeVar("V", bound=Value)
 
 
@@ -99,9 +101,6 @@ def _shape(kind: type[Value]) -> str:
     return hashlib.sha256(json.dumps(kind.model_json_schema(), sort_keys=True).encode()).hexdigest()[:12]
 
 
-T = TypeVar("T")
-
-
 def _read(path: Path, read: Callable[[], T]) -> T | None:
     """Read a file and note that it was used."""
     try:
@@ -111,7 +110,6 @@ def _read(path: Path, read: Callable[[], T]) -> T | None:
         return None
     except (OSError, ValueError):  # also of pydantic and of pyarrow
         _log.warning("%s cannot be read: what it held is read from MLflow again", path, exc_info=True)
-        path.unlink(missing_ok=True)
         return None
     return found
 
@@ -125,4 +123,5 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
     except OSError:
         _log.warning("%s cannot be kept: it is read from MLflow again next time", path, exc_info=True)
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # mostly of a file that was renamed
+            beside.unlink()
