@@ -73,7 +73,9 @@ def predictions(run_id: str) -> pd.DataFrame:
 
 def all_predictions(whole: ComparisonRecord) -> dict[str, pd.DataFrame]:
     """The predictions of every finished run, by run id."""
-    return {run.run_id: predictions(run.run_id) for run in whole.runs if run.status == "FINISHED"}
+    if whole.comparison_id == recorded.RECORDED_ID:
+        return recorded.all_predictions()
+    return tracking.load_all_predictions(get_settings(), whole)
 
 
 def result(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonResult:

@@ -31,6 +31,14 @@ def predictions(run_id: str) -> pd.DataFrame | None:
     return everything[everything["run_id"] == run_id].drop(columns="run_id").reset_index(drop=True)
 
 
+def all_predictions() -> dict[str, pd.DataFrame]:
+    """The predictions of every recorded run, by run id."""
+    everything = pd.read_parquet(FOLDER / "predictions.parquet")
+    return {
+        str(run_id): mine.drop(columns="run_id").reset_index(drop=True) for run_id, mine in everything.groupby("run_id")
+    }
+
+
 def save(whole: ComparisonRecord, tables: dict[str, pd.DataFrame], recorded_on: str) -> None:
     """Replace the recording. recorded_on: date and machine, for people."""
     FOLDER.mkdir(parents=True, exist_ok=True)

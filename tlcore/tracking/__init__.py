@@ -1,7 +1,8 @@
 """MLflow: where params, curves, artifacts and states of runs are kept. The only importer of mlflow.
 
 Every function takes the settings first. creating: new comparisons and runs. writing: the life of a run.
-trials: of a tuned run. listing: what there is, and its states. reading: records back. relocate: after a moved home.
+trials: of a tuned run. listing: what there is, and its states. reading: records back, from `files`. kept: what was
+read of finished runs. relocate: after a moved home.
 """
 
 from tlcore.tracking.creating import create_comparison, create_run, extend_comparison, require_storable
@@ -9,6 +10,7 @@ from tlcore.tracking.listing import list_comparisons, open_comparisons, run_stat
 from tlcore.tracking.provenance import load_trained_on, trained_on_of_file, write_trained_on
 from tlcore.tracking.reading import (
     download_model,
+    load_all_predictions,
     load_comparison,
     load_predictions,
     load_run,
@@ -39,6 +41,7 @@ __all__ = [
     "end_run",
     "extend_comparison",
     "list_comparisons",
+    "load_all_predictions",
     "load_comparison",
     "load_predictions",
     "load_run",

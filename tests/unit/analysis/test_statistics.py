@@ -16,7 +16,7 @@ from tlcore.analysis.statistics.intervals import (
     correct_matrix,
     difference_estimate,
     mcnemar_exact,
-    right_of,
+    rights_of,
     seed_means_estimate,
     variance_of_mean,
     wilson_interval,
@@ -158,13 +158,13 @@ def test_rows_are_matched_by_image_whatever_their_order():
     first = pd.DataFrame({"split": "test", "path": ["a", "b", "c"], "label": [0, 1, 1], "predicted": [0, 0, 1]})
     extra = pd.DataFrame({"split": ["val"], "path": ["v"], "label": [0], "predicted": [1]})
     frames = [first, pd.concat([first.iloc[::-1], extra])]
-    assert correct_matrix([right_of(frame) for frame in frames]).tolist() == [[True, False, True]] * 2
+    assert correct_matrix(rights_of(frames)).tolist() == [[True, False, True]] * 2
 
 
 def test_other_images_are_refused():
     first = pd.DataFrame({"split": "test", "path": ["a", "b"], "label": [0, 1], "predicted": [0, 0]})
     with pytest.raises(ComparisonError, match="same images"):
-        correct_matrix([right_of(first), right_of(first.assign(path=["a", "c"]))])
+        correct_matrix(rights_of([first, first.assign(path=["a", "c"])]))
     with pytest.raises(ComparisonError, match="not paired"):
         difference_estimate(np.ones((3, 10)), np.ones((2, 10)))
 

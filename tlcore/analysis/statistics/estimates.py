@@ -14,7 +14,7 @@ from tlcore.analysis.statistics.intervals import (
     accuracy_estimate,
     correct_matrix,
     paired_estimate,
-    right_of,
+    rights_of,
     seed_means_estimate,
     wilson_interval,
 )
@@ -97,7 +97,7 @@ def difference_of(record: ComparisonRecord, first: Group, second: Group, right: 
 
 def all_right(predictions: Predictions) -> dict[str, "pd.Series[bool]"]:
     """Whether each test image was predicted right, by run id. predictions: as far as they are at hand."""
-    return {run_id: right_of(frame) for run_id, frame in predictions.items()}
+    return dict(zip(predictions, rights_of(predictions.values()), strict=True))
 
 
 def resampling_of(record: ComparisonRecord, group: Group) -> float:

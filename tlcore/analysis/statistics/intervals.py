@@ -6,7 +6,7 @@ Two-way random effects without replication (Searle, Casella & McCulloch 1992, ch
 is v = v_seed + v_image − v_residual, kept from falling below either part, with Satterthwaite's degrees of freedom.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,16 +44,25 @@ class Estimate:
     p_value: float | None = None
 
 
-def right_of(frame: pd.DataFrame, split: str = "test") -> "pd.Series[bool]":
-    """Whether a run was right, by the image's path, sorted. frame: has columns split, path, label and predicted."""
-    part = frame[frame["split"] == split]
-    return (part["label"] == part["predicted"]).set_axis(part["path"]).sort_index()
+def rights_of(frames: Iterable[pd.DataFrame], split: str = "test") -> list["pd.Series[bool]"]:
+    """Of each run whether it was right, by the image's path, sorted. frames: columns split, path, label, predicted."""
+    found: list[pd.Series[bool]] = []
+    given: pd.Index[Any] | None = None
+    for frame in frames:
+        part = frame[frame["split"] == split]
+        paths = pd.Index(part["path"])
+        if given is None or not paths.equals(given):  # runs mostly list their images in one order: sorted once
+            given, order = paths, paths.argsort()
+            ordered = paths[order]
+        right = (part["label"] == part["predicted"]).to_numpy(dtype=bool)[order]
+        found.append(pd.Series(right, index=ordered))
+    return found
 
 
 def correct_matrix(answers: Sequence["pd.Series[bool]"]) -> NDArray[np.bool_]:
     """Whether each image was predicted right: [S seeds, N images], images sorted by path.
 
-    answers: of one run each, as of `right_of`.
+    answers: of one run each, as of `rights_of`.
     Raises: ComparisonError when the runs did not predict the same images.
     """
     rows = list(answers)
