@@ -70,16 +70,16 @@ def test_agreement_of_all_runs(small):
     assert list(table["loss"])[:3] == pytest.approx(losses)
     assert list(in_order(table.reset_index(), "disagreement")["path"]) == ["d.jpg", "b.jpg", "c.jpg", "a.jpg"]
     assert in_order(table.reset_index(), "loss")["path"].iloc[0] == "d.jpg"
-    first = agreement_rows(in_order(table.reset_index(), "disagreement"), CLASSES, limit=1)
+    first = agreement_rows(in_order(table.reset_index(), "disagreement"), limit=1)
     assert first[0]["Runs right"] == "1 of 4"
-    assert first[0]["True class"] == "wasps"
+    assert first[0]["Different answers"] == 3
 
 
 def test_agreement_stands_runs_without_probabilities(small):
     mute = {i: f.assign(**{f"prob_{k}": np.nan for k in range(3)}) for i, f in small.predictions.items()}
     table = in_order(agreement(list(small.record.runs), mute), "loss")
     assert table["loss"].isna().all()
-    assert agreement_rows(table, CLASSES)[0]["Mean loss (nats)"] is None
+    assert agreement_rows(table)[0]["Mean loss (nats)"] is None
 
 
 def test_a_cell_lists_the_images_that_its_number_counts(small):
@@ -124,11 +124,13 @@ def test_the_matrices_and_their_difference(dark):
     for heat, counts in zip(heats, (first, second), strict=True):
         assert np.array(heat.z) == pytest.approx(counts / counts.sum(axis=1, keepdims=True))
     difference = charts.confusion_difference(found.record, pair, dark)
-    heat, points = difference.data
+    heat, points, *numbers = difference.data
     rows = 100 * (first / first.sum(axis=1, keepdims=True) - second / second.sum(axis=1, keepdims=True))
     assert np.array(heat.z) == pytest.approx(rows)
     assert heat.zmin == -heat.zmax
     assert heat.zmid == 0
+    written = {text for trace in numbers for text in trace.text}
+    assert written == {f"{value:+.1f}".replace("-", "−") for value in rows.ravel() if abs(value) >= 0.05}
     assert heat.colorscale[0][1] == pair.second.entry.color
     clickable = {(int(y), int(x)) for x, y in zip(points.x, points.y, strict=True)}
     assert clickable == set(zip(*(n.tolist() for n in np.nonzero(first + second)), strict=True))

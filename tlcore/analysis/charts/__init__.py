@@ -6,12 +6,12 @@ a light or a dark page: show it without a theme on top, such as Streamlit's (`th
 
 from tlcore.analysis.charts.agreement import agreement_chart
 from tlcore.analysis.charts.anatomy import chart_width, movement_chart, trained_chart
-from tlcore.analysis.charts.calibration import reliability_diagrams
+from tlcore.analysis.charts.calibration import reliability_diagrams, reliability_width
 from tlcore.analysis.charts.changes import class_change_chart
 from tlcore.analysis.charts.classes import class_counts, per_class_chart, per_class_table
 from tlcore.analysis.charts.confusion import confusion_matrices
 from tlcore.analysis.charts.curves import curves_width, learning_curves
-from tlcore.analysis.charts.differ import confusion_difference, confusion_pair
+from tlcore.analysis.charts.differ import COMPACT, confusion_difference, confusion_pair
 from tlcore.analysis.charts.images import image_sizes
 from tlcore.analysis.charts.live import live_curves
 from tlcore.analysis.charts.lr_finder import lr_chart
@@ -22,6 +22,7 @@ from tlcore.analysis.charts.strips import LETTERS, MEANINGS, strategy_strip, str
 from tlcore.analysis.charts.sweeps import sweep_chart, sweep_rows
 
 __all__ = [
+    "COMPACT",
     "LETTERS",
     "MEANINGS",
     "ModelPoint",
@@ -46,6 +47,7 @@ __all__ = [
     "per_class_chart",
     "per_class_table",
     "reliability_diagrams",
+    "reliability_width",
     "strategy_strip",
     "strip_legend",
     "sweep_chart",

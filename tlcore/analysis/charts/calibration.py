@@ -43,6 +43,11 @@ def reliability_diagrams(found: Sequence[Calibration], scaled: bool, revision: s
     return figure
 
 
+def reliability_width(found: Sequence[Calibration]) -> int:
+    """Pixels that the diagrams need side by side."""
+    return 280 * max(1, min(_COLUMNS, sum(one.before is not None for one in found)))
+
+
 def _titles(shown: Sequence[tuple[Calibration, Scores]], columns: int, rows: int) -> list[str]:
     """Those of the diagrams; the panels with counts have none."""
     names = ["<br>".join(escape(line, quote=False) for line in lines_of(one.name, _LETTERS)) for one, _ in shown]

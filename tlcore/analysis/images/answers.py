@@ -19,6 +19,7 @@ class Answer(Value):
     """One answer to an image. seeds: how many gave it. probability: their mean for it, None where there is none."""
 
     answer: str
+    right: bool
     seeds: int
     probability: float | None
 
@@ -142,7 +143,9 @@ def _only(frame: pd.DataFrame, paths: Sequence[str]) -> pd.DataFrame:
 
 def _group_answers(name: str, table: pd.DataFrame, classes: Sequence[str]) -> GroupAnswers:
     given = [
-        Answer(answer=classes[int(answer)], seeds=len(own), probability=_mean(own["sure"]))
+        Answer(
+            answer=classes[int(answer)], right=bool(own["right"].all()), seeds=len(own), probability=_mean(own["sure"])
+        )
         for answer, own in table.groupby("predicted")
     ]
     return GroupAnswers(

@@ -76,5 +76,14 @@ def summed_confusion(runs: Sequence[RunRecord], num_classes: int) -> NDArray[np.
     return total
 
 
+def largest_confusion(pair: Pair, num_classes: int) -> tuple[int, int]:
+    """True and answered class of the mistake in which A and B differ most; of equal ones, that which they make most."""
+    first, second = (summed_confusion([runs[place] for runs in pair.runs], num_classes) for place in (0, 1))
+    weight = np.abs(first - second) + (first + second) / (1 + (first + second).sum())
+    np.fill_diagonal(weight, -1.0)
+    true, answered = np.unravel_index(int(weight.argmax()), weight.shape)
+    return int(true), int(answered)
+
+
 def _accuracy(group: Group) -> float:
     return fmean(run.outcome.test.accuracy for run in group.finished if run.outcome is not None)
