@@ -11,7 +11,7 @@ from tlcore.service import differing
 from tlcore.service.differing import answers
 
 PER_PAGE = 12
-WIDTH = 200  # pixels of a card
+WIDTH = 180  # pixels of a card: a phone has room for two
 PICTURE = 132
 READ_SO = (
     "✓ right, ✗ wrong; ×2: answered so by two seeds; per cent: mean probability of that answer. “Truth”: mean "

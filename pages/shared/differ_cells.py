@@ -21,13 +21,14 @@ def show_cells(view: ComparisonView, pair: pairs.Pair) -> None:
     """Both matrices and their difference, then the images of a cell."""
     dark, classes = look.is_dark(), view.record.dataset.classes
     key = f"{pair.first.strategy}_{pair.second.strategy}"
+    small = len(classes) <= charts.COMPACT
     wide: int | Literal["stretch"] = "stretch"
-    with st.container(horizontal=True):  # as many as fit beside one another
+    with st.container(horizontal=small):  # as many as fit beside one another
         for figure, name, width in (
             (charts.confusion_pair(view.record, pair, dark), f"pair_{key}", PAIR_WIDTH),
             (charts.confusion_difference(view.record, pair, dark), f"difference_{key}", DIFFERENCE_WIDTH),
         ):
-            with st.container(width=width + 20 if len(classes) <= charts.COMPACT else wide):
+            with st.container(width=width + 20 if small else wide):
                 look.chart(figure, name, min_width=width, on_click=partial(_clicked, name, classes))
     st.markdown("**Images of a cell**: click one with a number, or choose it here.")
     true, answered = pairs.largest_confusion(pair, len(classes))

@@ -1,16 +1,19 @@
 """The change of each class between two strategies: numbers, intervals, tests and figures."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import norm, t
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
 from statsmodels.stats.multitest import multipletests
 
 from tests.records import example
 from tlcore.analysis import charts
 from tlcore.analysis.groups import groups_of
-from tlcore.analysis.images.changes import class_change_rows, class_changes, holm, mcnemar
+from tlcore.analysis.images.changes import class_change_rows, class_changes
 from tlcore.analysis.images.pairs import best_pair, groups_to_choose, models_to_choose, pair_of
-from tlcore.analysis.statistics.intervals import difference_estimate
+from tlcore.analysis.images.significance import class_p_values, holm, mcnemar
+from tlcore.analysis.statistics.intervals import components, difference_estimate, variance_of_mean
 from tlcore.errors import ComparisonError
 
 THREE = ("ants", "bees", "wasps")
@@ -44,8 +47,20 @@ def test_each_class_has_the_interval_of_its_own_images():
         assert change.change == pytest.approx(first.mean() - second.mean())
         assert change.interval == pytest.approx(expected.interval)
         assert change.basis == "seeds and images"
-        excludes = change.interval[0] > 0 or change.interval[1] < 0
-        assert (change.p_value < 0.05) == excludes, "test and interval say the same"
+
+
+def test_the_tests_of_classes_are_those_of_two_ways_where_seeds_add_alike():
+    rng = np.random.default_rng(2)
+    difference = rng.integers(-1, 2, size=(3, 30)) + (rng.random((3, 30)) < 0.2)
+    difference[0] += 1
+    parts = components(difference)
+    spread, freedom = variance_of_mean(parts, 3, 30)
+    assert parts.seed > parts.residual
+    assert spread > max(parts.seed, parts.image), "both vary"
+    assert class_p_values([difference]) == pytest.approx([2 * t.sf(abs(difference.mean()) / spread**0.5, freedom)])
+    still = np.tile(difference[0], (3, 1))
+    alone, beside = class_p_values([still])[0], class_p_values([still, difference])[0]
+    assert alone < beside, "a class whose seeds agree by luck borrows the variation of the others"
 
 
 def test_one_seed_is_tested_as_statsmodels_does():
@@ -85,26 +100,44 @@ def test_a_change_is_clear_only_after_the_correction():
     assert rows[0]["A − B (points)"] == 100.0
 
 
-@pytest.mark.slow
-def test_the_intervals_of_a_class_cover_the_truth():
-    """60 images of a class and 3 seeds, all redrawn: the true change is known."""
-    rng = np.random.default_rng(7)
-    covered = 0
-    for _ in range(400):
-        ease, shared = rng.normal(size=60), rng.normal(scale=0.15, size=(3, 1))
-        noise = rng.normal(scale=0.7, size=(2, 3, 60))
-        right = ease + shared + noise + np.array([0.6, 0.3])[:, None, None] > 0
-        found = difference_estimate(right[0], right[1])
-        spread = np.sqrt(1 + 0.15**2 + 0.7**2)
-        truth = _normal(0.6 / spread) - _normal(0.3 / spread)
-        covered += found.interval[0] <= truth <= found.interval[1]
-    assert 0.92 <= covered / 400 <= 0.99
+def redrawn(rng, apart):
+    """A comparison of 40 classes with 50 test images each and 3 seeds, all redrawn; A's true lead is returned too."""
+    found = example(
+        strategies=("transfer_learning", "fine_tuning"), classes=[f"c{k:02d}" for k in range(40)], num_test=4
+    )
+    labels = np.repeat(np.arange(40), 50)
+    ease = rng.normal(size=2000)
+    levels = {"transfer_learning": 0.6, "fine_tuning": 0.6 - apart}
+    for run in found.record.runs:
+        own = rng.normal(scale=0.4, size=40)[labels] + rng.normal(scale=0.7, size=2000)
+        right = ease + own + levels[run.spec.strategy] > 0
+        found.predictions[run.run_id] = pd.DataFrame({
+            "split": "test", "path": [f"{i:04d}.jpg" for i in range(2000)], "label": labels,
+            "predicted": np.where(right, labels, (labels + 1) % 40),
+        })  # fmt: skip
+    spread = np.sqrt(1 + 0.4**2 + 0.7**2)
+    return found, norm.cdf(0.6 / spread) - norm.cdf((0.6 - apart) / spread)
 
 
-def _normal(value: float) -> float:
-    from scipy.stats import norm
+def test_the_intervals_of_classes_cover_the_truth():
+    rng, covered = np.random.default_rng(7), []
+    for _ in range(10):
+        found, truth = redrawn(rng, apart=0.4)
+        pair = pair_in(found, "transfer_learning", "fine_tuning")
+        changes = class_changes(found.record, pair, found.predictions)
+        covered += [change.interval[0] <= truth <= change.interval[1] for change in changes]
+    assert 0.92 <= np.mean(covered) <= 0.99, "95 % of 400 classes, give or take"
 
-    return float(norm.cdf(value))
+
+def test_without_a_true_change_hardly_any_comparison_has_a_clear_class():
+    rng, alone, corrected = np.random.default_rng(8), 0, 0
+    for _ in range(20):
+        found, _ = redrawn(rng, apart=0.0)
+        changes = class_changes(found.record, pair_in(found, "transfer_learning", "fine_tuning"), found.predictions)
+        alone += any(change.p_value < 0.05 for change in changes)
+        corrected += any(change.clear for change in changes)
+    assert alone >= 10, "without the correction most comparisons of 40 classes would claim something"
+    assert corrected <= 3, "binomial: more than 3 of 20 at 5 % has a chance of 2 %"
 
 
 def test_a_class_without_test_images_and_one_with_a_single_image():

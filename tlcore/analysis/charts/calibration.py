@@ -12,7 +12,7 @@ from tlcore.analysis.images.calibration import NUM_BINS, Calibration, Scores
 
 _COLUMNS = 3
 _SIDE = 250  # pixels of a diagram
-_COUNTS = 70  # pixels of the bars of counts below it
+_COUNTS, _GAP = 60, 110  # pixels of the bars of counts below it, and from there to the next title and diagram
 _LETTERS = 34
 
 
@@ -24,20 +24,17 @@ def reliability_diagrams(found: Sequence[Calibration], scaled: bool, revision: s
     shown = [(one, scores) for one in found if (scores := one.after if scaled else one.before) is not None]
     columns = max(1, min(_COLUMNS, len(shown)))
     rows = max(1, -(-len(shown) // columns))
-    figure = make_subplots(
-        2 * rows, columns, shared_xaxes=True, row_heights=[_SIDE, _COUNTS] * rows, vertical_spacing=0.16 / (2 * rows),
-        horizontal_spacing=0.1, subplot_titles=_titles(shown, columns, rows),
-    )  # fmt: skip
+    figure = _panels(shown, rows, columns)
     figure.update_annotations(font={"size": 13})
     for index, (one, scores) in enumerate(shown):
-        row, column = 2 * (index // columns) + 1, index % columns + 1
+        row, column = 3 * (index // columns) + 1, index % columns + 1
         _draw(figure, one, scores, (row, column), ink(dark).muted)
     when = "after temperature scaling" if scaled else "as the networks tell them"
     note = (
         f"Test images, probabilities {when}, in {NUM_BINS} bins. On the dashed line, probabilities are true; below it "
         "the strategy is too sure of itself, above it not sure enough. Bar: 95 % interval by the different images."
     )
-    height = 150 + rows * (_SIDE + _COUNTS + 95)
+    height = 200 + rows * (_SIDE + _COUNTS + _GAP) - _GAP
     figure.update_layout(**layout(dark, revision, "Reliability", note, height), showlegend=False, bargap=0.05)
     figure.update_layout(margin={"t": 124})
     return figure
@@ -48,12 +45,24 @@ def reliability_width(found: Sequence[Calibration]) -> int:
     return 280 * max(1, min(_COLUMNS, sum(one.before is not None for one in found)))
 
 
-def _titles(shown: Sequence[tuple[Calibration, Scores]], columns: int, rows: int) -> list[str]:
-    """Those of the diagrams; the panels with counts have none."""
-    names = ["<br>".join(escape(line, quote=False) for line in lines_of(one.name, _LETTERS)) for one, _ in shown]
-    titles = [f"{name}<br>ECE {100 * scores.ece:.1f} points" for name, (_, scores) in zip(names, shown, strict=True)]
-    titles += [""] * (rows * columns - len(titles))
-    return [title for r in range(rows) for title in (*titles[r * columns : (r + 1) * columns], *([""] * columns))]
+def _panels(shown: Sequence[tuple[Calibration, Scores]], rows: int, columns: int) -> go.Figure:
+    """Rows of diagrams with their titles, each with a row of counts below it and room before the next."""
+    whole = rows * (_SIDE + _COUNTS + _GAP) - _GAP
+    heights = ([_SIDE, _COUNTS, _GAP] * rows)[:-1]
+    kinds: list[list[dict[str, Any] | None]] = [[{}] * columns, [{}] * columns, [None] * columns] * rows
+    titles = []
+    for row in range(rows):
+        own = shown[row * columns : (row + 1) * columns]
+        titles += [_title(one, scores) for one, scores in own] + [""] * (columns - len(own)) + [""] * columns
+    return make_subplots(
+        3 * rows - 1, columns, specs=kinds[:-1], row_heights=heights, vertical_spacing=14 / (whole + 14 * 3 * rows),
+        horizontal_spacing=0.1, subplot_titles=titles,
+    )  # fmt: skip
+
+
+def _title(one: Calibration, scores: Scores) -> str:
+    name = "<br>".join(escape(line, quote=False) for line in lines_of(one.name, _LETTERS))
+    return f"{name}<br>ECE {100 * scores.ece:.1f} points"
 
 
 def _draw(figure: go.Figure, one: Calibration, scores: Scores, place: tuple[int, int], muted: str) -> None:

@@ -33,7 +33,7 @@ def class_change_chart(changes: Sequence[ClassChange], pair: Pair, revision: str
     figure.update_layout(showlegend=False)
     ends = [100 * end for change in shown for end in (change.interval or (change.change or 0.0,) * 2)]
     reach = max(5.0, *(1.08 * abs(end) for end in ends)) if ends else 5.0
-    title = "Points: ← B right more often | A right more often →"
+    title = "← B better · points · A better →"
     figure.update_xaxes(**axis(title, range=[-reach, reach], tickangle=0))
     ticks = {"tickvals": list(range(len(shown))), "ticktext": [f"{cut(c.name)} ({c.images:,})" for c in shown]}
     figure.update_yaxes(**axis("", range=[len(shown) - 0.4, -0.6], **{**ticks, "gridcolor": GRID}))

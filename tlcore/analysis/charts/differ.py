@@ -50,7 +50,7 @@ def confusion_pair(record: ComparisonRecord, pair: Pair, dark: bool = False) -> 
     classes = record.dataset.classes
     names = [f"{letter}: {name}" for letter, name in zip("AB", pair.names, strict=True)]
     titles = ["<br>".join(escape(line, quote=False) for line in lines_of(n, _TITLE_LETTERS)) for n in names]
-    figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.1, shared_yaxes=True)
+    figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.1)
     figure.update_annotations(font={"size": 13})
     for place, who in enumerate(("first", "second")):
         counts = summed_confusion([runs[place] for runs in pair.runs], len(classes))
@@ -61,6 +61,7 @@ def confusion_pair(record: ComparisonRecord, pair: Pair, dark: bool = False) -> 
     bar = {"thickness": 14, "outlinewidth": 0, **SHARE_TICKS}
     scale = [list(step) for step in ink(dark).scale]
     figure.update_layout(coloraxis={"colorscale": scale, "colorbar": bar, "cmin": 0, "cmax": 1})
+    figure.update_yaxes(showticklabels=False, row=1, col=2)
     return figure
 
 
@@ -144,13 +145,14 @@ def _frame(figure: go.Figure, record: ComparisonRecord, pair: Pair, title: str, 
     classes = record.dataset.classes
     strategies = f"{pair.first.model}-{pair.first.strategy}-{pair.second.model}-{pair.second.strategy}"
     revision = f"{title}-{record.comparison_id}-{strategies}"
-    figure.update_layout(**layout(dark, revision, title, note, 220 + _side(classes)))
+    fits = len(classes) * max(map(len, classes)) <= 36
+    named = 0 if fits or len(classes) > TICKED else 7 * max(len(cut(name)) for name in classes)
+    figure.update_layout(**layout(dark, revision, title, note, 170 + named + _side(classes)))
     figure.update_layout(margin={"t": 124}, clickmode="event+select", dragmode="pan")
     places = list(range(len(classes))) if len(classes) <= TICKED else []
     ticks = {"tickvals": places, "ticktext": [cut(classes[place]) for place in places]}
     square = {"constrain": "domain", "showgrid": False, "zeroline": False, "automargin": True, **ticks}
     ends = [-0.5, len(classes) - 0.5]
-    fits = len(classes) * max(map(len, classes)) <= 36
     answered = {"text": "answered class", "font": {"size": 12}}
     figure.update_xaxes(**square, range=ends, tickangle=0 if fits else -90, title=answered)
     figure.update_yaxes(**square, range=ends[::-1], constraintoward="top", scaleratio=1)

@@ -9,20 +9,17 @@ from numpy.typing import NDArray
 
 from tlcore.analysis.images.answers import Predictions
 from tlcore.analysis.images.pairs import Pair
-from tlcore.analysis.statistics.intervals import (
-    Basis,
-    Estimate,
-    Interval,
-    components,
-    difference_estimate,
-    variance_of_mean,
-)
+from tlcore.analysis.images.significance import class_p_values, holm, mcnemar, t_test
+from tlcore.analysis.statistics.intervals import Basis, Estimate, Interval, difference_estimate
 from tlcore.analysis.statistics.resampling import resampled_difference, resampling_ratio
 from tlcore.errors import ComparisonError
 from tlcore.results import ComparisonRecord, Value
 
 LEVEL = 0.05  # of all classes together, after Holm's correction
 _EQUAL = 1e-12  # means that differ by less than this are equal but for rounding
+Seeds = list[NDArray[np.bool_]]  # of one class and each seed that met it: whether A and B were right, [2, N images]
+Tested = tuple[Estimate, float | None]
+UNTESTED: Tested = (Estimate(0.0, None, "none"), None)  # one image or none
 
 
 class ClassChange(Value):
@@ -61,24 +58,19 @@ class SeedAnswers:
 def class_changes(record: ComparisonRecord, pair: Pair, predictions: Predictions) -> list[ClassChange]:
     """The change of each class, in the dataset's order. Raises: ComparisonError where A and B met other test images.
 
-    With one test split for all seeds: the two-way interval over seeds and images, and its t test; with one seed the
-    images alone, and the exact test of McNemar (1947) on those that one of the two got right. Where each seed has
-    test images of its own: the corrected resampled t, as of `statistics.resampling`.
+    With one test split for all seeds: the two-way interval over seeds and images, or over images with one seed, and
+    the tests of `significance`. Where each seed has test images of its own: the corrected resampled t, as of
+    `statistics.resampling`.
     """
     seeds = paired_answers(pair, predictions)
-    fixed = record.spec.split_plan.is_fixed
-    ratio = 0.0
-    if seeds and not fixed:
-        tested = fmean(len(seed.labels) for seed in seeds)
-        ratio = resampling_ratio(record.spec.split_plan, record.dataset.num_images, tested)
-    plain = [
-        _class_change(name, [seed.right[:, seed.labels == k] for seed in seeds], _distinct(seeds, k), fixed, ratio)
+    classes = range(len(record.dataset.classes))
+    met = [[right for seed in seeds if (right := seed.right[:, seed.labels == k]).shape[1]] for k in classes]
+    tested = _over_images(met) if record.spec.split_plan.is_fixed else _over_splits(met, _ratio(record, seeds))
+    adjusted = iter(holm([p_value for _, p_value in tested if p_value is not None]))
+    return [
+        _class_change(name, met[k], _distinct(seeds, k), tested[k], None if tested[k][1] is None else next(adjusted))
         for k, name in enumerate(record.dataset.classes)
     ]
-    tested_classes = [change for change in plain if change.p_value is not None]
-    adjusted = holm([change.p_value for change in tested_classes if change.p_value is not None])
-    by_name = dict(zip((change.name for change in tested_classes), adjusted, strict=True))
-    return [change.model_copy(update={"adjusted": by_name.get(change.name)}) for change in plain]
 
 
 def class_change_rows(changes: Sequence[ClassChange], names: tuple[str, str]) -> list[dict[str, object]]:
@@ -117,30 +109,11 @@ def paired_answers(pair: Pair, predictions: Predictions) -> list[SeedAnswers]:
     return found
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that keep the chance of any false finding (Holm 1979, Scand. J. Statist. 6)."""
-    adjusted, least = [1.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = least
-    return adjusted
-
-
-def mcnemar(difference: NDArray[np.int64]) -> float:
-    """Exact two-sided p-value of no change (McNemar 1947, by the binomial). difference: −1, 0 or 1 per image, [N]."""
-    from scipy.special import bdtr
-
-    better, worse = int((difference > 0).sum()), int((difference < 0).sum())
-    return min(1.0, 2 * float(bdtr(min(better, worse), better + worse, 0.5))) if better + worse else 1.0
-
-
-def _class_change(name: str, seeds: list[NDArray[np.bool_]], images: int, fixed: bool, ratio: float) -> ClassChange:
-    """seeds: of each one [2, N images of the class]."""
-    met = [right for right in seeds if right.shape[1]]
+def _class_change(name: str, met: Seeds, images: int, tested: Tested, adjusted: float | None) -> ClassChange:
+    estimate, p_value = tested
     if not met:
         return ClassChange(name=name, images=images)
     first, second = (fmean(float(right[place].mean()) for right in met) for place in (0, 1))
-    estimate, p_value = _over_images(met) if fixed else _over_splits(met, ratio)
     return ClassChange(
         name=name,
         images=images,
@@ -150,41 +123,41 @@ def _class_change(name: str, seeds: list[NDArray[np.bool_]], images: int, fixed:
         interval=estimate.interval,
         basis=estimate.basis,
         p_value=p_value,
+        adjusted=adjusted,
     )
 
 
-def _over_images(seeds: list[NDArray[np.bool_]]) -> tuple[Estimate, float | None]:
-    """All seeds met the same images."""
-    right = np.stack(seeds, axis=1)
-    difference = right[0].astype(np.int64) - right[1]
-    count, images = difference.shape
-    if images < 2:
-        return Estimate(float(difference.mean()), None, "none"), None
-    estimate = difference_estimate(right[0], right[1])
-    parts = components(difference) if count > 1 else None
-    if parts is None or max(parts.seed, parts.image) == 0:
-        return estimate, mcnemar(difference[0])
-    spread, freedom = variance_of_mean(parts, count, images)
-    return estimate, _t_test(estimate.mean, spread, freedom)
+def _over_images(classes: Sequence[Seeds]) -> list[Tested]:
+    """Of each class, all of whose images every seed met."""
+    rights = {k: np.stack(met, axis=1) for k, met in enumerate(classes) if met and met[0].shape[1] > 1}
+    p_values = class_p_values([right[0].astype(np.int64) - right[1] for right in rights.values()])
+    known = dict(zip(rights, p_values, strict=True))
+    return [
+        (difference_estimate(rights[k][0], rights[k][1]), known[k]) if k in rights else UNTESTED
+        for k in range(len(classes))
+    ]
 
 
-def _over_splits(seeds: list[NDArray[np.bool_]], ratio: float) -> tuple[Estimate, float | None]:
-    """Each seed met images of its own."""
-    if max(right.shape[1] for right in seeds) < 2:
-        return Estimate(fmean(float(r[0].mean()) - float(r[1].mean()) for r in seeds), None, "none"), None
-    estimate = resampled_difference(seeds, ratio)
-    differences = [right[0].astype(np.int64) - right[1] for right in seeds]
-    means = [float(difference.mean()) for difference in differences]
-    if max(means) - min(means) < _EQUAL:
-        return estimate, mcnemar(max(differences, key=len))
-    return estimate, _t_test(estimate.mean, (1 / len(means) + ratio) * variance(means), len(means) - 1.0)
+def _over_splits(classes: Sequence[Seeds], ratio: float) -> list[Tested]:
+    """Of each class, of which each seed met images of its own. ratio: as of `resampling_ratio`."""
+    found: list[Tested] = []
+    for met in classes:
+        if max((right.shape[1] for right in met), default=0) < 2:
+            found.append(UNTESTED)
+            continue
+        differences = [right[0].astype(np.int64) - right[1] for right in met]
+        means = [float(difference.mean()) for difference in differences]
+        if max(means) - min(means) < _EQUAL:
+            p_value = mcnemar(max(differences, key=len))
+        else:
+            p_value = t_test(fmean(means), (1 / len(means) + ratio) * variance(means), len(means) - 1.0)
+        found.append((resampled_difference(met, ratio), p_value))
+    return found
 
 
-def _t_test(mean: float, spread: float, freedom: float) -> float:
-    """Two-sided p-value of a mean of 0. spread: the variance of the mean."""
-    from scipy.special import stdtr
-
-    return 2 * float(stdtr(freedom, -abs(mean) / spread**0.5))
+def _ratio(record: ComparisonRecord, seeds: Sequence[SeedAnswers]) -> float:
+    tested = fmean(len(seed.labels) for seed in seeds) if seeds else 0.0
+    return resampling_ratio(record.spec.split_plan, record.dataset.num_images, tested)
 
 
 def _distinct(seeds: Sequence[SeedAnswers], label: int) -> int:
