@@ -5,7 +5,16 @@ from functools import partial
 
 import streamlit as st
 
-from pages.shared import anatomy_views, leaderboard, reads, result_views, run_views, verdict_card
+from pages.shared import (
+    anatomy_views,
+    calibration_view,
+    differ_views,
+    leaderboard,
+    reads,
+    result_views,
+    run_views,
+    verdict_card,
+)
 from pages.shared.choose import choose_comparison
 from pages.shared.navigation import start_with_app
 from pages.shared.words import guard
@@ -18,6 +27,8 @@ SECTIONS: dict[str, Section] = {
     "Learning curves": result_views.show_curves,
     "Confusion matrices": result_views.show_confusion,
     "Per class": result_views.show_classes,
+    "Where they differ": differ_views.show_differ,
+    "Calibration": calibration_view.show_calibration,
     "Cost": run_views.show_cost,
     "What each strategy did": anatomy_views.show_anatomy,
     "Settings and proof": run_views.show_settings,

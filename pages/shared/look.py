@@ -1,6 +1,6 @@
 """Colours and small drawings: one colour per strategy, the same in light and dark."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape, unescape
 from typing import Any, Literal
 
@@ -59,18 +59,21 @@ def is_dark() -> bool:
     return st.context.theme.type == "dark"
 
 
-def chart(figure: Figure, key: str, min_width: int = 0) -> None:
+def chart(figure: Figure, key: str, min_width: int = 0, on_click: Callable[[], None] | None = None) -> None:
     """A figure in its own colours, its note below it, where it can wrap.
 
     key: stable between reruns, so that zoom and hidden curves stay. min_width: pixels; where the page is narrower,
-    the figure is scrolled sideways, which is said.
+    the figure is scrolled sideways, which is said. on_click: called when a point was clicked, which is in the session
+    state of the key.
     """
     note = figure.layout.title.subtitle.text or ""
     figure.update_layout(title_subtitle_text="", margin_t=figure.layout.margin.t - NOTE_HEIGHT)
     if min_width:
         st.html(_SCROLL.format(width=min_width, narrow=min_width + _MARGINS))
     with st.container(key=f"wide_{min_width}_{key}"):
-        st.plotly_chart(figure, key=key, theme=None, config=_CHART_BUTTONS)
+        st.plotly_chart(
+            figure, key=key, theme=None, config=_CHART_BUTTONS, on_select=on_click or "ignore", selection_mode="points"
+        )
     st.caption(plain(unescape(note)))
 
 

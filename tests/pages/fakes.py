@@ -58,6 +58,9 @@ class Store:
     def all_predictions(self, whole: ComparisonRecord) -> dict[str, pd.DataFrame]:
         return self.examples[whole.comparison_id].predictions
 
+    def predictions(self, run_id: str) -> pd.DataFrame:
+        return next(e.predictions[run_id] for e in self.examples.values() if run_id in e.predictions)
+
     def list_comparisons(self, limit: int = 20, offset: int = 0) -> list[ComparisonSummary]:
         known = [self.summary(e.record) for e in self.examples.values() if e.record.recorded_on is None]
         return known[offset : offset + limit]
@@ -99,7 +102,7 @@ def job_of(run: RunRecord) -> JobView:
 def install(patch: pytest.MonkeyPatch, examples: Sequence[Example]) -> Store:
     """Put the examples behind the service."""
     store = Store(examples)
-    for name in ("record", "all_predictions", "list_comparisons", "jobs_of", "all_jobs"):
+    for name in ("record", "predictions", "all_predictions", "list_comparisons", "jobs_of", "all_jobs"):
         patch.setattr(comparisons, name, getattr(store, name))
     for name in ("cancel", "cancel_run", "retry_runs"):
         patch.setattr(comparisons, name, store.note(name))

@@ -4,10 +4,14 @@ Each is a pure function of records and returns a plotly figure without backgroun
 a light or a dark page: show it without a theme on top, such as Streamlit's (`theme=None`).
 """
 
+from tlcore.analysis.charts.agreement import agreement_chart
 from tlcore.analysis.charts.anatomy import chart_width, movement_chart, trained_chart
+from tlcore.analysis.charts.calibration import reliability_diagrams, reliability_width
+from tlcore.analysis.charts.changes import class_change_chart
 from tlcore.analysis.charts.classes import class_counts, per_class_chart, per_class_table
 from tlcore.analysis.charts.confusion import confusion_matrices
 from tlcore.analysis.charts.curves import curves_width, learning_curves
+from tlcore.analysis.charts.differ import COMPACT, confusion_difference, confusion_pair
 from tlcore.analysis.charts.images import image_sizes
 from tlcore.analysis.charts.live import live_curves
 from tlcore.analysis.charts.lr_finder import lr_chart
@@ -18,15 +22,20 @@ from tlcore.analysis.charts.strips import LETTERS, MEANINGS, strategy_strip, str
 from tlcore.analysis.charts.sweeps import sweep_chart, sweep_rows
 
 __all__ = [
+    "COMPACT",
     "LETTERS",
     "MEANINGS",
     "ModelPoint",
     "accuracy_against_speed",
     "accuracy_against_work",
     "accuracy_intervals",
+    "agreement_chart",
     "chart_width",
+    "class_change_chart",
     "class_counts",
+    "confusion_difference",
     "confusion_matrices",
+    "confusion_pair",
     "cost_chart",
     "curves_width",
     "image_sizes",
@@ -37,6 +46,8 @@ __all__ = [
     "movement_chart",
     "per_class_chart",
     "per_class_table",
+    "reliability_diagrams",
+    "reliability_width",
     "strategy_strip",
     "strip_legend",
     "sweep_chart",

@@ -58,6 +58,19 @@ def faded(color: str, opacity: float) -> str:
     return f"rgba({red}, {green}, {blue}, {opacity:g})"
 
 
+def readable_on(scale: tuple[str, str, str], place: float) -> str:
+    """Black or white, whichever stands out more from the colour at −1…1 of a scale of three colours.
+
+    By the contrast ratio of WCAG 2.2, https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio.
+    """
+    low, middle, high = ([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] for color in scale)
+    end = high if place > 0 else low
+    mixed = [m + (e - m) * min(1.0, abs(place)) for m, e in zip(middle, end, strict=True)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in mixed]
+    luminance = sum(w * part for w, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "#000000" if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "#ffffff"
+
+
 def layout(dark: bool, revision: str, title: str, note: str = "", height: int = 420) -> dict[str, Any]:
     """Common layout: no background, title with a note under it, legend below the plot. height: pixels.
 

@@ -146,7 +146,7 @@ def seed_means_estimate(accuracies: Sequence[float]) -> Estimate:
     return Estimate(mean, t_interval(mean, variance, len(accuracies) - 1.0, lower=0.0), "seeds")
 
 
-def wilson_interval(count: int, total: int) -> Interval:
+def wilson_interval(count: float, total: int) -> Interval:
     """Wilson's 95 % score interval for count successes of total (Wilson 1927)."""
     share, z2 = count / total, Z95**2
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
