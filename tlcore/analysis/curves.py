@@ -12,6 +12,8 @@ from tlcore.results import ENDED, EvaluationPoint, RunRecord
 XAxis = Literal["epoch", "images_seen", "train_seconds"]
 Metric = Literal["accuracy", "loss"]
 Part = Literal["train", "val"]
+LAST_EVALUATIONS = 3
+RISE = 0.01  # a point: the margin below which differences do not matter to most users
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -71,6 +73,29 @@ def phase_borders(runs: Sequence[RunRecord], x: XAxis) -> dict[int, float]:
             if after.phase != before.phase:
                 found.setdefault(after.phase, []).append(float(getattr(before, x)))
     return {phase: float(np.mean(found[phase])) for phase in sorted(found)}
+
+
+def last_evaluations(number: int) -> int:
+    """How many of a run's evaluations stand for its end: the last three, fewer where that is more than half of them."""
+    return max(1, min(LAST_EVALUATIONS, number // 2))
+
+
+def still_rising(runs: Sequence[RunRecord], margin: float = RISE) -> bool | None:
+    """Whether validation accuracy still rises where the runs end; None where no run was evaluated twice.
+
+    The mean over seeds of the last evaluations is above that of as many before them by more than `margin`. What is
+    fitted in one pass has nothing to come, so it does not rise.
+    """
+    curves = [[p.val_accuracy for p in run.history if p.val_accuracy is not None] for run in runs]
+    gains = []
+    for curve in curves:
+        last = last_evaluations(len(curve))
+        if len(curve) > 1:
+            gains.append(np.mean(curve[-last:]) - np.mean(curve[-2 * last : -last]))
+    if not gains:
+        stepless = any(curves) and all(point.step == 0 for run in runs for point in run.history)
+        return False if stepless else None
+    return bool(np.mean(gains) > margin)
 
 
 def _series(history: Sequence[EvaluationPoint], field: str, x: XAxis) -> Series:

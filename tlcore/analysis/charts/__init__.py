@@ -16,6 +16,7 @@ from tlcore.analysis.charts.rates import learning_rates
 from tlcore.analysis.charts.scores import accuracy_intervals, cost_chart
 from tlcore.analysis.charts.strips import LETTERS, MEANINGS, strategy_strip, strip_legend
 from tlcore.analysis.charts.sweeps import sweep_chart, sweep_rows
+from tlcore.analysis.charts.transfer import threshold_chart, transfer_chart
 
 __all__ = [
     "LETTERS",
@@ -41,5 +42,7 @@ __all__ = [
     "strip_legend",
     "sweep_chart",
     "sweep_rows",
+    "threshold_chart",
     "trained_chart",
+    "transfer_chart",
 ]
