@@ -7,6 +7,7 @@ a light or a dark page: show it without a theme on top, such as Streamlit's (`th
 from tlcore.analysis.charts.anatomy import chart_width, movement_chart, trained_chart
 from tlcore.analysis.charts.classes import class_counts, per_class_chart, per_class_table
 from tlcore.analysis.charts.confusion import confusion_matrices
+from tlcore.analysis.charts.costs import best_by_time, pareto
 from tlcore.analysis.charts.curves import curves_width, learning_curves
 from tlcore.analysis.charts.images import image_sizes
 from tlcore.analysis.charts.live import live_curves
@@ -25,6 +26,7 @@ __all__ = [
     "accuracy_against_speed",
     "accuracy_against_work",
     "accuracy_intervals",
+    "best_by_time",
     "chart_width",
     "class_counts",
     "confusion_matrices",
@@ -36,6 +38,7 @@ __all__ = [
     "live_curves",
     "lr_chart",
     "movement_chart",
+    "pareto",
     "per_class_chart",
     "per_class_table",
     "strategy_strip",
