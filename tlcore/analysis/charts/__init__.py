@@ -9,6 +9,7 @@ from tlcore.analysis.charts.classes import class_counts, per_class_chart, per_cl
 from tlcore.analysis.charts.confusion import confusion_matrices
 from tlcore.analysis.charts.costs import best_by_time, pareto
 from tlcore.analysis.charts.curves import curves_width, learning_curves
+from tlcore.analysis.charts.data_amounts import data_amounts
 from tlcore.analysis.charts.images import image_sizes
 from tlcore.analysis.charts.live import live_curves
 from tlcore.analysis.charts.lr_finder import lr_chart
@@ -32,6 +33,7 @@ __all__ = [
     "confusion_matrices",
     "cost_chart",
     "curves_width",
+    "data_amounts",
     "image_sizes",
     "learning_curves",
     "learning_rates",
