@@ -13,7 +13,16 @@ from tlcore.service import comparisons, plans, recorded
 SHIPPED = recorded.record  # before a store of examples takes its place
 
 DID = "What each strategy did"
-SECTIONS = ("Learning curves", "Confusion matrices", "Per class", "Cost", DID, "Settings and proof", "All runs")
+SECTIONS = (
+    "Learning curves",
+    "Confusion matrices",
+    "Per class",
+    "Transfer",
+    "Cost",
+    DID,
+    "Settings and proof",
+    "All runs",
+)
 
 
 @pytest.mark.parametrize("comparison", [fakes.FINISHED, fakes.RUNNING, fakes.BROKEN, "recorded-demo"])

@@ -3,6 +3,8 @@
 from tlcore.analysis.transfer.rows import TransferRow, transfer_rows
 from tlcore.analysis.transfer.thresholds import Reached, threshold_rows
 from tlcore.analysis.transfer.words import (
+    EXPLAINED,
+    REACHED_EXPLAINED,
     amount_words,
     missing_words,
     threshold_table,
@@ -12,6 +14,8 @@ from tlcore.analysis.transfer.words import (
 )
 
 __all__ = [
+    "EXPLAINED",
+    "REACHED_EXPLAINED",
     "Reached",
     "TransferRow",
     "amount_words",

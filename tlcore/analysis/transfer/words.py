@@ -13,6 +13,21 @@ ADD_FROM_SCRATCH = (
     "Transfer is measured against from scratch, which starts from random weights: run this comparison again with the "
     "strategy From scratch beside the others (--strategy from_scratch)."
 )
+EXPLAINED = (
+    "All on validation images, minus from scratch, paired by seed. Higher start (jumpstart): the accuracy at the first "
+    "moment at which both had been evaluated. Higher slope: the mean accuracy up to where both were followed (the area "
+    "under the curve above guessing, divided by its length). A curve begins at guessing, which is always naming the "
+    "largest class; a fit in one pass is at guessing until its pass is paid for, and stays as it is afterwards. "
+    "Transfer ratio: that gain over from scratch's own mean above guessing; not defined where the latter may be none. "
+    "Higher end (asymptote): the mean of the last evaluations, three, or fewer where that is more than half of them; "
+    "“still rises” where they are more than a point above those before. In brackets: 95 % interval over seeds. p: of "
+    "the end, corrected for the number of rows (Holm)."
+)
+REACHED_EXPLAINED = (
+    "Each column is an accuracy on the way from guessing to the best of this comparison, reached at the first "
+    "evaluation with it: the median over seeds, in which those that never had it still wait (Kaplan–Meier). “>”: fewer than half "
+    "of the seeds had it when they ended, so it takes longer. “Never”: fitted in one pass, so nothing more was to come."
+)
 NOT_YET = "No seed has finished both from scratch and a strategy that starts from pretrained weights."
 
 
