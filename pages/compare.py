@@ -8,6 +8,7 @@ import streamlit as st
 from pages.shared import (
     anatomy_views,
     calibration_view,
+    closer_views,
     differ_views,
     leaderboard,
     reads,
@@ -19,7 +20,7 @@ from pages.shared.choose import choose_comparison
 from pages.shared.navigation import start_with_app
 from pages.shared.words import guard
 from tlcore.results import ENDED, ComparisonRecord
-from tlcore.service import comparisons, plans, reports, views
+from tlcore.service import comparisons, insights, plans, reports, views
 
 REFRESH_SECONDS = 5
 Section = Callable[[views.ComparisonView], None]
@@ -29,6 +30,7 @@ SECTIONS: dict[str, Section] = {
     "Per class": result_views.show_classes,
     "Where they differ": differ_views.show_differ,
     "Calibration": calibration_view.show_calibration,
+    "Transfer": closer_views.show_transfer,
     "Cost": run_views.show_cost,
     "What each strategy did": anatomy_views.show_anatomy,
     "Settings and proof": run_views.show_settings,
@@ -39,7 +41,8 @@ SECTIONS: dict[str, Section] = {
 def sections_of(view: views.ComparisonView) -> dict[str, Section]:
     """The closer looks that this comparison has something for."""
     tuned = any(run.outcome and run.outcome.trials for run in view.record.runs)
-    found = {"Sweep": anatomy_views.show_sweeps} if view.sweeps else {}
+    found: dict[str, Section] = {"Sweep": anatomy_views.show_sweeps} if view.sweeps else {}
+    found |= {"How much data": closer_views.show_data} if insights.has_amounts(view.record) else {}
     return {**SECTIONS, **found, **({"Tuning": anatomy_views.show_tuning} if tuned else {})}
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from tlcore.results import DEFAULT_MARGIN, ENDED, ComparisonRecord, JobView
-from tlcore.service import comparisons, models, views
+from tlcore.service import comparisons, insights, models, views
 from tlcore.service.catalogue import CatalogueEntry
 from tlcore.settings import get_settings
 
@@ -57,6 +57,11 @@ def comparison_view(comparison_id: str, margin: float = DEFAULT_MARGIN) -> views
         return still.view
 
 
+def data_view(record: ComparisonRecord) -> insights.DataView:
+    """Error by training images of a comparison, read again when a run has ended."""
+    return _data_view(home_key(), record.comparison_id, " ".join(f"{r.run_id}={r.status}" for r in record.runs), record)
+
+
 class _NotEndedError(Exception):
     """Carries a view past the cache: errors are not kept."""
 
@@ -87,6 +92,11 @@ def _running_record(home: str, comparison_id: str) -> ComparisonRecord:
 @st.cache_data(ttl=2, max_entries=16, show_spinner=False)
 def _running_view(home: str, comparison_id: str, margin: float) -> views.ComparisonView:
     return views.view(comparison_id, margin)
+
+
+@st.cache_data(ttl=600, max_entries=16, show_spinner="Reading predictions …")
+def _data_view(home: str, comparison_id: str, runs: str, _record: ComparisonRecord) -> insights.DataView:
+    return insights.data(_record)
 
 
 @st.cache_data(ttl=600, max_entries=16, show_spinner="Reading results …")

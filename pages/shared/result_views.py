@@ -21,8 +21,8 @@ PART_HELP = "Validation images chose the best moment of each run; test images we
 
 def show_curves(view: ComparisonView) -> None:
     with st.container(horizontal=True):
-        x = _switch("Horizontal axis", tuple(X_AXES), "x")
-        metric = _switch("Measure", METRICS, "measure")
+        x = switch("Horizontal axis", tuple(X_AXES), "x")
+        metric = switch("Measure", METRICS, "measure")
     if not any(run.history for run in view.record.runs):
         st.info("No run has been evaluated yet: curves appear after its first evaluation.", icon="⏳")
         return
@@ -32,10 +32,8 @@ def show_curves(view: ComparisonView) -> None:
 
 def show_confusion(view: ComparisonView) -> None:
     with st.container(horizontal=True):
-        part = _switch("Images of", tuple(PARTS), "part", PART_HELP)
-        cells = _switch(
-            "Cells", CELLS, "cells", "Row-normalised: each row in per cent of the images of its true class."
-        )
+        part = switch("Images of", tuple(PARTS), "part", PART_HELP)
+        cells = switch("Cells", CELLS, "cells", "Row-normalised: each row in per cent of the images of its true class.")
     if not any(PARTS[part] in run.confusion for run in view.record.runs):
         st.info("No run has finished yet.", icon="⏳")
         return
@@ -44,7 +42,7 @@ def show_confusion(view: ComparisonView) -> None:
 
 
 def show_classes(view: ComparisonView) -> None:
-    part = _switch("Images of", tuple(PARTS), "part", PART_HELP)
+    part = switch("Images of", tuple(PARTS), "part", PART_HELP)
     table = charts.per_class_table(view.record, PARTS[part])
     if table.empty:
         st.info("No run has finished yet.", icon="⏳")
@@ -57,7 +55,7 @@ def show_classes(view: ComparisonView) -> None:
     )
 
 
-def _switch(label: str, options: tuple[str, ...], key: str, explained: str | None = None) -> Any:
+def switch(label: str, options: tuple[str, ...], key: str, explained: str | None = None) -> Any:
     """One of a few, kept in the URL."""
     return st.segmented_control(
         label, options, default=options[0], required=True, key=key, bind="query-params", help=explained

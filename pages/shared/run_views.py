@@ -4,10 +4,9 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import look
+from pages.shared import closer_views, look
 from pages.shared.queue_view import run_name, show_errors
 from pages.shared.words import STATUS_WORDS, duration, plain, size
-from tlcore.analysis import charts
 from tlcore.results import WeightsMatch
 from tlcore.service.views import ComparisonView
 
@@ -16,7 +15,7 @@ def show_cost(view: ComparisonView) -> None:
     if not any(row.train_seconds is not None for row in view.rows):
         st.info("No run has finished yet.", icon="⏳")
         return
-    look.chart(charts.cost_chart(view.rows, dark=look.is_dark()), "cost")
+    closer_views.show_front(view)
     rows = [
         {
             "Model": row.model_name,
@@ -38,6 +37,7 @@ def show_cost(view: ComparisonView) -> None:
         "no waiting, no decoding. Images per second: seen while training. Answer for one image: the forward pass "
         "alone, on the device that trained."
     )
+    closer_views.show_time_budget(view)
 
 
 def show_settings(view: ComparisonView) -> None:

@@ -15,7 +15,16 @@ from tlcore.spec import ComparisonSpec
 SHIPPED = recorded.record  # before a store of examples takes its place
 
 DID = "What each strategy did"
-SECTIONS = ("Learning curves", "Confusion matrices", "Per class", "Cost", DID, "Settings and proof", "All runs")
+SECTIONS = (
+    "Learning curves",
+    "Confusion matrices",
+    "Per class",
+    "Transfer",
+    "Cost",
+    DID,
+    "Settings and proof",
+    "All runs",
+)
 
 
 def leaderboard_of(app: AppTest) -> pd.DataFrame:

@@ -12,6 +12,9 @@ from tlcore.results import ENDED, EvaluationPoint, RunRecord
 XAxis = Literal["epoch", "images_seen", "train_seconds"]
 Metric = Literal["accuracy", "loss"]
 Part = Literal["train", "val"]
+LAST_EVALUATIONS = 3
+LAST_PART = 1 / 3  # of the steps: what the end of a curve is compared with
+RISE = 0.01  # a point: the margin below which differences do not matter to most users
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -71,6 +74,45 @@ def phase_borders(runs: Sequence[RunRecord], x: XAxis) -> dict[int, float]:
             if after.phase != before.phase:
                 found.setdefault(after.phase, []).append(float(getattr(before, x)))
     return {phase: float(np.mean(found[phase])) for phase in sorted(found)}
+
+
+def last_evaluations(number: int) -> int:
+    """How many of a run's evaluations stand for its end: the last three, fewer where that is more than half of them."""
+    return max(1, min(LAST_EVALUATIONS, number // 2))
+
+
+def still_rising(runs: Sequence[RunRecord], margin: float = RISE) -> bool | None:
+    """Whether validation accuracy still rises where the runs end; None where no run was evaluated twice.
+
+    `rise_of` is more than the margin, and more than its standard error. What is fitted in one pass has nothing to
+    come, so it does not rise.
+    """
+    rise = rise_of(runs)
+    if rise is None:
+        evaluated = any(run.history for run in runs)
+        return False if evaluated and all(point.step == 0 for run in runs for point in run.history) else None
+    return rise > max(margin, _rise_error(runs))
+
+
+def rise_of(runs: Sequence[RunRecord]) -> float | None:
+    """How much the validation accuracy gained over the last third of the steps, mean over seeds; None for a fit."""
+    gains = [gain for gain in (_gain(run.history) for run in runs) if gain is not None]
+    return float(np.mean(gains)) if gains else None
+
+
+def _gain(history: Sequence[EvaluationPoint]) -> float | None:
+    steps, values = _series(history, "val_accuracy", "images_seen")
+    if len(steps) < 2 or steps[-1] <= steps[0]:
+        return None
+    return float(values[-1] - np.interp((1 - LAST_PART) * steps[-1], steps, values))
+
+
+def _rise_error(runs: Sequence[RunRecord]) -> float:
+    """Standard error of a difference of two accuracies, each of all seeds' validation images."""
+    images = sum(run.resolved.num_val for run in runs if run.resolved is not None)
+    ends = [run.history[-1].val_accuracy for run in runs if run.history]
+    accuracy = float(np.mean([end for end in ends if end is not None])) if any(end is not None for end in ends) else 0.0
+    return float((2 * accuracy * (1 - accuracy) / images) ** 0.5) if images else 0.0
 
 
 def _series(history: Sequence[EvaluationPoint], field: str, x: XAxis) -> Series:

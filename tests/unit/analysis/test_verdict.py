@@ -8,11 +8,12 @@ from statsmodels.stats.multitest import multipletests
 
 from tests.records import Example, example
 from tlcore.analysis.comparison import result_of
+from tlcore.analysis.curves import rise_of
 from tlcore.analysis.groups import groups_of
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.statistics.multiplicity import level_of_look
 from tlcore.analysis.verdict import decide
-from tlcore.analysis.verdict.readiness import rise_of, standing_of
+from tlcore.analysis.verdict.readiness import standing_of
 
 TWO = ("feature_extraction", "fine_tuning")
 THREE = (*TWO, "staged_fine_tuning")
@@ -122,7 +123,9 @@ def rising(found: Example, strategy: str, ends: tuple[float, ...], **changes) ->
 
     def risen(run):
         points = tuple(
-            run.history[0].model_copy(update={"step": 10 * (i + 1), "val_accuracy": value})
+            run.history[0].model_copy(
+                update={"step": 10 * (i + 1), "images_seen": 320 * (i + 1), "val_accuracy": value}
+            )
             for i, value in enumerate(ends)
         )
         last = run.outcome.last_val.model_copy(update={"accuracy": ends[-1]})

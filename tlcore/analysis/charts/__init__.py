@@ -10,7 +10,9 @@ from tlcore.analysis.charts.calibration import reliability_diagrams, reliability
 from tlcore.analysis.charts.changes import class_change_chart
 from tlcore.analysis.charts.classes import class_counts, per_class_chart, per_class_table
 from tlcore.analysis.charts.confusion import confusion_matrices
+from tlcore.analysis.charts.costs import best_by_time, pareto
 from tlcore.analysis.charts.curves import curves_width, learning_curves
+from tlcore.analysis.charts.data_amounts import data_amounts
 from tlcore.analysis.charts.differ import COMPACT, confusion_difference, confusion_pair
 from tlcore.analysis.charts.images import image_sizes
 from tlcore.analysis.charts.live import live_curves
@@ -20,6 +22,7 @@ from tlcore.analysis.charts.rates import learning_rates
 from tlcore.analysis.charts.scores import accuracy_intervals, cost_chart
 from tlcore.analysis.charts.strips import LETTERS, MEANINGS, strategy_strip, strip_legend
 from tlcore.analysis.charts.sweeps import sweep_chart, sweep_rows
+from tlcore.analysis.charts.transfer import threshold_chart, transfer_chart
 
 __all__ = [
     "COMPACT",
@@ -30,6 +33,7 @@ __all__ = [
     "accuracy_against_work",
     "accuracy_intervals",
     "agreement_chart",
+    "best_by_time",
     "chart_width",
     "class_change_chart",
     "class_counts",
@@ -38,12 +42,14 @@ __all__ = [
     "confusion_pair",
     "cost_chart",
     "curves_width",
+    "data_amounts",
     "image_sizes",
     "learning_curves",
     "learning_rates",
     "live_curves",
     "lr_chart",
     "movement_chart",
+    "pareto",
     "per_class_chart",
     "per_class_table",
     "reliability_diagrams",
@@ -52,5 +58,7 @@ __all__ = [
     "strip_legend",
     "sweep_chart",
     "sweep_rows",
+    "threshold_chart",
     "trained_chart",
+    "transfer_chart",
 ]

@@ -57,7 +57,7 @@ def cost_chart(rows: Sequence[LeaderboardRow], revision: str = "cost", dark: boo
     figure.update_layout(**layout(dark, revision, "Accuracy and cost", note, 470))
     figure.update_layout(margin={"b": room}, height=342 + room)
     title = "Training time (seconds per run, logarithmic)" if log else "Training time (seconds per run)"
-    figure.update_xaxes(**axis(title, **(_log_ticks(seconds) if log else {"rangemode": "tozero"})))
+    figure.update_xaxes(**axis(title, **(log_ticks(seconds) if log else {"rangemode": "tozero"})))
     figure.update_yaxes(**share_axis("Test accuracy (%)", _reach(shown)))
     return figure
 
@@ -68,7 +68,7 @@ def _reach(rows: Sequence[LeaderboardRow]) -> list[float]:
     return means + [value for row in rows for value in (*(row.ci95 or ()), *row.test_accuracies)]
 
 
-def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
+def log_ticks(values: Sequence[float]) -> dict[str, Any]:
     """A logarithmic axis with marks at 1, 2 and 5 times powers of ten around the values."""
     powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
     marks = [lead * 10.0**power for power in powers for lead in (1, 2, 5)]
@@ -86,7 +86,7 @@ def _mean_dot(row: LeaderboardRow, place: int, text: str) -> dict[str, Any]:
         "textfont": {"color": text, "size": 13},
         "error_x": _interval(row, thickness=3),
         "cliponaxis": False,
-        "hovertemplate": f"<b>%{{x:.1%}}</b> mean of {_seeds(row)}<br>{_interval_words(row)}"
+        "hovertemplate": f"<b>%{{x:.1%}}</b> mean of {seeds_words(row)}<br>{interval_words(row)}"
         f"<extra>{_label(row)}</extra>",
     }
 
@@ -118,19 +118,19 @@ def _cost_trace(own: Sequence[LeaderboardRow], models: Sequence[str]) -> dict[st
             "size": [9 + 7 * r.fraction for r in own],
             "symbol": SYMBOLS[models.index(row.model) % len(SYMBOLS)],
         },
-        "error_y": _intervals(own),
+        "error_y": intervals(own),
         "cliponaxis": False,
-        "customdata": [[fraction_words(r.fraction), _interval_words(r), _seeds(r)] for r in own],
+        "customdata": [[fraction_words(r.fraction), interval_words(r), seeds_words(r)] for r in own],
         "hovertemplate": "<b>%{y:.1%}</b> after %{x:.1f} s of training<br>%{customdata[1]}<br>"
         f"%{{customdata[0]}}, %{{customdata[2]}}<extra>{name}</extra>",
     }
 
 
 def _interval(row: LeaderboardRow, thickness: float) -> dict[str, Any]:
-    return {**_intervals([row]), "thickness": thickness, "width": 7}
+    return {**intervals([row]), "thickness": thickness, "width": 7}
 
 
-def _intervals(rows: Sequence[LeaderboardRow]) -> dict[str, Any]:
+def intervals(rows: Sequence[LeaderboardRow]) -> dict[str, Any]:
     """Error bars for the rows' intervals; none where there is no interval."""
     known = [(row.test_accuracy or 0.0, row.ci95 or (row.test_accuracy or 0.0,) * 2) for row in rows]
     return {
@@ -145,13 +145,13 @@ def _intervals(rows: Sequence[LeaderboardRow]) -> dict[str, Any]:
     }
 
 
-def _interval_words(row: LeaderboardRow) -> str:
+def interval_words(row: LeaderboardRow) -> str:
     if row.ci95 is None:
         return "no interval: one seed"
     return f"95 % interval {100 * row.ci95[0]:.1f} to {100 * row.ci95[1]:.1f} % (over {row.interval_covers})"
 
 
-def _seeds(row: LeaderboardRow) -> str:
+def seeds_words(row: LeaderboardRow) -> str:
     return f"{row.seeds_finished} seed{'' if row.seeds_finished == 1 else 's'}"
 
 

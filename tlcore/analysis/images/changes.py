@@ -9,8 +9,16 @@ from numpy.typing import NDArray
 
 from tlcore.analysis.images.answers import Predictions
 from tlcore.analysis.images.pairs import Pair
-from tlcore.analysis.images.significance import class_p_values, holm, mcnemar, t_test
-from tlcore.analysis.statistics.intervals import Basis, Estimate, Interval, difference_estimate
+from tlcore.analysis.images.significance import class_p_values
+from tlcore.analysis.statistics.intervals import (
+    Basis,
+    Estimate,
+    Interval,
+    difference_estimate,
+    mcnemar_exact,
+    t_test,
+)
+from tlcore.analysis.statistics.multiplicity import holm
 from tlcore.analysis.statistics.resampling import resampled_difference, resampling_ratio
 from tlcore.errors import ComparisonError
 from tlcore.results import ComparisonRecord, Value
@@ -148,7 +156,7 @@ def _over_splits(classes: Sequence[Seeds], ratio: float) -> list[Tested]:
         differences = [right[0].astype(np.int64) - right[1] for right in met]
         means = [float(difference.mean()) for difference in differences]
         if max(means) - min(means) < _EQUAL:
-            p_value = mcnemar(max(differences, key=len))
+            p_value = mcnemar_exact(max(differences, key=len))
         else:
             p_value = t_test(fmean(means), (1 / len(means) + ratio) * variance(means), len(means) - 1.0)
         found.append((resampled_difference(met, ratio), p_value))

@@ -13,31 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tlcore.analysis.statistics.intervals import components
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that keep the chance of any false finding (Holm 1979, Scand. J. Statist. 6)."""
-    adjusted, least = [1.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = least
-    return adjusted
-
-
-def mcnemar(difference: NDArray[Any]) -> float:
-    """Exact two-sided p-value of no change (McNemar 1947, by the binomial). difference: −1, 0 or 1 per image, [N]."""
-    from scipy.special import bdtr
-
-    better, worse = int((difference > 0).sum()), int((difference < 0).sum())
-    return min(1.0, 2 * float(bdtr(min(better, worse), better + worse, 0.5))) if better + worse else 1.0
-
-
-def t_test(mean: float, spread: float, freedom: float) -> float:
-    """Two-sided p-value of a mean of 0. spread: the variance of the mean."""
-    from scipy.special import stdtr
-
-    return 2 * float(stdtr(freedom, -abs(mean) / spread**0.5))
+from tlcore.analysis.statistics.intervals import components, mcnemar_exact, t_test
 
 
 def class_p_values(differences: Sequence[NDArray[Any]]) -> list[float]:
@@ -47,14 +23,14 @@ def class_p_values(differences: Sequence[NDArray[Any]]) -> list[float]:
     mean of a class, seed − residual, taken as its mean over classes where its own is smaller.
     """
     if not differences or differences[0].shape[0] == 1:
-        return [mcnemar(difference[0]) for difference in differences]
+        return [mcnemar_exact(difference[0]) for difference in differences]
     parts = [components(difference) for difference in differences]
     added = max(0.0, fmean(part.seed - part.residual for part in parts))
     found = []
     for difference, part in zip(differences, parts, strict=True):
         seeds, images = difference.shape
         if max(part.seed, part.image) == 0:
-            found.append(mcnemar(difference[0]))
+            found.append(mcnemar_exact(difference[0]))
             continue
         seed, freedom = max(part.seed, part.residual + added), len(parts) * (seeds - 1)
         found.append(_two_way(float(difference.mean()), (seed, part.image, part.residual), freedom, images))

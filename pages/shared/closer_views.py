@@ -1,0 +1,80 @@
+"""Sections of the Compare page that answer one question each: what transfer brings, what a time buys, how much data."""
+
+import streamlit as st
+
+from pages.shared import look, reads
+from pages.shared.result_views import X_AXES, switch
+from pages.shared.words import plain
+from tlcore.analysis import charts
+from tlcore.service import insights
+from tlcore.service.views import ComparisonView
+
+COST_AXES: dict[str, insights.CostAxis] = {
+    "training time": "train_seconds",
+    "peak memory": "peak_memory_bytes",
+    "parameters trained": "num_trainable_parameters",
+}
+
+
+def show_transfer(view: ComparisonView) -> None:
+    """Start, slope and end against from scratch, and the time to an accuracy."""
+    known = insights.panels(view.record)
+    with st.container(horizontal=True):
+        axis = switch("Horizontal axis", tuple(X_AXES), "x")
+        titles = [panel.title for panel in known]
+        title = st.selectbox("Shown for", titles, key="transfer_panel") if len(known) > 1 else titles[0]
+    x, panel = X_AXES[axis], known[titles.index(title)]
+    found = insights.transfer(view.record, x, panel)
+    key = f"{x}_{panel.model}_{panel.fraction:g}"
+    if found.missing:
+        st.info(plain(found.missing), icon="ℹ️")
+    else:
+        look.chart(charts.transfer_chart(found.rows, x, dark=look.is_dark()), f"transfer_{key}")
+        _lines(found.sentences)
+        look.words_table(found.table, "transfer")
+        st.caption(plain(insights.EXPLAINED))
+    if found.reached:
+        look.chart(charts.threshold_chart(found.reached, x, dark=look.is_dark()), f"reached_{key}")
+        look.words_table(found.reached_table, "reached")
+        st.caption(plain(insights.REACHED_EXPLAINED))
+
+
+def show_front(view: ComparisonView) -> None:
+    """Accuracy against a cost, with the front of those that no other beats."""
+    cost = COST_AXES[switch("Cost", tuple(COST_AXES), "cost")]
+    look.chart(charts.pareto(view.rows, cost, dark=look.is_dark()), f"pareto_{cost}")
+    _lines(insights.cost_sentences(view.rows, cost))
+
+
+def show_time_budget(view: ComparisonView) -> None:
+    """The best within a number of seconds that the viewer gives."""
+    usual = insights.usual_seconds(view.record)
+    if usual is None:
+        return
+    st.markdown("**The best within a time**")
+    seconds = st.number_input(
+        "Training seconds you have per run", 0.1, None, usual, key="budget_seconds", bind="query-params", format="%g"
+    )
+    found = insights.time_budget(view.record, seconds)
+    st.markdown(plain(found.answer))
+    look.chart(charts.best_by_time(found.curves, seconds, dark=look.is_dark()), "best_by_time")
+    if found.summary:
+        st.markdown(plain(found.summary))
+        look.table(found.table)
+    st.caption(plain(insights.SCHEDULE_CAUTION))
+
+
+def show_data(view: ComparisonView) -> None:
+    """Error by training images, where strategies cross, and what twice the images would bring."""
+    found = reads.data_view(view.record)
+    if not found.series:
+        st.info("No run has finished yet.", icon="⏳")
+        return
+    look.chart(charts.data_amounts(found.series, dark=look.is_dark()), "data_amounts")
+    _lines(found.sentences)
+    look.table(found.table)
+    st.caption(plain(insights.SAME_BUDGET))
+
+
+def _lines(lines: list[str]) -> None:
+    st.markdown("\n".join(f"- {plain(line)}" for line in lines))

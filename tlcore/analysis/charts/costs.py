@@ -1,0 +1,95 @@
+"""Accuracy against a cost with the front of those that nobody beats, and the best by any time."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from tlcore.analysis.charts.scores import LOG_FROM, interval_words, intervals, log_ticks, seeds_words
+from tlcore.analysis.charts.style import SYMBOLS, axis, ink, layout, legend_room, share_axis
+from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, priced, row_name
+from tlcore.analysis.groups import name_of
+from tlcore.analysis.leaderboard import LeaderboardRow
+from tlcore.analysis.time_budgets import BudgetCurve, seconds_words
+
+
+def pareto(
+    rows: Sequence[LeaderboardRow], cost: CostAxis = "train_seconds", revision: str = "pareto", dark: bool = False
+) -> go.Figure:
+    """Mean test accuracy against a cost, on the most training data: filled marks are on the front, hollow ones not."""
+    shown, front = priced(rows, cost), pareto_front(rows, cost)
+    models = list(dict.fromkeys(row.model for row in shown))
+    figure = go.Figure()
+    if len(front) > 1:
+        figure.add_scatter(
+            x=[price_of(row, cost) for row in front], y=[row.test_accuracy for row in front], mode="lines",
+            line={"color": ink(dark).muted, "width": 1.6, "shape": "hv"}, hoverinfo="skip", name="front",
+        )  # fmt: skip
+    for row in shown:
+        figure.add_scatter(**_mark(row, cost, models, row in front))
+    prices = [price for row in shown if (price := price_of(row, cost))]
+    log = bool(prices) and max(prices) / min(prices) > LOG_FROM
+    note = "Up and to the left is better. Bar: 95 % interval. Hollow: another is no dearer and no worse on average."
+    room = legend_room([trace.name for trace in figure.data])
+    figure.update_layout(**layout(dark, f"{revision}-{cost}", "Accuracy and cost", note, 342 + room))
+    figure.update_layout(margin={"b": room})
+    title = f"{COSTS[cost].title} ({COSTS[cost].unit}{', logarithmic' if log else ''})"
+    figure.update_xaxes(**axis(title, **(log_ticks(prices) if log else {"rangemode": "tozero"})))
+    drawn = [value for row in shown for value in (row.test_accuracy, *(row.ci95 or ())) if value is not None]
+    figure.update_yaxes(**share_axis("Test accuracy (%)", drawn))
+    return figure
+
+
+def best_by_time(
+    curves: Sequence[BudgetCurve], seconds: float | None = None, revision: str = "budget", dark: bool = False
+) -> go.Figure:
+    """Mean best validation accuracy that each strategy has by each moment. seconds: the budget that is asked about."""
+    groups = [curve.group for curve in curves]
+    ends = [curve.seconds[-1] for curve in curves if curve.seconds] + ([seconds] if seconds else [])
+    figure = go.Figure()
+    for curve in (each for each in curves if each.seconds):
+        name = escape(name_of(curve.group, groups), quote=False)
+        color = curve.group.entry.color
+        figure.add_scatter(
+            x=[*curve.seconds, max(ends)],
+            y=[*curve.accuracy, curve.accuracy[-1]],
+            mode="lines+markers",
+            name=name,
+            line={"color": color, "width": 2.4, "shape": "hv"},
+            marker={"color": color, "size": [7] * len(curve.seconds) + [0]},
+            hovertemplate=f"<b>%{{y:.1%}}</b> by %{{x:.1f}} s<extra>{name}</extra>",
+        )
+    if seconds:
+        said = {"text": seconds_words(seconds), "font": {"color": ink(dark).text}}
+        figure.add_vline(x=seconds, line={"color": ink(dark).text, "width": 1.6, "dash": "dot"}, annotation=said)
+    note = "Mean over seeds of the best evaluation so far; a line begins when all its seeds were evaluated."
+    room = legend_room([trace.name for trace in figure.data])
+    figure.update_layout(**layout(dark, revision, "The best by any time", note, 322 + room))
+    figure.update_layout(margin={"b": room, "t": 100})
+    figure.update_xaxes(**axis("Training time, features and tuning included (seconds)", rangemode="tozero"))
+    reached = [value for curve in curves for value in curve.accuracy]
+    figure.update_yaxes(**share_axis("Validation accuracy (%)", reached))
+    return figure
+
+
+def _mark(row: LeaderboardRow, cost: CostAxis, models: Sequence[str], on_front: bool) -> dict[str, Any]:
+    name = escape(row_name(row, len(models) > 1), quote=False)
+    symbol = SYMBOLS[models.index(row.model) % len(SYMBOLS)]
+    price = price_of(row, cost) or 0.0
+    return {
+        "x": [price],
+        "y": [row.test_accuracy],
+        "mode": "markers",
+        "name": name,
+        "marker": {
+            "color": row.color,
+            "size": 14,
+            "symbol": symbol if on_front else f"{symbol}-open",
+            "line": {"color": row.color, "width": 2},
+        },
+        "error_y": intervals([row]),
+        "cliponaxis": False,
+        "hovertemplate": f"<b>%{{y:.1%}}</b> for {price:,.3g} {COSTS[cost].unit}<br>{interval_words(row)}<br>"
+        f"{seeds_words(row)}{'' if on_front else '<br>beaten by another'}<extra>{name}</extra>",
+    }

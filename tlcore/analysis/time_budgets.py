@@ -1,0 +1,174 @@
+"""The best within a budget of so many training seconds, read off the curves for any number of seconds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlcore.analysis.groups import Group, groups_of, name_of, percent
+from tlcore.analysis.statistics.over_seeds import SeedMean, seed_mean
+from tlcore.analysis.transfer.paths import Path, path_of
+from tlcore.results import ComparisonRecord, RunRecord
+
+SCHEDULE_CAUTION = (
+    "Read off the curves of runs whose learning rates were planned for the whole budget: a run that is asked for less "
+    "time plans for it, and can do better than its curve at that moment. Validation accuracy chose the best moments, "
+    "so it is a little higher than test accuracy."
+)
+
+
+@dataclass(frozen=True)
+class Within:
+    """What a group has by a time. accuracy: mean over its finished seeds of the best evaluation by then."""
+
+    group: Group
+    accuracy: SeedMean
+
+
+@dataclass(frozen=True)
+class Reign:
+    """The best from `start` seconds on, until the next reign. lead: over the runner-up, None where it is alone."""
+
+    start: float
+    group: Group
+    accuracy: float
+    runner_up: Group | None
+    lead: float | None
+
+
+@dataclass(frozen=True)
+class BudgetCurve:
+    """Mean best validation accuracy that a group has by each time, from when all its finished seeds were evaluated."""
+
+    group: Group
+    seconds: tuple[float, ...]
+    accuracy: tuple[float, ...]
+
+
+def best_within(record: ComparisonRecord, seconds: float) -> list[Within]:
+    """Every group on the most data that has something by so many training seconds, the best first.
+
+    Seconds include features and tuning. A group counts from when all its finished seeds have been evaluated: the mean
+    of the quick ones alone would be of other seeds than its rivals'.
+    """
+    found = []
+    for group, paths in _paths(record):
+        bests = [_best_by(path, np.array([seconds]))[0] for path in paths]
+        if bests and all(np.isfinite(bests)):
+            found.append(Within(group, seed_mean([float(best) for best in bests])))
+    return sorted(found, key=lambda each: -each.accuracy.mean)
+
+
+def lead_within(record: ComparisonRecord, first: Group, second: Group, seconds: float) -> SeedMean | None:
+    """Difference of the two by so many seconds, paired over the seeds that both have finished; None without one."""
+    times = np.array([seconds])
+    bests = [
+        {run.spec.seed: _best_by(path, times)[0] for run in group.finished if (path := _seconds(run)) is not None}
+        for group in (first, second)
+    ]
+    gains = [float(bests[0][seed] - bests[1][seed]) for seed in bests[0] if seed in bests[1]]
+    known = [gain for gain in gains if np.isfinite(gain)]
+    return seed_mean(known) if known else None
+
+
+def budget_curves(record: ComparisonRecord) -> list[BudgetCurve]:
+    """For every group on the most data, a step at each of its evaluations."""
+    curves = []
+    for group, paths in _paths(record):
+        times = np.unique([x for path in paths for x in path.x])
+        values = np.mean([_best_by(path, times) for path in paths], axis=0)
+        known = np.isfinite(values)
+        curves.append(BudgetCurve(group, tuple(times[known].tolist()), tuple(values[known].tolist())))
+    return curves
+
+
+def reigns(record: ComparisonRecord) -> list[Reign]:
+    """Who has the highest mean at which time; who holds the lead keeps it at equality."""
+    curves = [curve for curve in budget_curves(record) if curve.seconds]
+    times = np.unique([at for curve in curves for at in curve.seconds])
+    found: list[Reign] = []
+    for at in times:
+        values = [(_step(curve, at), curve.group) for curve in curves]
+        known = [(value, group) for value, group in values if value is not None]
+        holder = found[-1].group if found else None
+        known.sort(key=lambda each: (-each[0], each[1] is not holder))
+        if known[0][1] is not holder:
+            accuracy, second = known[0][0], known[1] if len(known) > 1 else None
+            lead = accuracy - second[0] if second else None
+            found.append(Reign(float(at), known[0][1], accuracy, second[1] if second else None, lead))
+    return found
+
+
+def reign_sentence(found: Sequence[Reign], record: ComparisonRecord) -> str | None:
+    """`From 4 s: Feature extraction; from 12 s: Fine-tuning`; None without a finished run."""
+    groups = [group for group, _ in _paths(record)]
+    said = [f"from {seconds_words(reign.start)}: {name_of(reign.group, groups)}" for reign in found]
+    return f"Highest mean validation accuracy {'; '.join(said)}." if said else None
+
+
+def within_sentence(record: ComparisonRecord, seconds: float) -> str:
+    """The best within a budget with its runner-up."""
+    found, groups = best_within(record, seconds), [group for group, _ in _paths(record)]
+    if not found:
+        return f"Within {seconds_words(seconds)} of training no strategy has been evaluated in all its seeds."
+    first = found[0]
+    said = f"Within {seconds_words(seconds)} of training: {name_of(first.group, groups)}, "
+    said += f"{percent(first.accuracy.mean)} of the validation images right"
+    if len(found) < 2:
+        return f"{said}; no other has been evaluated by then."
+    lead = lead_within(record, first.group, found[1].group, seconds)
+    return f"{said}; next {name_of(found[1].group, groups)}, {percent(found[1].accuracy.mean)}{_lead_words(lead)}."
+
+
+def reign_table(found: Sequence[Reign], record: ComparisonRecord) -> list[dict[str, object]]:
+    """The reigns as a table."""
+    groups = [group for group, _ in _paths(record)]
+    return [
+        {
+            "From (training seconds)": round(reign.start, 1),
+            "Best": name_of(reign.group, groups),
+            "Validation accuracy (%)": round(100 * reign.accuracy, 1),
+            "Runner-up": name_of(reign.runner_up, groups) if reign.runner_up else "none yet",
+            "Ahead by (points)": None if reign.lead is None else round(100 * reign.lead, 1),
+        }
+        for reign in found
+    ]
+
+
+def seconds_words(seconds: float) -> str:
+    """`4.1 s`, `120 s`."""
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:,.0f} s"
+
+
+def _lead_words(lead: SeedMean | None) -> str:
+    if lead is None or lead.interval is None:
+        return " (no interval: it needs two seeds that both have and that differ)"
+    low, high = (100 * end for end in lead.interval)
+    clear = "" if lead.differs else ": the two cannot be told apart"
+    return f" (difference {100 * lead.mean:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}{clear})"
+
+
+def _paths(record: ComparisonRecord) -> list[tuple[Group, list[Path]]]:
+    """Groups on the most data with the paths of their finished runs, over seconds."""
+    groups = [group for group in groups_of(record) if group.finished]
+    most = max((group.fraction for group in groups), default=1.0)
+    kept = [(g, [p for run in g.finished if (p := _seconds(run)) is not None]) for g in groups if g.fraction == most]
+    return [(group, paths) for group, paths in kept if paths]
+
+
+def _seconds(run: RunRecord) -> Path | None:
+    return path_of(run, "train_seconds")
+
+
+def _best_by(path: Path, times: NDArray[Any]) -> NDArray[np.float64]:
+    """Best accuracy that the path has by each time; NaN before its first evaluation."""
+    best = np.maximum.accumulate(path.accuracy)
+    place = np.searchsorted(path.x, times, side="right") - 1
+    return np.where(place < 0, np.nan, best[np.maximum(place, 0)])
+
+
+def _step(curve: BudgetCurve, at: float) -> float | None:
+    place = int(np.searchsorted(curve.seconds, at, side="right")) - 1
+    return None if place < 0 else curve.accuracy[place]

@@ -1,0 +1,190 @@
+"""Transfer measures as people read them: tables with units, and a sentence for each finding."""
+
+from collections.abc import Sequence
+from math import isinf
+
+from tlcore.analysis.curves import XAxis
+from tlcore.analysis.groups import Group, fraction_words, in_words, name_of, percent, several_fractions, several_models
+from tlcore.analysis.statistics.over_seeds import SeedMean
+from tlcore.analysis.transfer.rows import TransferRow
+from tlcore.analysis.transfer.thresholds import Reached
+
+ADD_FROM_SCRATCH = (
+    "Transfer is measured against from scratch, which starts from random weights: run this comparison again with the "
+    "strategy From scratch beside the others (--strategy from_scratch)."
+)
+EXPLAINED = (
+    "All on validation images, minus from scratch, paired by seed. Higher start (jumpstart): the accuracy at the first "
+    "moment at which both had been evaluated. Higher slope: the mean accuracy up to where both were followed (the area "
+    "under the curve above guessing, divided by its length). A curve begins at guessing, which is always naming the "
+    "largest class; a fit in one pass is at guessing until its pass is paid for, and stays as it is afterwards. "
+    "Transfer ratio: that gain over from scratch's own mean above guessing; not defined where the latter may be none. "
+    "Higher end (asymptote): the mean of the last evaluations, three, or fewer where that is more than half of them; "
+    "“still rises” where they are more than a point above those before. In brackets: 95 % interval over seeds. p: of "
+    "the end, corrected for the number of rows (Holm)."
+)
+REACHED_EXPLAINED = (
+    "Each column is an accuracy on the way from guessing to the best of this comparison, reached at the first "
+    "evaluation with it: the median over seeds, in which those that never had it still wait (Kaplan–Meier). “>”: fewer "
+    "than half of the seeds had it when they ended, so it takes longer. “Never”: fitted in one pass, so nothing more "
+    "was to come."
+)
+NOT_YET = "No seed has finished both from scratch and a strategy that starts from pretrained weights."
+
+
+def amount_words(value: float, x: XAxis) -> str:
+    """`2 epochs`, `1,164 images`, `12.3 s`."""
+    if x == "train_seconds":
+        return f"{value:.3g} s" if value < 100 else f"{value:,.0f} s"
+    shown = f"{round(value, 1):g}" if x == "epoch" else f"{value:,.0f}"
+    noun = "epoch" if x == "epoch" else "image"
+    return f"{shown} {noun}{'' if shown == '1' else 's'}"
+
+
+def transfer_table(rows: Sequence[TransferRow], x: XAxis = "epoch") -> list[dict[str, object]]:
+    """The rows with their intervals in brackets; model and data only where they vary."""
+    groups = [group for row in rows for group in (row.group, row.baseline)]
+    return [
+        {
+            "Strategy": row.group.entry.label,
+            **_where(row.group, row.group.model, groups),
+            "Against": _against(row),
+            "Seeds": row.num_seeds,
+            "Higher start (points)": _points(row.jumpstart),
+            "read at": amount_words(row.read_at, x),
+            "Higher slope (points)": _points(row.area),
+            "up to": "–" if row.horizon is None else amount_words(row.horizon, x),
+            "Transfer ratio": _ratio(row.ratio),
+            "Higher end (points)": _points(row.end),
+            "Still rises": _rising(row),
+            "p of the end (Holm)": "–" if row.p is None else f"{row.p:.2g}",
+        }
+        for row in rows
+    ]
+
+
+def threshold_table(rows: Sequence[Reached], x: XAxis = "epoch") -> list[dict[str, object]]:
+    """One row for each group, one column for each threshold; where panels differ in accuracy, the cells say which."""
+    groups = [row.group for row in rows]
+    heights = {row.share: {round(r.accuracy, 6) for r in rows if r.share == row.share} for row in rows}
+    found: dict[tuple[object, ...], dict[str, object]] = {}
+    for row in rows:
+        group = row.group
+        key = (row.model, group.fraction, group.model, group.strategy)
+        cells = found.setdefault(key, {"Strategy": group.entry.label, **_where(group, group.model_name, groups)})
+        accuracy, alone = percent(row.accuracy), len(heights[row.share]) == 1
+        heading = f"{accuracy if alone else 'threshold'} ({percent(row.share, 0)} of the way)"
+        cells[heading] = wait_words(row, x) + ("" if alone else f", {accuracy}")
+    return list(found.values())
+
+
+def wait_words(row: Reached, x: XAxis) -> str:
+    """`4.1 s`, `> 12 s (1 of 3 seeds)` or `never (0 of 3 seeds)`."""
+    some = "" if row.seeds == row.num_seeds else f" ({row.seeds} of {row.num_seeds} seeds)"
+    if row.median is not None:
+        return f"{amount_words(row.median, x)}{some}"
+    return f"never{some}" if isinf(row.followed) else f"> {amount_words(row.followed, x)}{some}"
+
+
+def transfer_sentences(rows: Sequence[TransferRow], x: XAxis = "epoch") -> list[str]:
+    """What the rows say: warnings first, then one sentence for each."""
+    groups = [group for row in rows for group in (row.group, row.baseline)]
+    return [*_cautions(rows), *(_sentence(row, name_of(row.group, groups), x) for row in rows)]
+
+
+def missing_words(groups: Sequence[Group]) -> str | None:
+    """Why there is nothing to measure, or None where there may be."""
+    if all(group.entry.needs_weights for group in groups):
+        return ADD_FROM_SCRATCH
+    return NOT_YET
+
+
+def _cautions(rows: Sequence[TransferRow]) -> list[str]:
+    lines = []
+    stuck = {(row.baseline.model, row.baseline.fraction): (row.stuck, row.num_seeds) for row in rows}
+    if any(count for count, _ in stuck.values()):
+        name = in_words(rows[0].baseline.entry)
+        lines.append(
+            f"{name} learnt nothing in {sum(count for count, _ in stuck.values())} of "
+            f"{sum(seeds for _, seeds in stuck.values())} runs: the measures stand against a network that guesses, so "
+            "they say little about what transfer brings. Give it a larger budget or another learning rate."
+        )
+    others = {row.baseline.model for row in rows if row.baseline.other_network}
+    if others:
+        lines.append(
+            f"From scratch ran on {', '.join(sorted(others))}, another network: the measures hold the difference of "
+            "the networks as well as that of the start."
+        )
+    if rows and max(row.num_seeds for row in rows) < 2:
+        lines.append("One seed: no interval over seeds, so nothing here can be told from chance.")
+    return lines
+
+
+def _sentence(row: TransferRow, name: str, x: XAxis) -> str:
+    """Start, slope and end of one strategy in one sentence."""
+    start = f"{name} {_higher('starts', row.jumpstart)} than {row.baseline.entry.short_label} "
+    start += f"(read after {amount_words(row.read_at, x)})"
+    area, horizon = row.area, row.horizon
+    slope = "" if horizon is None else f", {_higher('is on average', area)} up to {amount_words(horizon, x)}"
+    slope += f" (transfer ratio {_ratio(row.ratio)})" if row.ratio else ""
+    end = f", and {_higher('ends', row.end)}{_still(row)}."
+    if row.is_negative:
+        end += f" Negative transfer: the end is below from scratch beyond chance (p = {row.p:.2g} after Holm)."
+    return start + slope + end
+
+
+def _higher(verb: str, measure: SeedMean | None) -> str:
+    """`starts 12.3 points higher (95 % interval 10 to 15)`."""
+    if measure is None:
+        return verb
+    side = "higher" if measure.mean >= 0 else "lower"
+    if measure.interval is None:
+        return f"{verb} {100 * abs(measure.mean):.1f} points {side}"
+    ends = sorted(100 * end if measure.mean >= 0 else -100 * end for end in measure.interval)
+    clear = "" if measure.differs else ", so perhaps not"
+    return f"{verb} {100 * abs(measure.mean):.1f} points {side} (95 % interval {ends[0]:.1f} to {ends[1]:.1f}{clear})"
+
+
+def _still(row: TransferRow) -> str:
+    rising = [name for name, is_rising in _risers(row) if is_rising]
+    unknown = [name for name, is_rising in _risers(row) if is_rising is None]
+    if rising:
+        return f"; {' and '.join(rising)} still {'rise' if len(rising) > 1 else 'rises'}, so this is no end yet"
+    return f"; of {' and '.join(unknown)} one evaluation does not tell whether it still rises" if unknown else ""
+
+
+def _risers(row: TransferRow) -> tuple[tuple[str, bool | None], tuple[str, bool | None]]:
+    return (row.group.entry.short_label, row.rising), (row.baseline.entry.short_label, row.baseline_rising)
+
+
+def _rising(row: TransferRow) -> str:
+    rising = [name for name, is_rising in _risers(row) if is_rising]
+    unknown = [f"{name}: not known" for name, is_rising in _risers(row) if is_rising is None]
+    return ", ".join(rising + unknown) or "no"
+
+
+def _points(measure: SeedMean | None) -> str:
+    if measure is None:
+        return "–"
+    value = f"{100 * measure.mean:+.1f}"
+    if measure.interval is None:
+        return value
+    return f"{value} ({100 * measure.interval[0]:+.1f} to {100 * measure.interval[1]:+.1f})"
+
+
+def _ratio(measure: SeedMean | None) -> str:
+    if measure is None:
+        return "not defined"
+    if measure.interval is None:
+        return f"{measure.mean:+.2f}"
+    return f"{measure.mean:+.2f} ({measure.interval[0]:+.2f} to {measure.interval[1]:+.2f})"
+
+
+def _against(row: TransferRow) -> str:
+    other = f" on {row.baseline.model_name}" if row.baseline.other_network else ""
+    return f"{row.baseline.entry.short_label}{other}"
+
+
+def _where(group: Group, model: str, among: Sequence[Group]) -> dict[str, object]:
+    models = {"Model": model} if several_models(among) else {}
+    return {**models, **({"Training data": fraction_words(group.fraction)} if several_fractions(among) else {})}

@@ -1,0 +1,149 @@
+"""Closer looks at a comparison, computed when a page asks for them: transfer, the best within a time, how much data."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tlcore.analysis.costs import COSTS, CostAxis, cost_sentences
+from tlcore.analysis.curves import XAxis
+from tlcore.analysis.data_amounts import Series, data_series
+from tlcore.analysis.data_words import SAME_BUDGET, data_rows, data_sentences
+from tlcore.analysis.groups import fraction_words, groups_of, several_fractions, several_models
+from tlcore.analysis.statistics.estimates import all_right
+from tlcore.analysis.time_budgets import (
+    SCHEDULE_CAUTION,
+    BudgetCurve,
+    budget_curves,
+    reign_sentence,
+    reign_table,
+    reigns,
+    within_sentence,
+)
+from tlcore.analysis.transfer import (
+    EXPLAINED,
+    REACHED_EXPLAINED,
+    Reached,
+    TransferRow,
+    missing_words,
+    threshold_rows,
+    threshold_table,
+    transfer_rows,
+    transfer_sentences,
+    transfer_table,
+)
+from tlcore.results import ComparisonRecord
+from tlcore.service import comparisons
+
+__all__ = [
+    "COSTS",
+    "EXPLAINED",
+    "REACHED_EXPLAINED",
+    "SAME_BUDGET",
+    "SCHEDULE_CAUTION",
+    "BudgetView",
+    "CostAxis",
+    "DataView",
+    "Panel",
+    "TransferView",
+    "cost_sentences",
+    "data",
+    "has_amounts",
+    "panels",
+    "time_budget",
+    "transfer",
+    "usual_seconds",
+]
+
+
+class Panel(NamedTuple):
+    """One model and part of the training images, on which strategies can be held against each other."""
+
+    model: str
+    fraction: float
+    title: str
+
+
+@dataclass(frozen=True)
+class TransferView:
+    """What pretrained weights bring on one panel. missing: why there is nothing to measure, else None."""
+
+    rows: list[TransferRow]
+    table: list[dict[str, object]]
+    sentences: list[str]
+    reached: list[Reached]
+    reached_table: list[dict[str, object]]
+    missing: str | None
+
+
+@dataclass(frozen=True)
+class BudgetView:
+    """The best by any time. answer: within the seconds asked for. summary: who leads from when."""
+
+    curves: list[BudgetCurve]
+    answer: str
+    summary: str | None
+    table: list[dict[str, object]]
+
+
+@dataclass(frozen=True)
+class DataView:
+    """Error by training images. sentences: crossovers, and what twice the images would bring."""
+
+    series: list[Series]
+    table: list[dict[str, object]]
+    sentences: list[str]
+
+
+def panels(record: ComparisonRecord) -> list[Panel]:
+    """Every model and fraction, the whole data first; a random start on another network belongs to all models."""
+    groups = groups_of(record)
+    found = {(g.model, g.fraction): g for g in groups if not g.other_network} or {
+        (g.model, g.fraction): g for g in groups
+    }
+    models, fractions = several_models(list(found.values())), several_fractions(groups)
+    return [
+        Panel(model, fraction, ", ".join([model] * models + [fraction_words(fraction)] * fractions) or model)
+        for model, fraction in found
+    ]
+
+
+def transfer(record: ComparisonRecord, x: XAxis, panel: Panel) -> TransferView:
+    """The transfer measures on one panel; the end's tests are corrected for those of all panels."""
+    rows = [r for r in transfer_rows(record, x) if (r.group.model, r.group.fraction) == (panel.model, panel.fraction)]
+    reached = [r for r in threshold_rows(record, x) if (r.model, r.group.fraction) == (panel.model, panel.fraction)]
+    return TransferView(
+        rows,
+        transfer_table(rows, x),
+        transfer_sentences(rows, x),
+        reached,
+        threshold_table(reached, x),
+        None if rows else missing_words(groups_of(record)),
+    )
+
+
+def time_budget(record: ComparisonRecord, seconds: float) -> BudgetView:
+    """The best within so many training seconds, and who leads from when."""
+    found = reigns(record)
+    return BudgetView(
+        budget_curves(record),
+        within_sentence(record, seconds),
+        reign_sentence(found, record),
+        reign_table(found, record),
+    )
+
+
+def usual_seconds(record: ComparisonRecord) -> float | None:
+    """A budget to begin with: half of what the longest curve took, to one digit; None without a finished run."""
+    ends = [curve.seconds[-1] for curve in budget_curves(record) if curve.seconds]
+    return float(f"{max(ends) / 2:.1g}") if ends else None
+
+
+def has_amounts(record: ComparisonRecord) -> bool:
+    """Whether runs on several parts of the training images were asked for."""
+    return len(record.spec.fractions) > 1
+
+
+def data(record: ComparisonRecord) -> DataView:
+    """Reads the predictions of every finished run: slow for many."""
+    right = all_right(comparisons.all_predictions(record))
+    series = data_series(record, right)
+    return DataView(series, data_rows(series), data_sentences(record, right, series))
