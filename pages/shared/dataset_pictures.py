@@ -10,7 +10,7 @@ from tlcore.service.datasets import DatasetInfo
 from tlcore.service.pictures import Picture
 from tlcore.service.versions import Edit, LeaveOut, Move, Relabel
 
-WIDTH, GAP, FRAME = 132, 10, 34  # pixels: of a picture, between two, and of a frame around them
+WIDTH, GAP, FRAME = 132, 16, 20  # pixels: of a picture, between two, and of a frame around them
 MAX_FRAME = 900
 MAX_NAME = 15
 NEW_CLASS = "a new class …"
@@ -19,11 +19,11 @@ PART_WORDS = {"train": "training", "val": "validation", "test": "test", "": ""}
 
 
 def pick(pictures: Sequence[Picture], key: str, words: Mapping[str, str] | None = None) -> list[str]:
-    """Pictures in rows with a box to tick under each; the paths of the ticked ones.
+    """Pictures in rows, each as a square with a box to tick under it; the paths of the ticked ones.
 
     words: what is said under the picture of a path, as Markdown, instead of its class, part and size.
     """
-    with st.container(horizontal=True, gap="small"):
+    with st.container(key=f"pick_{key}"):  # `look.use_own_style` lays it out
         return [p.path for p in pictures if _ticked(p, key, (words or {}).get(p.path) or _about(p))]
 
 
@@ -34,7 +34,7 @@ def pick_groups(groups: Sequence[Sequence[Picture]], key: str) -> list[str]:
         for place, group in enumerate(groups):
             width = len(group) * (WIDTH + GAP) + FRAME
             with st.container(border=True, width=min(width, MAX_FRAME), key=f"group_{key}_{place}"):
-                ticked += pick(group, key)
+                ticked += pick(group, f"{key}_{place}")
     return ticked
 
 
@@ -58,8 +58,8 @@ def edit_bar(info: DatasetInfo, ticked: Sequence[str], key: str) -> None:
 
 def _ticked(picture: Picture, key: str, words: str) -> bool:
     name = picture.path.rpartition("/")[2]
-    with st.container(width=WIDTH, gap="small"):
-        st.image(picture.thumbnail, width=WIDTH, alt=picture.path)
+    with st.container(gap="xsmall"):
+        st.image(picture.thumbnail, width="stretch", alt=picture.path)
         short = name if len(name) <= MAX_NAME else f"{name[:7]}…{name[-7:]}"
         ticked = st.checkbox(plain(short), key=f"{key}_{picture.path}")
         st.caption(words)

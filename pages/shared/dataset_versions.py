@@ -23,7 +23,7 @@ def show_versions(info: DatasetInfo) -> None:
 
 def show_classes_form(info: DatasetInfo) -> None:
     """Rename a class, or merge it into another."""
-    with st.popover("Rename or merge a class", icon="🏷️"):
+    with st.popover("Edit classes", icon="🏷️", help="Rename a class, or merge it into another."):
         old = st.selectbox("Class", info.classes, key=f"rename_{info.id}")
         new = st.text_input("New name", key=f"rename_to_{info.id}_{old}", max_chars=80).strip()
         if new in info.classes and new != old:
