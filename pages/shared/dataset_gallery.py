@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared.dataset_pictures import PART_WORDS, edit_bar, pick
+from pages.shared.dataset_pictures import PART_WORDS, edit_bar, given_parts, pick
 from pages.shared.words import count, guard
 from tlcore.service import pictures
 from tlcore.service.datasets import DatasetInfo
@@ -17,7 +17,7 @@ def show_gallery(info: DatasetInfo) -> None:
     """Pictures to look at and to tick."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
         label = st.selectbox("Class", [*info.classes, EVERY_CLASS], key=f"class_{info.id}", width=220)
-        given = [part for part in ("train", "val", "test") if info.part_counts.get(part)]
+        given = given_parts(info)
         part = EVERY_PART
         if given:
             part = st.selectbox(

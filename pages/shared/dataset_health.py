@@ -8,7 +8,7 @@ from pages.shared.words import count, guard, plain
 from tlcore.analysis import charts
 from tlcore.service import pictures
 from tlcore.service.datasets import DatasetInfo
-from tlcore.service.pictures import Finding, Health
+from tlcore.service.pictures import Finding, Health, Suggestion
 
 ICONS = {"error": "⛔", "warning": "⚠️", "note": "ℹ️"}
 MODE_WORDS = {
@@ -58,13 +58,16 @@ def _show_finding(info: DatasetInfo, finding: Finding) -> None:
     with guard(), st.container(border=True, key=f"finding_{key}"):
         st.markdown(f"{ICONS[finding.severity]} **{plain(finding.title)}**")
         st.markdown(plain(finding.words))
+        asked: Suggestion | None = None
         with st.container(horizontal=True, vertical_alignment="center"):
             opened = bool(finding.groups) and st.toggle(
                 f"Show the {count(finding.num_images, 'picture')}", key=f"show_{key}"
             )
             for number, suggestion in enumerate(finding.suggestions):
                 if st.button(plain(suggestion.label), key=f"do_{key}_{number}"):
-                    change(info, suggestion.edits)
+                    asked = suggestion
+        if asked:
+            change(info, asked.edits)
         if finding.files:
             look.table([{"File": name, "Reason": reason} for name, reason in finding.files], tall=8)
         if opened:

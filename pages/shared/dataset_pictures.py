@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from pages.shared.choose import show_next
 from pages.shared.words import count, guard, plain
 from tlcore.service import versions
 from tlcore.service.datasets import DatasetInfo
@@ -38,22 +39,39 @@ def pick_groups(groups: Sequence[Sequence[Picture]], key: str) -> list[str]:
     return ticked
 
 
+def given_parts(info: DatasetInfo) -> list[str]:
+    """The parts that the data brought."""
+    return [part for part in PARTS if info.part_counts.get(part)]
+
+
 def edit_bar(info: DatasetInfo, ticked: Sequence[str], key: str) -> None:
-    """What can be done with the ticked pictures."""
-    paths = tuple(ticked)
+    """What can be done with the ticked pictures; an error of it stands below."""
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"bar_{key}"):
-        st.markdown(f"**{count(len(paths), 'picture')} ticked**", width="content")
-        if st.button("Leave out", disabled=not paths, key=f"{key}_leave_out", icon="🗑️"):
-            change(info, [LeaveOut(paths=paths)])
-        label = _class_box(info, key)
-        if st.button("Relabel", disabled=not paths or not label, key=f"{key}_relabel", icon="🏷️") and label:
-            change(info, [Relabel(paths=paths, label=label)])
-        if info.given != "none":
-            part = st.selectbox(
-                "Part", PARTS, key=f"{key}_part", width=150, format_func=lambda name: PART_WORDS[name].capitalize()
-            )
-            if st.button("Move", disabled=not paths, key=f"{key}_move", icon="↪️"):
-                change(info, [Move(paths=paths, part=part)])
+        st.markdown(f"**{count(len(ticked), 'picture')} ticked**", width="content")
+        edit = _asked(info, tuple(ticked), key)
+    if edit:
+        change(info, [edit])
+
+
+def _asked(info: DatasetInfo, paths: tuple[str, ...], key: str) -> Edit | None:
+    """The edit whose button was pressed."""
+    edit: Edit | None = None
+    if st.button("Leave out", disabled=not paths, key=f"{key}_leave_out", icon="🗑️"):
+        edit = LeaveOut(paths=paths)
+    label = _class_box(info, key)
+    if st.button("Relabel", disabled=not paths or not label, key=f"{key}_relabel", icon="🏷️") and label:
+        edit = Relabel(paths=paths, label=label)
+    if info.given != "none":
+        part = st.selectbox(
+            "Part",
+            given_parts(info),
+            key=f"{key}_part",
+            width=150,
+            format_func=lambda name: PART_WORDS[name].capitalize(),
+        )
+        if st.button("Move", disabled=not paths, key=f"{key}_move", icon="↪️"):
+            edit = Move(paths=paths, part=part)
+    return edit
 
 
 def _ticked(picture: Picture, key: str, words: str) -> bool:
@@ -75,8 +93,7 @@ def change(info: DatasetInfo, edits: Sequence[Edit]) -> None:
     """Make a new version and show it."""
     with guard(), st.spinner("Making a new version …"):
         made = versions.derive_version(info.id, edits)
-        st.query_params["dataset"] = made.id
-        st.session_state["chosen_dataset"] = made.id
+        show_next("dataset", made.id)
         st.session_state["made_version"] = made.id
         st.rerun()
 

@@ -61,3 +61,24 @@ def test_the_gallery_is_even_and_a_phone_shows_all_views_in_one_row(
         assert len(set(rows)) == -(-16 // columns)
         assert page.evaluate("(m => m.scrollWidth <= m.clientWidth)(document.querySelector('[data-testid=stMain]'))")
     assert not complaints.seen
+
+
+def test_images_that_arrive_stay_in_view(
+    browser: Browser, dashboard: str, insects: DatasetInfo, tmp_path: Path
+) -> None:
+    """Where another dataset was in view before: the address must follow, or the next click leads back to it."""
+    folder = make_image_folder(tmp_path / "more", ("cats", "dogs"), per_class=8)
+    made = datasets.add_dataset(folder, "pets")  # the same again is soon there, before the page has looked twice
+    complaints = Complaints()
+    page = complaints.watch(browser.new_page(viewport=DESK))  # type: ignore[arg-type]
+    page.goto(f"{dashboard}/datasets?dataset={insects.id}")
+    page.get_by_text("Add images", exact=True).click(timeout=2 * MINUTES)
+    page.get_by_role("radio", name="Path on the server").click()
+    page.get_by_label("Folder, archive or CSV").fill(str(folder))
+    page.get_by_label("Folder, archive or CSV").press("Enter")
+    page.get_by_role("button", name="Add these images").click(timeout=MINUTES)
+    expect(page.get_by_text("The images are here.")).to_be_visible(timeout=2 * MINUTES)
+    settled(page)
+    page.get_by_role("radio", name="Versions").click()
+    expect(page.get_by_text(f"{made.name} · shown here")).to_be_visible(timeout=MINUTES)
+    assert not complaints.seen

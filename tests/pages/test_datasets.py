@@ -1,18 +1,20 @@
 """Datasets: what was found, what was left out, adding and deleting."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
-from streamlit.testing.v1.element_tree import Widget
+from streamlit.testing.v1.element_tree import Block, Widget
 
 from pages.shared.imports import by_name
 from tests.helpers import make_image_folder
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown, unescaped
 from tlcore import jobs
+from tlcore.errors import DatasetError
 from tlcore.results import JobView
 from tlcore.service import datasets, label_errors, pictures, versions
 from tlcore.service.datasets import DatasetInfo
@@ -113,6 +115,44 @@ def test_ticked_pictures_are_relabelled(open_page: Open, full: fakes.Store, inse
     assert is_fine(app)
     (made,) = [info for info in datasets.list_datasets() if info.parent == insects.id]
     assert made.class_counts == {"ants": 29, "bees": 30, "wasps": 31}
+
+
+def test_ticked_pictures_are_moved_to_a_part_that_there_is(open_page: Open, full: fakes.Store, tmp_path: Path) -> None:
+    folder = make_image_folder(tmp_path, ("ants", "bees"), per_class=12, size=40, parts=("train", "val"))
+    info = datasets.add_dataset(folder, "two parts")
+    app = look_at(open_page("datasets"), "Pictures")
+    app.checkbox[0].check().run()
+    box = next(box for box in app.selectbox if box.key.endswith("_part") and box.key.startswith("gallery"))
+    assert box.options == ["Training", "Validation"], "the data brings no test part"
+    box.set_value("val")
+    app.button(key=box.key.replace("_part", "_move")).click().run()
+    assert is_fine(app)
+    (made,) = [d for d in datasets.list_datasets() if d.parent == info.id]
+    assert made.part_counts == {"train": 23, "val": 25}
+
+
+def blocks(block: Block) -> Iterator[Block]:
+    """All containers of a page."""
+    yield block
+    for child in block.children.values():
+        if isinstance(child, Block):
+            yield from blocks(child)
+
+
+def test_an_edit_that_cannot_be_made_is_told_below_its_bar(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise DatasetError("this cannot be done")
+
+    monkeypatch.setattr(versions, "derive_version", refuse)
+    app = look_at(open_page("datasets"), "Pictures")
+    app.checkbox[0].check().run()
+    key = next(button.key for button in app.button if button.key and button.key.endswith("_leave_out"))
+    app.button(key=key).click().run()
+    assert errors(app) == ["this cannot be done"]
+    (bar,) = [block for block in blocks(app.main) if app.button(key=key) in block.children.values()]
+    assert app.error[0] not in bar.children.values()
 
 
 def test_a_finding_shows_its_pictures_and_is_mended_by_a_click(
