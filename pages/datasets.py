@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.shared import look, reads
+from pages.shared import reads
 from pages.shared.choose import choose
 from pages.shared.dataset_gallery import show_gallery
 from pages.shared.dataset_health import show_health
@@ -14,11 +14,8 @@ from pages.shared.dataset_versions import show_card, show_classes_form, show_ver
 from pages.shared.intake import LAYOUT_HELP, show_intake
 from pages.shared.navigation import start_with_app
 from pages.shared.words import guard, plain, size
-from tlcore.analysis import charts
 from tlcore.service import datasets
 from tlcore.service.datasets import DatasetInfo
-
-MANY_CLASSES = 12
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -28,7 +25,7 @@ def split_sizes(home: str, dataset_id: str, created_ms: int) -> dict[str, int]:
 
 
 def show_facts(info: DatasetInfo) -> None:
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="large", key="facts"):
         st.metric("Images", f"{info.num_images:,}", width="content")
         st.metric("Classes", f"{len(info.classes):,}", width="content")
         st.metric("Size", size(info.total_bytes), width="content")
@@ -51,11 +48,6 @@ def show_facts(info: DatasetInfo) -> None:
     st.caption(f"From `{shown}`, added {added:%Y-%m-%d}. Id `{info.id}`.")
 
 
-def show_classes(info: DatasetInfo) -> None:
-    with st.container(height=560 if len(info.classes) > MANY_CLASSES else "content", border=False):
-        look.chart(charts.class_counts(info.class_counts, dark=look.is_dark()), f"counts_{info.id}")
-
-
 VIEWS = {
     "Health": show_health,
     "Pictures": show_gallery,
@@ -68,18 +60,14 @@ VIEWS = {
 def show_dataset(info: DatasetInfo) -> None:
     if st.session_state.pop("made_version", None) == info.id:
         st.success(f"This is the new version: {plain(' '.join(info.changes or info.notes))}", icon="✅")
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        show_facts(info)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.page_link("pages/launch.py", label="Launch a comparison on it", icon="🚀",
-                         query_params={"dataset": info.id})  # fmt: skip
-            show_classes_form(info)
-    with right:
-        show_classes(info)
+    show_facts(info)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.page_link("pages/launch.py", label="Launch a comparison on it", icon="🚀",
+                     query_params={"dataset": info.id})  # fmt: skip
+        show_classes_form(info)
     view = st.segmented_control(
         "Show", list(VIEWS), default="Health", required=True, key="dataset_view", bind="query-params",
-        label_visibility="collapsed",
+        label_visibility="collapsed", wrap=False,
     )  # fmt: skip
     with guard():
         VIEWS[view](info)

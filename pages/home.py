@@ -34,7 +34,7 @@ def show_welcome() -> None:
 
 def show_sample() -> None:
     st.subheader("See a finished comparison now")
-    st.markdown(demo.describe())
+    st.markdown(f"{demo.describe()}.")
     recording = recorded.record()
     with st.container(horizontal=True):
         if st.button("Open the sample comparison", type="primary", icon="📊", key="open_sample"):

@@ -41,7 +41,9 @@ def choose(speeds: dict[str, Speed]) -> list[CatalogueEntry]:
     left, library, largest, order, here = st.columns([3, 2, 2, 2, 2], vertical_alignment="bottom")
     text = left.text_input("Search", key="model_text", placeholder="resnet", help="Part of a name; * stands for any.")
     kind = library.selectbox("Library", ["both", "timm", "torchvision"], key="model_library")
-    limit = largest.number_input("Largest (million parameters)", min_value=0.1, value=MOST, key="model_most")
+    limit = largest.number_input(
+        "Largest (million parameters)", min_value=0.1, value=MOST, step=1.0, format="%g", key="model_most"
+    )
     sort = order.selectbox("Order", list(ORDERS), key="model_order")
     usable = here.checkbox("Usable now only", key="model_usable", help="The weights are on this machine.")
     wanted = None if kind == "both" else kind

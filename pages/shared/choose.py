@@ -71,8 +71,18 @@ def comparison_title(summary: ComparisonSummary) -> str:
     return f"{start} · {last}" if start else last
 
 
+def show_next(param: str, id_: str) -> None:
+    """What `choose` takes in the next run of the page, which is to follow at once.
+
+    An address set just before a rerun may never reach the browser, which would soon ask for the old one again.
+    """
+    st.session_state[f"next_{param}"] = id_
+
+
 def choose(param: str, options: list[str], name: Callable[[str], str], label: str) -> str:
     """An id from the URL's `param` (kept between pages), with a select box that changes it. options: not empty."""
+    if f"next_{param}" in st.session_state:
+        st.query_params[param] = st.session_state.pop(f"next_{param}")
     wanted = st.query_params.get(param) or st.session_state.get(f"chosen_{param}")
     if wanted and wanted not in options and st.query_params.get(param):
         options = [wanted, *options]

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared.dataset_pictures import PART_WORDS, edit_bar, pick
+from pages.shared.dataset_pictures import PART_WORDS, edit_bar, given_parts, pick
 from pages.shared.words import count, guard
 from tlcore.service import pictures
 from tlcore.service.datasets import DatasetInfo
@@ -15,16 +15,16 @@ EVERY_PART = "All parts"
 @st.fragment
 def show_gallery(info: DatasetInfo) -> None:
     """Pictures to look at and to tick."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
         label = st.selectbox("Class", [*info.classes, EVERY_CLASS], key=f"class_{info.id}", width=220)
-        given = [part for part in ("train", "val", "test") if info.part_counts.get(part)]
+        given = given_parts(info)
         part = EVERY_PART
         if given:
             part = st.selectbox(
                 "Part", [EVERY_PART, *given], key=f"part_{info.id}", width=160,
                 format_func=lambda name: PART_WORDS.get(name, name).capitalize(),
             )  # fmt: skip
-        search = st.text_input("Part of the name", key=f"search_{info.id}", width=220, placeholder="all")
+        search = st.text_input("Search", key=f"search_{info.id}", width=220, placeholder="part of a name")
     wanted = (None if label == EVERY_CLASS else label, None if part == EVERY_PART else part, search)
     key = f"gallery_{info.id}_{label}_{part}_{search}"
     with guard():

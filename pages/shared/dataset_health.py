@@ -4,13 +4,18 @@ import streamlit as st
 
 from pages.shared import look, reads
 from pages.shared.dataset_pictures import change, edit_bar, pick, pick_groups
-from pages.shared.words import count, plain
+from pages.shared.words import count, guard, plain
 from tlcore.analysis import charts
 from tlcore.service import pictures
 from tlcore.service.datasets import DatasetInfo
-from tlcore.service.pictures import Finding, Health
+from tlcore.service.pictures import Finding, Health, Suggestion
 
 ICONS = {"error": "⛔", "warning": "⚠️", "note": "ℹ️"}
+MODE_WORDS = {
+    "1": "black and white", "L": "grey", "LA": "grey, transparent", "I;16": "deep grey", "P": "palette",
+    "RGBA": "transparent", "CMYK": "print colours",
+}  # fmt: skip
+MANY_CLASSES = 12  # beyond, the chart of classes scrolls
 GROUPS_PER_PAGE = 12
 SINGLES_PER_PAGE = 24
 
@@ -28,30 +33,41 @@ def show_health(info: DatasetInfo) -> None:
         st.success("Nothing stands out: no copies, no contradictions, no blank images.", icon="✅")
     for finding in report.findings:
         _show_finding(info, finding)
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns(2, gap="medium")
     with left:
-        look.chart(charts.image_sizes(report.sizes, f"sizes_{info.id}", dark=look.is_dark()), f"sizes_{info.id}")
+        with st.container(height=420 if len(info.classes) > MANY_CLASSES else "content", border=False):
+            look.chart(charts.class_counts(info.class_counts, dark=look.is_dark()), f"counts_{info.id}")
+        _show_kinds(report)
     with right:
-        st.markdown("**Pixel modes and file formats**")
-        kinds = (("pixel mode", report.modes), ("file format", report.formats))
-        look.table([{"What": w, "Kind": k, "Images": n} for w, counts in kinds for k, n in counts.items()])
-        st.caption(
-            "All are read as 8-bit sRGB: upright, transparent parts white, first frame of several, deep grey scaled."
-        )
+        look.chart(charts.image_sizes(report.sizes, f"sizes_{info.id}", dark=look.is_dark()), f"sizes_{info.id}")
 
 
+def _show_kinds(report: Health) -> None:
+    st.markdown("**Pixel modes and file formats**")
+    modes = {f"{mode} ({MODE_WORDS[mode]})" if mode in MODE_WORDS else mode: n for mode, n in report.modes.items()}
+    kinds = (("pixel mode", modes), ("file format", report.formats))
+    look.table([{"What": w, "Kind": k, "Images": n} for w, counts in kinds for k, n in counts.items()])
+    st.caption(
+        "All are read as 8-bit sRGB: upright, transparent parts white, first frame of several, deep grey scaled."
+    )
+
+
+@st.fragment
 def _show_finding(info: DatasetInfo, finding: Finding) -> None:
     key = f"{info.id}_{finding.kind}"
-    with st.container(border=True, key=f"finding_{key}"):
+    with guard(), st.container(border=True, key=f"finding_{key}"):
         st.markdown(f"{ICONS[finding.severity]} **{plain(finding.title)}**")
         st.markdown(plain(finding.words))
+        asked: Suggestion | None = None
         with st.container(horizontal=True, vertical_alignment="center"):
             opened = bool(finding.groups) and st.toggle(
                 f"Show the {count(finding.num_images, 'picture')}", key=f"show_{key}"
             )
             for number, suggestion in enumerate(finding.suggestions):
                 if st.button(plain(suggestion.label), key=f"do_{key}_{number}"):
-                    change(info, suggestion.edits)
+                    asked = suggestion
+        if asked:
+            change(info, asked.edits)
         if finding.files:
             look.table([{"File": name, "Reason": reason} for name, reason in finding.files], tall=8)
         if opened:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.shared import reads
 from pages.shared.dataset_pictures import change, edit_bar, pick
-from pages.shared.words import count, percent, plain
+from pages.shared.words import count, guard, percent, plain
 from tlcore.service import label_errors, pictures
 from tlcore.service.datasets import DatasetInfo
 from tlcore.service.label_errors import LabelError, LabelErrors
@@ -36,8 +36,13 @@ def show_label_errors(info: DatasetInfo) -> None:
         _show(info, found.errors)
 
 
+@st.fragment
 def _show(info: DatasetInfo, errors: tuple[LabelError, ...]) -> None:
-    key = f"labels_{info.id}"
+    with guard():
+        _show_page(info, errors, f"labels_{info.id}")
+
+
+def _show_page(info: DatasetInfo, errors: tuple[LabelError, ...], key: str) -> None:
     number = st.session_state.get(f"page_{key}", 1)
     page = {error.path: error for error in errors[(number - 1) * PER_PAGE : number * PER_PAGE]}
     shown = pictures.pictures_of(info.id, page)

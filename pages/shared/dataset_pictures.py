@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from pages.shared.choose import show_next
 from pages.shared.words import count, guard, plain
 from tlcore.service import versions
 from tlcore.service.datasets import DatasetInfo
 from tlcore.service.pictures import Picture
 from tlcore.service.versions import Edit, LeaveOut, Move, Relabel
 
-WIDTH, GAP, FRAME = 132, 10, 34  # pixels: of a picture, between two, and of a frame around them
+WIDTH, GAP, FRAME = 132, 16, 20  # pixels: of a picture, between two, and of a frame around them
 MAX_FRAME = 900
 MAX_NAME = 15
 NEW_CLASS = "a new class …"
@@ -19,11 +20,11 @@ PART_WORDS = {"train": "training", "val": "validation", "test": "test", "": ""}
 
 
 def pick(pictures: Sequence[Picture], key: str, words: Mapping[str, str] | None = None) -> list[str]:
-    """Pictures in rows with a box to tick under each; the paths of the ticked ones.
+    """Pictures in rows, each as a square with a box to tick under it; the paths of the ticked ones.
 
     words: what is said under the picture of a path, as Markdown, instead of its class, part and size.
     """
-    with st.container(horizontal=True, gap="small"):
+    with st.container(key=f"pick_{key}"):  # `look.use_own_style` lays it out
         return [p.path for p in pictures if _ticked(p, key, (words or {}).get(p.path) or _about(p))]
 
 
@@ -34,32 +35,49 @@ def pick_groups(groups: Sequence[Sequence[Picture]], key: str) -> list[str]:
         for place, group in enumerate(groups):
             width = len(group) * (WIDTH + GAP) + FRAME
             with st.container(border=True, width=min(width, MAX_FRAME), key=f"group_{key}_{place}"):
-                ticked += pick(group, key)
+                ticked += pick(group, f"{key}_{place}")
     return ticked
 
 
+def given_parts(info: DatasetInfo) -> list[str]:
+    """The parts that the data brought."""
+    return [part for part in PARTS if info.part_counts.get(part)]
+
+
 def edit_bar(info: DatasetInfo, ticked: Sequence[str], key: str) -> None:
-    """What can be done with the ticked pictures."""
-    paths = tuple(ticked)
+    """What can be done with the ticked pictures; an error of it stands below."""
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"bar_{key}"):
-        st.markdown(f"**{count(len(paths), 'picture')} ticked**", width="content")
-        if st.button("Leave out", disabled=not paths, key=f"{key}_leave_out", icon="🗑️"):
-            change(info, [LeaveOut(paths=paths)])
-        label = _class_box(info, key)
-        if st.button("Relabel", disabled=not paths or not label, key=f"{key}_relabel", icon="🏷️") and label:
-            change(info, [Relabel(paths=paths, label=label)])
-        if info.given != "none":
-            part = st.selectbox(
-                "Part", PARTS, key=f"{key}_part", width=150, format_func=lambda name: PART_WORDS[name].capitalize()
-            )
-            if st.button("Move", disabled=not paths, key=f"{key}_move", icon="↪️"):
-                change(info, [Move(paths=paths, part=part)])
+        st.markdown(f"**{count(len(ticked), 'picture')} ticked**", width="content")
+        edit = _asked(info, tuple(ticked), key)
+    if edit:
+        change(info, [edit])
+
+
+def _asked(info: DatasetInfo, paths: tuple[str, ...], key: str) -> Edit | None:
+    """The edit whose button was pressed."""
+    edit: Edit | None = None
+    if st.button("Leave out", disabled=not paths, key=f"{key}_leave_out", icon="🗑️"):
+        edit = LeaveOut(paths=paths)
+    label = _class_box(info, key)
+    if st.button("Relabel", disabled=not paths or not label, key=f"{key}_relabel", icon="🏷️") and label:
+        edit = Relabel(paths=paths, label=label)
+    if info.given != "none":
+        part = st.selectbox(
+            "Part",
+            given_parts(info),
+            key=f"{key}_part",
+            width=150,
+            format_func=lambda name: PART_WORDS[name].capitalize(),
+        )
+        if st.button("Move", disabled=not paths, key=f"{key}_move", icon="↪️"):
+            edit = Move(paths=paths, part=part)
+    return edit
 
 
 def _ticked(picture: Picture, key: str, words: str) -> bool:
     name = picture.path.rpartition("/")[2]
-    with st.container(width=WIDTH, gap="small"):
-        st.image(picture.thumbnail, width=WIDTH, alt=picture.path)
+    with st.container(gap="xsmall"):
+        st.image(picture.thumbnail, width="stretch", alt=picture.path)
         short = name if len(name) <= MAX_NAME else f"{name[:7]}…{name[-7:]}"
         ticked = st.checkbox(plain(short), key=f"{key}_{picture.path}")
         st.caption(words)
@@ -75,8 +93,7 @@ def change(info: DatasetInfo, edits: Sequence[Edit]) -> None:
     """Make a new version and show it."""
     with guard(), st.spinner("Making a new version …"):
         made = versions.derive_version(info.id, edits)
-        st.query_params["dataset"] = made.id
-        st.session_state["chosen_dataset"] = made.id
+        show_next("dataset", made.id)
         st.session_state["made_version"] = made.id
         st.rerun()
 

@@ -23,13 +23,17 @@ def show_versions(info: DatasetInfo) -> None:
 
 def show_classes_form(info: DatasetInfo) -> None:
     """Rename a class, or merge it into another."""
-    with st.popover("Rename or merge a class", icon="🏷️"):
+    with st.popover("Edit classes", icon="🏷️", help="Rename a class, or merge it into another."):
         old = st.selectbox("Class", info.classes, key=f"rename_{info.id}")
         new = st.text_input("New name", key=f"rename_to_{info.id}_{old}", max_chars=80).strip()
         if new in info.classes and new != old:
             st.caption(f"There is a class {plain(new)}: the two become one.")
-        if st.button("Make a new version", disabled=not new or new == old, key=f"rename_do_{info.id}"):
-            change(info, [RenameClass(old=old, new=new)])
+        # Never disabled: where there is nothing to go on to behind the field, the Tab key would close all this.
+        if st.button("Make a new version", key=f"rename_do_{info.id}"):
+            if not new or new == old:
+                st.caption("Type another name first.")
+            else:
+                change(info, [RenameClass(old=old, new=new)])
 
 
 def show_card(info: DatasetInfo) -> None:

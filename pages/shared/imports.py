@@ -5,6 +5,7 @@ import re
 
 import streamlit as st
 
+from pages.shared.choose import show_next
 from pages.shared.reads import is_active
 from pages.shared.words import guard, plain
 from tlcore.results import JobView
@@ -53,7 +54,7 @@ def _show_ended(job: JobView, was_running: bool, mine: bool) -> None:
     elif job.status == "FINISHED" and job.result:
         st.success("The images are here.", icon="✅")
         if was_running and mine:
-            st.query_params["dataset"] = job.result
+            show_next("dataset", job.result)
     elif job.status == "CANCELLED":
         st.warning("The import was cancelled; nothing of it was kept.", icon="⏹️")
 

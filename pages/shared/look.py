@@ -46,6 +46,23 @@ _WIDE_TABLE = """<style>
 # No one blue can be read on the dark page and also carry white text: the chosen switch has the page's text colour.
 _EVERYWHERE = """<style>
 button[data-variant="segmented_control"][data-selected="true"] {color:inherit !important}
+[data-testid="stMainBlockContainer"] {padding-top:4.5rem}
+[class*="st-key-pick_"] {display:grid; grid-template-columns:repeat(auto-fill, minmax(132px, 1fr)); gap:1rem}
+[class*="st-key-pick_"] [data-testid="stImageContainer"] img {aspect-ratio:1; object-fit:contain;
+  background:#8a8f9826}
+[class*="st-key-pick_"] [data-testid="stCheckbox"] :is(label, label div) {min-width:0; max-width:100%}
+[class*="st-key-pick_"] p {white-space:nowrap; overflow:hidden; text-overflow:ellipsis}
+@media (max-width: 640px) {
+  [data-testid="stMain"] h1 {font-size:2rem; padding-top:.5rem}
+  [data-testid="stMetricValue"] {font-size:1.6rem}
+  .st-key-facts {gap:.5rem 1.25rem}
+  .st-key-filters {display:grid; grid-template-columns:1fr 1fr}
+  .st-key-filters > * {width:100%; flex:none}
+  .st-key-filters > :nth-child(odd):last-child {grid-column:span 2}
+  .st-key-dataset_view button {padding:.25rem .35rem; min-width:0}
+  .st-key-dataset_view p {font-size:.8rem}
+  [class*="st-key-pick_"] {grid-template-columns:repeat(auto-fill, minmax(108px, 1fr)); gap:.75rem}
+}
 </style>"""
 
 

@@ -259,20 +259,19 @@ def packed(kind: str) -> bytes:
 PACKED = {kind: packed(kind) for kind in KINDS}
 
 
-def damaged(data: bytes, kind: str) -> None:
-    """A damaged archive gives an error or good images only; a tar that is not compressed has no sum over its files."""
+def strangers(data: bytes) -> set[str]:
+    """Sums of images that this archive gave and that are none of `PLAIN`; `outcome` checks all else."""
     with sandbox() as (deep, settings):
         (deep / "upload").write_bytes(data)
         found = outcome(deep, settings, deep / "upload")
-        if not isinstance(found, TlcoreError) and kind != "tar":
-            assert {sha for _, sha in found} <= GOOD_SUMS
+    return set() if isinstance(found, TlcoreError) else {sha for _, sha in found} - GOOD_SUMS
 
 
 @quick
 @given(st.sampled_from(KINDS), st.floats(0, 1))
 def test_an_archive_that_is_cut_off_anywhere(kind, share):
     whole = PACKED[kind]
-    damaged(whole[: int(share * (len(whole) - 1))], kind)
+    assert not strangers(whole[: int(share * (len(whole) - 1))]) or kind == "tar"
 
 
 @limits(quick, max_examples=150)
@@ -280,11 +279,12 @@ def test_an_archive_that_is_cut_off_anywhere(kind, share):
     st.sampled_from(KINDS),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=3),
 )
+@example("zip", [(0.998046875, 2)])  # its directory then begins before the file does
 def test_an_archive_with_flipped_bytes(kind, flips):
     data = bytearray(PACKED[kind])
     for share, bits in flips:
         data[int(share * len(data))] ^= bits
-    damaged(bytes(data), kind)
+    assert not strangers(bytes(data)) or kind == "tar", "a tar alone has no sum over its files"
 
 
 @quick

@@ -1,18 +1,22 @@
 """Datasets: what was found, what was left out, adding and deleting."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block, Widget
 
 from pages.shared.imports import by_name
 from tests.helpers import make_image_folder
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown, unescaped
 from tlcore import jobs
+from tlcore.errors import DatasetError
 from tlcore.results import JobView
-from tlcore.service import datasets, label_errors, versions
+from tlcore.service import datasets, label_errors, pictures, versions
 from tlcore.service.datasets import DatasetInfo
 from tlcore.service.label_errors import LabelError, LabelErrors
 
@@ -20,6 +24,18 @@ from tlcore.service.label_errors import LabelError, LabelErrors
 def job(status: str, **more: object) -> JobView:
     known = {"id": "j1", "kind": "import", "title": "pictures", "progress": 0.5, "message": "checking images"}
     return JobView.model_validate({**known, "status": status, **more})
+
+
+Submitted = tuple[Path | str, str | None]  # source, name
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[Submitted]:
+    """What was handed to the import job, which then seems to run for ever."""
+    taken: list[Submitted] = []
+    monkeypatch.setattr(jobs, "submit_import", lambda _, source, name, owner: taken.append((source, name)) or "j1")
+    monkeypatch.setattr(datasets, "import_job", lambda job_id: job("RUNNING"))
+    return taken
 
 
 def test_without_a_dataset_it_says_what_to_do_and_what_fits(open_page: Open, empty: fakes.Store) -> None:
@@ -101,6 +117,44 @@ def test_ticked_pictures_are_relabelled(open_page: Open, full: fakes.Store, inse
     assert made.class_counts == {"ants": 29, "bees": 30, "wasps": 31}
 
 
+def test_ticked_pictures_are_moved_to_a_part_that_there_is(open_page: Open, full: fakes.Store, tmp_path: Path) -> None:
+    folder = make_image_folder(tmp_path, ("ants", "bees"), per_class=12, size=40, parts=("train", "val"))
+    info = datasets.add_dataset(folder, "two parts")
+    app = look_at(open_page("datasets"), "Pictures")
+    app.checkbox[0].check().run()
+    box = next(box for box in app.selectbox if box.key.endswith("_part") and box.key.startswith("gallery"))
+    assert box.options == ["Training", "Validation"], "the data brings no test part"
+    box.set_value("val")
+    app.button(key=box.key.replace("_part", "_move")).click().run()
+    assert is_fine(app)
+    (made,) = [d for d in datasets.list_datasets() if d.parent == info.id]
+    assert made.part_counts == {"train": 23, "val": 25}
+
+
+def blocks(block: Block) -> Iterator[Block]:
+    """All containers of a page."""
+    yield block
+    for child in block.children.values():
+        if isinstance(child, Block):
+            yield from blocks(child)
+
+
+def test_an_edit_that_cannot_be_made_is_told_below_its_bar(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise DatasetError("this cannot be done")
+
+    monkeypatch.setattr(versions, "derive_version", refuse)
+    app = look_at(open_page("datasets"), "Pictures")
+    app.checkbox[0].check().run()
+    key = next(button.key for button in app.button if button.key and button.key.endswith("_leave_out"))
+    app.button(key=key).click().run()
+    assert errors(app) == ["this cannot be done"]
+    (bar,) = [block for block in blocks(app.main) if app.button(key=key) in block.children.values()]
+    assert app.error[0] not in bar.children.values()
+
+
 def test_a_finding_shows_its_pictures_and_is_mended_by_a_click(
     open_page: Open, full: fakes.Store, tmp_path: Path
 ) -> None:
@@ -117,6 +171,44 @@ def test_a_finding_shows_its_pictures_and_is_mended_by_a_click(
     assert "Nothing stands out" in shown(app)
     (made,) = [d for d in datasets.list_datasets() if d.parent == info.id]
     assert made.num_images == 16
+
+
+def part_of(app: AppTest, widget: Widget) -> str | None:
+    """What is run anew when this widget is used: a fragment of the page, or, for None, all of it."""
+    state = app.session_state._state._state._new_widget_state  # no public way tells it
+    return state.widget_metadata[widget.proto.id].fragment_id
+
+
+def test_a_ticked_box_redraws_its_finding_alone(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
+    app = open_page("datasets")
+    toggle = app.toggle(key=f"show_{insects.id}_tiny").set_value(True)
+    app.run()
+    assert part_of(app, app.segmented_control(key="dataset_view")) is None
+    assert part_of(app, toggle) is not None
+    assert {part_of(app, box) for box in app.checkbox} == {part_of(app, toggle)}
+
+
+@pytest.mark.parametrize("view", ["Pictures", "Label errors"])
+def test_a_ticked_box_redraws_its_pictures_alone(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch, view: str
+) -> None:
+    monkeypatch.setattr(label_errors, "label_errors", lambda dataset_id: found_errors(insects))
+    app = look_at(open_page("datasets"), view)
+    assert len({part_of(app, box) for box in app.checkbox} - {None}) == 1
+    assert part_of(app, app.checkbox[0]) is not None
+
+
+def test_a_gallery_reads_no_more_of_the_table_than_it_shows(
+    insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[list[str] | None] = []
+    whole = pd.read_parquet
+    monkeypatch.setattr(
+        pd, "read_parquet", lambda path, columns=None: read.append(columns) or whole(path, columns=columns)
+    )
+    (first,) = pictures.find_pictures(insects.id, "bees", limit=1).pictures
+    assert pictures.pictures_of(insects.id, [first.path]) == (first,)
+    assert [columns is not None and "look" not in columns for columns in read] == [True, True]
 
 
 def test_a_class_is_renamed_or_merged(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
@@ -155,14 +247,18 @@ def test_the_card_is_kept_and_a_large_version_is_not_for_the_browser(
     assert f"dataset export {insects.id}" in app.code[0].value
 
 
+def found_errors(info: DatasetInfo) -> LabelErrors:
+    """One ant that looks like a bee to three runs."""
+    wrong = LabelError(path="ants/ants_0004.png", given="ants", suggested="bees", margin=-0.8, given_probability=0.1,
+                       suggested_probability=0.9, runs=3, agreeing=3)  # fmt: skip
+    return LabelErrors(dataset_id=info.id, errors=(wrong,), judged=36, num_images=90, runs_used=3, thresholds={},
+                       limits=("54 of 90 images were for training in every run.",))  # fmt: skip
+
+
 def test_likely_label_errors_are_shown_and_corrected(
     open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = LabelError(path="ants/ants_0004.png", given="ants", suggested="bees", margin=-0.8, given_probability=0.1,
-                       suggested_probability=0.9, runs=3, agreeing=3)  # fmt: skip
-    found = LabelErrors(dataset_id=insects.id, errors=(wrong,), judged=36, num_images=90, runs_used=3, thresholds={},
-                        limits=("54 of 90 images were for training in every run.",))  # fmt: skip
-    monkeypatch.setattr(label_errors, "label_errors", lambda dataset_id: found)
+    monkeypatch.setattr(label_errors, "label_errors", lambda dataset_id: found_errors(insects))
     app = look_at(open_page("datasets"), "Label errors")
     assert is_fine(app)
     assert "1 likely label error among 36 images that 3 runs judged" in shown(app).replace("**", "")
@@ -183,16 +279,14 @@ def test_without_runs_there_are_no_label_errors_to_show(
 
 
 def test_an_upload_is_stored_in_the_home_and_imported_by_a_job(
-    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch
+    open_page: Open, empty: fakes.Store, submitted: list[Submitted]
 ) -> None:
-    submitted: list[tuple[Path, str | None]] = []
-    monkeypatch.setattr(datasets, "submit_import", lambda path, name: submitted.append((path, name)) or "j1")
-    monkeypatch.setattr(datasets, "import_job", lambda job_id: job("RUNNING"))
     app = open_page("datasets")
     app.file_uploader[0].set_value(("../../pic tures.zip", b"PK content", "application/zip")).run()
     app.button(key="add_upload").click().run()
     assert is_fine(app)
     ((path, name),) = submitted
+    assert isinstance(path, Path)
     assert path.name == "pic tures.zip"
     assert path.parent.parent == datasets.upload_folder()
     assert path.read_bytes() == b"PK content"
@@ -210,10 +304,8 @@ def test_a_path_that_is_not_there_is_one_clear_line(open_page: Open, empty: fake
 
 
 def test_an_address_is_imported_by_a_job_and_anything_else_refused(
-    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch
+    open_page: Open, empty: fakes.Store, submitted: list[Submitted]
 ) -> None:
-    submitted: list[tuple[object, str | None]] = []
-    monkeypatch.setattr(jobs, "submit_import", lambda settings, source, name, owner: submitted.append((source, name)))
     app = open_page("datasets")
     app.segmented_control(key="source").set_value("Web address").run()
     assert "at most 50 GB" in shown(app)
@@ -227,7 +319,6 @@ def test_an_address_is_imported_by_a_job_and_anything_else_refused(
         assert is_fine(app)
         assert problem in errors(app)[0]
     assert submitted == []
-    monkeypatch.setattr(datasets, "import_job", lambda job_id: job("RUNNING"))
     app.text_input(key="address").set_value(" https://example.org/a.zip?x=1 ").run()
     app.button(key="add_address").click().run()
     assert is_fine(app)
@@ -235,11 +326,8 @@ def test_an_address_is_imported_by_a_job_and_anything_else_refused(
 
 
 def test_public_sets_are_offered_with_their_size_and_licence(
-    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch
+    open_page: Open, empty: fakes.Store, submitted: list[Submitted]
 ) -> None:
-    submitted: list[tuple[object, str | None]] = []
-    monkeypatch.setattr(datasets, "submit_import", lambda source, name: submitted.append((source, name)) or "j1")
-    monkeypatch.setattr(datasets, "import_job", lambda job_id: job("RUNNING"))
     app = open_page("datasets")
     app.segmented_control(key="source").set_value("Public set").run()
     assert len(app.selectbox(key="public_set").options) == len(datasets.public_sets())

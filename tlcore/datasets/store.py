@@ -18,6 +18,7 @@ from tlcore.datasets.staging import datasets_lock, remove_dataset_folder, storag
 from tlcore.errors import DatasetError, NotFoundError
 from tlcore.settings import Settings, get_settings
 
+GALLERY_COLUMNS = ("path", "label", "part", "sha256", "width", "height")  # what `find_rows` and `gallery` need
 CACHE_KINDS = ("images", "features")
 CACHE_KEY_LENGTH = 16  # a cache folder's name starts with this much of the dataset's fingerprint
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -58,12 +59,12 @@ def load_info(dataset_id: str, settings: Settings | None = None) -> DatasetInfo:
         raise _unknown(dataset_id, settings) from None
 
 
-def load_dataset(dataset_id: str, settings: Settings | None = None) -> Dataset:
-    """A dataset with its table of images. Raises: NotFoundError, DatasetError."""
+def load_dataset(dataset_id: str, settings: Settings | None = None, columns: Sequence[str] | None = None) -> Dataset:
+    """A dataset with its table of images: whole, or these columns of it. Raises: NotFoundError, DatasetError."""
     settings = settings or get_settings()
     info, folder = load_info(dataset_id, settings), settings.datasets / dataset_id
     try:
-        return Dataset(info, _read_images(folder), folder / "files")
+        return Dataset(info, _read_images(folder, columns), folder / "files")
     except DatasetError:
         dataset_folder(dataset_id, settings)  # not damaged but deleted
         raise
@@ -173,7 +174,7 @@ def _comparable(new: DatasetInfo, there: DatasetInfo) -> bool:
 def _same(dataset: Dataset, info: DatasetInfo, settings: Settings) -> bool:
     """Whether the stored dataset has the same images in the same parts, whatever the files are called."""
     key = ["label", "sha256", "part"]
-    stored = _read_images(settings.datasets / info.id)
+    stored = _read_images(settings.datasets / info.id, key)
     return bool(sorted(map(tuple, stored[key].values)) == sorted(map(tuple, dataset.images[key].values)))
 
 
@@ -191,9 +192,9 @@ def _read_info(path: Path) -> DatasetInfo:
         raise DatasetError(f"{path} is damaged: remove the folder {path.parent} and import the images again") from error
 
 
-def _read_images(folder: Path) -> pd.DataFrame:
+def _read_images(folder: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     try:
-        return pd.read_parquet(folder / "images.parquet")
+        return pd.read_parquet(folder / "images.parquet", columns=None if columns is None else list(columns))
     except (OSError, ValueError) as error:
         raise DatasetError(f"{folder / 'images.parquet'} is damaged or gone: import the images again") from error
 

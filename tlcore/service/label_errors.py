@@ -12,6 +12,7 @@ from tlcore.datasets.splits import leaks_between_parts
 from tlcore.errors import NotFoundError
 from tlcore.results import ComparisonRecord, DatasetSummary
 from tlcore.service import recorded
+from tlcore.service.plans import summarise
 from tlcore.settings import get_settings
 
 __all__ = ["LabelError", "LabelErrors", "label_errors"]
@@ -64,16 +65,7 @@ def _gathered(id_: str) -> tuple[DatasetSummary, list[ComparisonRecord], list[st
     found = tracking.list_comparisons(settings, MAX_COMPARISONS + 1, dataset_id=info.id)
     records = [tracking.load_comparison(settings, c.comparison_id, False) for c in found[:MAX_COMPARISONS]]
     notes = [f"The newest {MAX_COMPARISONS} comparisons were asked."] if len(found) > MAX_COMPARISONS else []
-    dataset = DatasetSummary(
-        id=info.id,
-        name=info.name,
-        fingerprint=info.fingerprint,
-        num_images=info.num_images,
-        num_classes=len(info.classes),
-        classes=info.classes,
-        splits={},
-    )
-    return dataset, records, notes
+    return summarise(info, {}), records, notes
 
 
 def _record(comparison_id: str) -> ComparisonRecord:

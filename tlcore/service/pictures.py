@@ -40,7 +40,7 @@ def find_pictures(
 
     Raises: NotFoundError.
     """
-    dataset = store.load_dataset(dataset_id, get_settings())
+    dataset = store.load_dataset(dataset_id, get_settings(), store.GALLERY_COLUMNS)
     index = None if label is None else dataset.info.classes.index(label)
     rows = store.find_rows(dataset, index, part, search.strip())
     return Gallery(pictures=_pictures(store.gallery(dataset, rows[offset : offset + limit])), total=len(rows))
@@ -48,7 +48,7 @@ def find_pictures(
 
 def pictures_of(dataset_id: str, paths: Iterable[str]) -> tuple[Picture, ...]:
     """The pictures of these paths, in their order; those that the dataset does not have are left out."""
-    dataset = store.load_dataset(dataset_id, get_settings())
+    dataset = store.load_dataset(dataset_id, get_settings(), store.GALLERY_COLUMNS)
     row_of = {path: row for row, path in dataset.images["path"].items()}
     return _pictures(store.gallery(dataset, [int(row_of[path]) for path in paths if path in row_of]))
 

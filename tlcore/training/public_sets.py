@@ -17,11 +17,12 @@ from typing import Any
 import torchvision
 from PIL import Image
 
+from tlcore.datasets.files import check_stop
 from tlcore.datasets.intake.download import Download, fetch
 from tlcore.datasets.intake.public_sets import PublicSet, find_set
 from tlcore.datasets.names import UniquePaths
 from tlcore.datasets.staging import place_file, storage_errors
-from tlcore.errors import DatasetError, RunCancelledError
+from tlcore.errors import DatasetError
 from tlcore.training.answer import Listener
 
 DOWNLOAD_SHARE = 0.7  # of the progress; the rest is writing
@@ -98,8 +99,7 @@ def _write(writing: _Writing, dataset: Any, part: str, keep: bool) -> None:
     names = _class_names(writing.entry, dataset)
     with _originals():
         for index in range(len(dataset)):
-            if writing.listener.should_stop():
-                raise RunCancelledError("the import was cancelled; nothing was kept")
+            check_stop(writing.listener.should_stop)
             picture, label = dataset[index]
             original = picture.path if isinstance(picture, _Original) else None
             called = original.name if original else f"{index:06d}.png"

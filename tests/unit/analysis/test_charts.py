@@ -193,6 +193,13 @@ def test_class_counts_say_how_uneven_the_classes_are():
     assert "3.0 : 1" in figure.layout.title.subtitle.text
 
 
+def test_class_counts_stand_beside_their_bars_in_the_colour_of_the_page():
+    figure = charts.class_counts({"a": 30, "b": 10}, dark=True)
+    bars = figure.data[0]
+    assert (bars.textposition, list(bars.text), bars.textfont.color) == ("outside", ["30", "10"], None)
+    assert figure.layout.xaxis.range[1] > 1.1 * 30, "room for the value of the longest"
+
+
 def test_names_beside_the_dots_leave_most_of_a_phone_to_the_dots():
     names = [f"partial_fine_tuning:last_groups={k}" for k in (2, 4)] + ["fine_tuning", "from_scratch"]
     for models in (("mobilenetv2_100",), ("mobilenetv2_100", "resnet18")):

@@ -33,6 +33,15 @@ def split(*test: int) -> Split:
     return Split((0,), (1,), test, 1, "", "")
 
 
+def refused(dataset: Dataset, sources: dict[str, str]) -> bool:
+    """Whether weights are refused where the third and fourth image are for testing."""
+    try:
+        require_no_leaks(dataset, [split(2, 3)], sources)
+    except WeightsError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("sources", [("run:clean", "run:leaky"), ("run:leaky", "run:clean"), ("imagenet", "run:leaky")])
 def test_the_weights_of_every_model_are_looked_at(dataset: Dataset, sources: tuple[str, str]) -> None:
     with pytest.raises(WeightsError, match=r"run leaky learned from 1 of the 2 test images.*d\.png"):
@@ -54,8 +63,10 @@ def test_a_runs_file_tells_what_it_learned_from(dataset: Dataset, tmp_path: Path
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x02" + bytes(7) + b"[]", b"\xff" * 40])
 def test_a_file_that_no_run_left_cannot_be_asked(dataset: Dataset, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.pth").write_bytes(content)
-    require_no_leaks(dataset, [split(2, 3)], {"resnet18": f"file:{tmp_path / 'w.pth'}", "vit": f"file:{tmp_path}/none"})
+    given = {"resnet18": f"file:{tmp_path / 'w.pth'}", "vit": f"file:{tmp_path}/none"}
+    assert not refused(dataset, given)
 
 
 def test_weights_without_a_test_image_pass(dataset: Dataset) -> None:
-    require_no_leaks(dataset, [split(2, 3)], {"resnet18": "run:clean", "vit": "imagenet"})
+    assert not refused(dataset, {"resnet18": "run:clean", "vit": "imagenet"})
+    assert refused(dataset, {"resnet18": "run:clean", "vit": "run:leaky"})

@@ -12,6 +12,7 @@ from tlcore.analysis.groups import Group, groups_of, name_of
 from tlcore.results import ComparisonRecord
 
 MAX_CLASSES = 40  # rows of the per-class chart
+_VALUE_ROOM = 1.12  # times the longest bar: the value stands beside it
 _CAPTION = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 
 
@@ -95,14 +96,15 @@ def class_counts(images: Mapping[str, int], dark: bool = False) -> go.Figure:
         orientation="h",
         marker={"color": "#56B4E9"},
         text=[f"{c:,}" for c in counts],
-        textposition="auto",
+        textposition="outside",  # in the page's text colour, which is readable in light and dark
+        cliponaxis=False,
         customdata=[escape(name, quote=False) for name in names],
         hovertemplate="<b>%{x:,} images</b> of %{customdata}<extra></extra>",
     )
     ratio = max(counts) / max(1, min(counts))
     note = f"{sum(counts):,} images in {len(names)} classes; largest to smallest {ratio:.1f} : 1"
     figure.update_layout(**layout(dark, "counts", "Images per class", note, 150 + 26 * len(names)))
-    figure.update_xaxes(**axis("Images", rangemode="tozero"))
+    figure.update_xaxes(**axis("Images", range=[0, _VALUE_ROOM * max(counts)]))
     ticks = {"tickvals": list(range(len(names))), "ticktext": [cut(n) for n in names]}
     figure.update_yaxes(**axis("", range=[len(names) - 0.4, -0.6], showgrid=False, **ticks))
     return figure

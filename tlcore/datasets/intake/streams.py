@@ -76,6 +76,8 @@ class Bounded(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._left = self._most
+        if offset < 0 and whence == io.SEEK_SET:  # a damaged zip says so; to the system it would be a fault of the disk
+            raise EOFError("it names a place before its own beginning")
         if not self._counts:
             return self._inner.seek(offset, whence)
         ahead = offset - self._inner.tell()
