@@ -44,8 +44,8 @@ def choose_seeds(plan: SplitPlan) -> tuple[int, ...]:
         rounds = st.number_input(
             f"Rounds of all {plan.folds} folds", 1, 50, 1, key="num_rounds", persist_state="session",
             help=f"A round is {plan.folds} seeds: each trains without one fold and is tested on it, so that every "
-            "image is tested once, pictures under several classes aside. Further rounds deal the images anew and make the "
-            "comparison surer.",
+            "image is tested once, pictures under several classes aside. Further rounds deal the images anew and "
+            "make the comparison surer.",
         )  # fmt: skip
         number = plan.folds * int(rounds)
     else:

@@ -24,6 +24,7 @@ from tlcore.datasets.pictures import inspector
 from tlcore.datasets.pictures.inspection import Inspected
 from tlcore.datasets.splits import make_split
 from tlcore.datasets.store import load_dataset
+from tlcore.datasets.versions import pack
 from tlcore.errors import ArchiveError, DatasetError, RunCancelledError, StorageError
 from tlcore.settings import Settings
 
@@ -119,7 +120,7 @@ def test_a_table_of_labels(tmp_path, settings):
             rows.append(f"{path.name};{label}/..;{'test' if number == 0 else 'train'}")
     (pictures / "labels.csv").write_text("\n".join(rows))
     info = add_dataset(pictures / "labels.csv", settings=settings)
-    assert (info.classes, info.given) == (("class_0/..", "class_1/.."), "train_test")
+    assert (info.classes, info.given) == (("class_0_..", "class_1_.."), "train_test")
     assert info.part_counts == {"test": 2, "train": 6}
     assert same(add_dataset(pictures, settings=settings), info)
     dataset = load_dataset(info.id, settings)
@@ -174,6 +175,30 @@ def test_class_names_that_differ_by_spaces_alone_are_one_class(tmp_path, setting
     info = add_dataset(make_image_folder(tmp_path, ("cat", "cat ", "dog"), 5), settings=settings)
     assert info.class_counts == {"cat": 10, "dog": 5}
     assert "Classes whose names differ by spaces alone are one class: cat." in info.notes
+
+
+def with_labels(folder: Path, *labels: str) -> Path:
+    """Pictures with a table of labels, four of each."""
+    source = make_image_folder(folder, len(labels), 4)
+    rows = [f'{path.relative_to(source)},"{labels[i // 4]}"' for i, path in enumerate(sorted(source.rglob("*.png")))]
+    (source / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    return source
+
+
+def test_labels_that_no_folder_can_have_are_changed_and_survive_the_zip(tmp_path, settings, monkeypatch):
+    info = add_dataset(with_labels(tmp_path, "a/b", r"a\c", "..", "x" * 130), settings=settings)
+    assert info.classes == ("_..", "a_b", "a_c", "x" * 100)
+    assert any("no folder can have were changed: '..' is called '_..', 'a/b' is called 'a_b'" in n for n in info.notes)
+    file = pack(info.id, tmp_path / "out.zip", settings)
+    monkeypatch.setenv("TLCORE_HOME", str(tmp_path / "other"))
+    again = add_dataset(file)
+    assert (again.classes, again.fingerprint) == (info.classes, info.fingerprint)
+
+
+def test_labels_that_would_become_one_class_are_refused(tmp_path, settings):
+    with pytest.raises(DatasetError, match=r"the classes 'a/b' and 'a_b' would both be called 'a_b'.*: rename one"):
+        add_dataset(with_labels(tmp_path, "a/b", "a_b"), settings=settings)
+    assert leftovers(settings.root) == []
 
 
 def test_fifty_and_fifty(tmp_path, settings):

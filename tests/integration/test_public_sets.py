@@ -370,7 +370,9 @@ def test_a_cancel_ends_the_asked_process(tmp_path):
         ask_torch(ASKED, tmp_path / "log", lambda *news: told.append(news), lambda: bool(told))
     assert told
     mine = [p.info for p in psutil.process_iter(["ppid", "cmdline"]) if p.info["ppid"] == os.getpid()]
-    assert not [info for info in mine if "tlcore.training.watched" in (info["cmdline"] or ())]  # None: a zombie of others
+    assert not [
+        info for info in mine if "tlcore.training.watched" in (info["cmdline"] or ())
+    ]  # None: a zombie of others
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,10 @@ def test_images_move_between_the_parts_that_the_data_brought(parted, settings):
         ([RenameClass(old="ant", new="wasps")], "no class 'ant' to rename: did you mean ants"),
         ([Relabel(paths=("ants/ants_0000.png",), label="  ")], "is no name for a class"),
         ([RenameClass(old="ants", new="a\nb")], "is no name for a class"),
+        ([RenameClass(old="ants", new="a/b")], r"'a/b' is no name for a class, .*: use 1 to 100 characters without /"),
+        ([RenameClass(old="ants", new="..")], "'..' is no name for a class"),
+        ([Relabel(paths=("ants/ants_0000.png",), label="a\\b")], "is no name for a class"),
+        ([Relabel(paths=("ants/ants_0000.png",), label="x" * 101)], "is no name for a class"),
         ([Move(paths=("ants/ants_0000.png",), part="val")], "brings no parts"),
         ([RenameClass(old="ants", new="bees")], "leave the class 'bees' alone"),
         ([Relabel(paths=("ants/ants_0000.png",), label="ants")], "change nothing"),
@@ -372,7 +376,7 @@ def test_a_packed_version_imported_again_is_the_same_dataset(which, request, set
 
 
 def test_what_a_zip_holds(parted, settings, tmp_path):
-    made = derive(parted.id, [RenameClass(old="class_0", new="a,b/c")], settings)
+    made = derive(parted.id, [RenameClass(old="class_0", new="a,b:c")], settings)
     write_card(made.id, DataCard(source="garden", licence="CC0"), settings)
     with zipfile.ZipFile(pack(made.id, tmp_path / "out.zip", settings)) as archive:
         members = archive.namelist()
@@ -381,14 +385,14 @@ def test_what_a_zip_holds(parted, settings, tmp_path):
         assert archive.testzip() is None
     paths = load_dataset(made.id, settings).images["path"].tolist()
     assert sorted(members) == sorted([*paths, "labels.csv", "README.txt"])
-    assert (table[0], table[1]) == ("path,label,split", '"train/a,b_c/class_0_0000.png","a,b/c",train')
+    assert (table[0], table[1]) == ("path,label,split", '"train/a,b_c/class_0_0000.png","a,b:c",train')
     assert "Licence: CC0" in readme
     assert f"Version: 2, made from {parted.id}" in readme
-    assert "- Renamed the class 'class_0' to 'a,b/c'." in readme
+    assert "- Renamed the class 'class_0' to 'a,b:c'." in readme
     assert pack(made.id, tmp_path / "again.zip", settings).read_bytes() == (tmp_path / "out.zip").read_bytes()
 
 
-@pytest.mark.parametrize("label", ["__MACOSX", "train", "Thumbs.db", ".hidden", "ü/ß", 'con,"a"', "a;b"])
+@pytest.mark.parametrize("label", ["__MACOSX", "train", "Thumbs.db", ".hidden", "ü:ß", "x" * 100, 'con,"a"', "a;b"])
 def test_classes_with_difficult_names_survive_the_zip(info, settings, tmp_path, monkeypatch, label):
     made = derive(info.id, [RenameClass(old="ants", new=label), RenameClass(old="bees", new="test")], settings)
     file = pack(made.id, tmp_path / "out.zip", settings)
