@@ -185,6 +185,36 @@ def with_labels(folder: Path, *labels: str) -> Path:
     return source
 
 
+def test_a_table_in_a_folder_may_hold_absolute_paths_inside_it(tmp_path, settings):
+    source = with_labels(tmp_path, "cat", "dog")
+    relative = add_dataset(source, settings=settings)
+    (tmp_path / "alias").symlink_to(tmp_path)
+    table = source / "labels.csv"
+    lines = table.read_text().splitlines()
+    for place, root in enumerate((source, tmp_path / "alias" / "images")):
+        table.write_text("\n".join([lines[0], *(f"{root}/{line}" for line in lines[1:])]))
+        again = add_dataset(source, str(place), settings=settings)
+        assert (again.id, again.classes) == (relative.id, ("cat", "dog"))
+
+
+@pytest.mark.parametrize("root", ["/elsewhere", "C:\\pictures", "/elsewhere/.."])
+def test_a_table_whose_paths_lead_outside_is_refused_by_one_of_them(tmp_path, settings, root):
+    made = make_image_folder(tmp_path, 2, 4)
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    names = [path.rename(flat / path.name).name for path in sorted(made.rglob("*.png"))]
+    rows = [f"{root}/{name},{name[:7]}" for name in names]
+    (flat / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    shown = root.replace("\\", "/")
+    for source, inside in ((flat, str(flat)), (packed_all(flat), "this archive")):
+        with pytest.raises(DatasetError) as caught:
+            add_dataset(source, settings=settings)
+        assert str(caught.value) == (
+            f"labels.csv names {shown}/class_0_0000.png, which is not inside {inside}: "
+            "write paths relative to the table"
+        )
+
+
 def test_labels_that_no_folder_can_have_are_changed_and_survive_the_zip(tmp_path, settings, monkeypatch):
     info = add_dataset(with_labels(tmp_path, "a/b", r"a\c", "..", "x" * 130), settings=settings)
     assert info.classes == ("_..", "a_b", "a_c", "x" * 100)

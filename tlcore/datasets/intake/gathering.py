@@ -28,7 +28,7 @@ def gather(source: Source, folder: Path, limits: Limits, tell: Progress, should_
     tell(source.share, "Looking at the files")
     if source.place.is_dir():
         listing = sort_out(*list_files(source.place, limits, should_stop), should_stop)
-        return _gathered(source, discover(listing, limits, source.told), source.ours, source.share)
+        return _gathered(source, discover(listing, limits, source.told, source.place), source.ours, source.share)
     if archive_kind(source.place):
         share = source.share + _UNPACKING * (1 - source.share)
         told = stage(tell, source.share, share)
