@@ -300,11 +300,11 @@ def test_a_full_disk_leaves_nothing(tmp_path, settings, monkeypatch):
     source = make_image_folder(tmp_path, 2, 5)
     placed = []
 
-    def place_file(source: Path, target: Path, move: bool) -> None:
+    def place_file(source: Path, target: Path, move: bool, root: Path) -> None:
         placed.append(target)
         if len(placed) > 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
-        staging.place_file(source, target, move)
+        staging.place_file(source, target, move, root)
 
     monkeypatch.setattr(adding, "place_file", place_file)
     with pytest.raises(StorageError, match=r"the disk is full .*: nothing was kept; free some space"):
@@ -447,6 +447,30 @@ def test_a_pipe_in_the_place_of_a_file_that_is_to_be_copied_is_not_read(tmp_path
     with pytest.raises(DatasetError, match=r"class_1_0003\.png changed during the import \(no plain file any more\)"):
         add_dataset(source, settings=settings)
     assert leftovers(settings.root) == []
+
+
+def test_a_folder_swapped_for_a_link_is_not_followed(tmp_path, settings, monkeypatch):
+    """Between the listing and the copying; what the link leads to has files of the same names."""
+    source = make_image_folder(tmp_path, 2, 5)
+    secret = make_image_folder(tmp_path / "elsewhere", 2, 5)
+
+    def swap(place: Path, size: int) -> None:
+        (source / "class_1").rename(tmp_path / "away")
+        (source / "class_1").symlink_to(secret / "class_1")
+
+    monkeypatch.setattr(adding, "check_space", swap)
+    with pytest.raises(DatasetError, match=r"class_1_0000\.png changed during the import .*: import again"):
+        add_dataset(source, settings=settings)
+    assert leftovers(settings.root) == []
+
+
+def test_a_table_may_name_files_through_a_link_inside_its_folder(tmp_path, settings):
+    source = make_image_folder(tmp_path, 2, 4)
+    (source / "alias").symlink_to(source / "class_0")
+    rows = [f"alias/{p.name},a" for p in (source / "class_0").iterdir()]
+    rows += [f"class_1/{p.name},b" for p in (source / "class_1").iterdir()]
+    (source / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    assert add_dataset(source / "labels.csv", settings=settings).class_counts == {"a": 4, "b": 4}
 
 
 def test_a_file_that_grows_while_it_is_copied_ends(tmp_path):

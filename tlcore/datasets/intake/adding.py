@@ -12,7 +12,7 @@ from tlcore.datasets.describing import MAX_LISTED, facts_of, in_order
 from tlcore.datasets.duplicates import near_groups
 from tlcore.datasets.files import Limits, Progress, Stop, check_stop, never, silent, stage
 from tlcore.datasets.intake.discovery import HOW, Found
-from tlcore.datasets.intake.gathering import gather
+from tlcore.datasets.intake.gathering import Gathered, gather
 from tlcore.datasets.intake.matching import Entry
 from tlcore.datasets.intake.sources import find_source
 from tlcore.datasets.names import MAX_CLASS_CHARACTERS, UniquePaths, class_name, slug
@@ -50,10 +50,11 @@ def add_dataset(
         limits = Limits(settings.max_dataset_files, int(settings.max_dataset_gb * 1e9))
         brought = bring(folder, limits, tell, stop)
         gathered = gather(brought, folder, limits, tell, stop)
-        found, target = _tidied(gathered.found), folder / "dataset"
+        gathered = replace(gathered, found=_tidied(gathered.found))
+        found, target = gathered.found, folder / "dataset"
         if not gathered.ours:
             check_space(folder, sum(entry.file.stat().st_size for entry in found.entries))
-        images, refused = _check(found.entries, target, gathered.ours, stage(tell, gathered.share, _CHECKED), stop)
+        images, refused = _check(gathered, target, stage(tell, gathered.share, _CHECKED), stop)
         found = replace(found, left_out=refused + found.left_out)
         images["group"] = near_groups(images, _comparing(tell, stop))
         dataset = _described(images, found, name or brought.name, brought.told, target)
@@ -97,9 +98,8 @@ def _comparing(tell: Progress, should_stop: Stop) -> Callable[[float], None]:
 class _Placing:
     """Where files were put, in the order in which they are inspected."""
 
-    entries: list[Entry]
+    gathered: Gathered
     target: Path
-    move: bool
     paths: list[str] = field(default_factory=list)
     names: UniquePaths = field(default_factory=UniquePaths)
     folders: dict[str, str] = field(default_factory=dict)
@@ -107,21 +107,19 @@ class _Placing:
 
     def one_by_one(self) -> Iterator[Path]:
         """Put each file into the dataset just before it is inspected: what is checked is what is kept."""
-        for entry in self.entries:
+        for entry in self.gathered.found.entries:
             if entry.label not in self.folders:
                 self.folders[entry.label] = self.folder_names.take([entry.label])
             above = [entry.part] if entry.part else []
             path = self.names.take([*above, self.folders[entry.label], entry.below[-1]])
             self.paths.append(path)
-            place_file(entry.file, self.target / "files" / path, self.move)
+            place_file(entry.file, self.target / "files" / path, self.gathered.ours, self.gathered.root)
             yield self.target / "files" / path
 
 
-def _check(
-    entries: list[Entry], target: Path, move: bool, tell: Progress, should_stop: Stop
-) -> tuple[pd.DataFrame, list[LeftOut]]:
+def _check(gathered: Gathered, target: Path, tell: Progress, should_stop: Stop) -> tuple[pd.DataFrame, list[LeftOut]]:
     """Place and decode every file; returns the table of good ones (with class names) and the refused ones."""
-    placing = _Placing(entries, target, move)
+    placing, entries = _Placing(gathered, target), gathered.found.entries
     rows: list[tuple[object, ...]] = []
     refused: list[LeftOut] = []
     verdicts = inspect_files(placing.one_by_one(), inspector_command(target / "thumbnails"), should_stop)

@@ -16,9 +16,12 @@ _UNPACKING = 0.3  # of what is left to do; the rest is decoding
 
 @dataclass(frozen=True)
 class Gathered:
-    """What was found. ours: whether the files may be moved. share: of the whole work that is done."""
+    """What was found. root: the folder that holds the files. ours: whether they may be moved. share: of the whole work
+    that is done.
+    """
 
     found: Found
+    root: Path
     ours: bool
     share: float
 
@@ -28,20 +31,23 @@ def gather(source: Source, folder: Path, limits: Limits, tell: Progress, should_
     tell(source.share, "Looking at the files")
     if source.place.is_dir():
         listing = sort_out(*list_files(source.place, limits, should_stop), should_stop)
-        return _gathered(source, discover(listing, limits, source.told, source.place), source.ours, source.share)
+        found = discover(listing, limits, source.told, source.place)
+        return _gathered(source, found, source.place, source.ours, source.share)
     if archive_kind(source.place):
         share = source.share + _UNPACKING * (1 - source.share)
         told = stage(tell, source.share, share)
-        listing = sort_out(*unpack(source.place, folder / "unpacked", limits, told, should_stop), should_stop)
+        unpacked = folder / "unpacked"
+        listing = sort_out(*unpack(source.place, unpacked, limits, told, should_stop), should_stop)
         if source.ours:
             source.place.unlink()
-        return _gathered(source, discover(listing, limits, source.place.name), True, share)
-    return _gathered(source, _by_table(source.place, limits, should_stop), False, source.share)
+        return _gathered(source, discover(listing, limits, source.place.name), unpacked, True, share)
+    found = _by_table(source.place, limits, should_stop)
+    return _gathered(source, found, source.place.parent.resolve(), False, source.share)
 
 
-def _gathered(source: Source, found: Found, ours: bool, share: float) -> Gathered:
+def _gathered(source: Source, found: Found, root: Path, ours: bool, share: float) -> Gathered:
     """A public set has notes of its own; nobody wants to know of the table that it was written with."""
-    return Gathered(replace(found, notes=list(source.notes)) if source.notes else found, ours, share)
+    return Gathered(replace(found, notes=list(source.notes)) if source.notes else found, root, ours, share)
 
 
 def _by_table(file: Path, limits: Limits, should_stop: Stop) -> Found:

@@ -82,8 +82,10 @@ def beside(rows: Iterable[Row], folder: Path) -> Files:
     files: Files = {}
     for row in rows:
         parts = _components(row.path, folder)
-        if parts and is_regular(folder.joinpath(*parts)) and folder.joinpath(*parts).resolve().is_relative_to(folder):
-            files[parts] = folder.joinpath(*parts)
+        if parts and is_regular(folder.joinpath(*parts)):
+            file = folder.joinpath(*parts).resolve()  # a folder in between may be a link to another one in here
+            if file.is_relative_to(folder):
+                files[parts] = file
     return files
 
 
