@@ -11,6 +11,7 @@ from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut
 from tlcore.datasets.describing import MAX_LISTED, facts_of, in_order
 from tlcore.datasets.duplicates import near_groups
 from tlcore.datasets.files import Limits, Progress, Stop, check_stop, never, silent, stage
+from tlcore.datasets.intake.cards import NO_CARD
 from tlcore.datasets.intake.discovery import HOW, Found
 from tlcore.datasets.intake.gathering import Gathered, gather
 from tlcore.datasets.intake.matching import Entry
@@ -19,6 +20,7 @@ from tlcore.datasets.names import MAX_CLASS_CHARACTERS, UniquePaths, class_name,
 from tlcore.datasets.pictures.inspection import Inspected, inspect_files, inspector_command
 from tlcore.datasets.staging import check_space, place_file, staging, unchanging
 from tlcore.datasets.store import land
+from tlcore.datasets.versions.card import put_card
 from tlcore.errors import DatasetError
 from tlcore.settings import Settings, get_settings
 
@@ -57,7 +59,9 @@ def add_dataset(
         images, refused = _check(gathered, target, stage(tell, gathered.share, _CHECKED), stop)
         found = replace(found, left_out=refused + found.left_out)
         images["group"] = near_groups(images, _comparing(tell, stop))
-        dataset = _described(images, found, name or brought.name, brought.told, target)
+        dataset = _described(images, found, name or gathered.brought.name or brought.name, brought.told, target)
+        if gathered.brought.card != NO_CARD:
+            put_card(target, gathered.brought.card)
         tell(1.0, f"{dataset.info.num_images:,} images")
         return land(dataset, target, settings)
 
