@@ -72,12 +72,9 @@ def _about(picture: Picture) -> str:
 
 
 def change(info: DatasetInfo, edits: Sequence[Edit]) -> None:
-    """Make a new version and show it."""
-    with guard(), st.spinner("Making a new version …"):
-        made = versions.derive_version(info.id, edits)
-        st.query_params["dataset"] = made.id
-        st.session_state["chosen_dataset"] = made.id
-        st.session_state["made_version"] = made.id
+    """Have a new version made; `dataset_work.show_changes` then shows how far it is."""
+    with guard():
+        st.session_state["change_job"] = versions.submit_version(info.id, edits)
         st.rerun()
 
 
