@@ -155,7 +155,7 @@ def test_export_writes_a_new_zip_and_no_other(info, said, tmp_path):
     code, out, _ = said("export", "insects", "--to", tmp_path / "out.zip")
     assert (code, out.strip()) == (0, str(tmp_path / "out.zip"))
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
-        assert len(archive.namelist()) == 18
+        assert len(archive.namelist()) == 19
     code, _, err = said("export", "insects", "--to", tmp_path / "out.zip")
     assert (code, "exists already" in err) == (2, True)
 
@@ -168,6 +168,22 @@ def test_one_of_each_group_of_copies_is_kept(said, tracked, tmp_path):
     code, out, _ = said("edit", "copied", "--keep-one")
     assert code == 0
     assert "10 images in 2 classes (were 12 in 2)" in out
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("derive_version", ("edit", "insects", "--rename-class", "ants=wasps")),
+        ("export_zip", ("export", "insects", "--to", "a.zip")),
+    ],
+)
+def test_ctrl_c_says_that_nothing_was_kept(info, said, monkeypatch, function, arguments):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(versions, function, interrupted)
+    code, _, err = said(*arguments)
+    assert (code, err) == (1, "cancelled: nothing was kept\n")
 
 
 def test_a_browser_gets_the_zip_up_to_its_limit_as_long_as_it_is_there(info, settings, monkeypatch):

@@ -524,6 +524,13 @@ def test_a_missing_file_is_named_and_can_be_left_out(info, settings):
     assert check_dataset(made.id, settings) == ()
 
 
+def test_a_version_tells_how_far_it_is_from_the_first_look_at_its_pictures(info, settings):
+    told = []
+    derive(info.id, [LeaveOut(paths=("bees/copy.png",))], settings, lambda *news: told.append(news))
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+    assert [words for _, words in told] == ["Looking for near duplicates", "Placed 0 of 16 images"]
+
+
 def test_cancelling_leaves_nothing(info, settings):
     with pytest.raises(RunCancelledError):
         derive(info.id, [LeaveOut(paths=("bees/copy.png",))], settings, should_stop=lambda: True)

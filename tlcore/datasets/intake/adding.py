@@ -1,6 +1,6 @@
 """Images in: whatever people have becomes a checked dataset, whole or not at all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,8 +9,8 @@ import pandas as pd
 
 from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut
 from tlcore.datasets.describing import MAX_LISTED, facts_of, in_order
-from tlcore.datasets.duplicates import near_groups
-from tlcore.datasets.files import Limits, Progress, Stop, check_stop, never, silent, stage
+from tlcore.datasets.duplicates import comparing, near_groups
+from tlcore.datasets.files import Limits, Progress, Stop, never, silent, stage
 from tlcore.datasets.intake.cards import NO_CARD
 from tlcore.datasets.intake.discovery import HOW, Found
 from tlcore.datasets.intake.gathering import Gathered, gather
@@ -58,7 +58,7 @@ def add_dataset(
             check_space(folder, sum(entry.file.stat().st_size for entry in found.entries))
         images, refused = _check(gathered, target, stage(tell, gathered.share, _CHECKED), stop)
         found = replace(found, left_out=refused + found.left_out)
-        images["group"] = near_groups(images, _comparing(tell, stop))
+        images["group"] = near_groups(images, comparing(stage(tell, _CHECKED, 1.0), stop))
         dataset = _described(images, found, name or gathered.brought.name or brought.name, brought.told, target)
         if gathered.brought.card != NO_CARD:
             put_card(target, gathered.brought.card)
@@ -88,14 +88,6 @@ def _tidied(found: Found) -> Found:
         notes.append(f"Names of classes that no folder can have were changed: {', '.join(changed[:MAX_NAMED])}{more}.")
     entries = [replace(entry, label=names[entry.label]) for entry in found.entries]
     return replace(found, entries=entries, notes=[*found.notes, *notes])
-
-
-def _comparing(tell: Progress, should_stop: Stop) -> Callable[[float], None]:
-    def look_up(done: float) -> None:
-        check_stop(should_stop)
-        stage(tell, _CHECKED, 1.0)(done, "Looking for near duplicates")
-
-    return look_up
 
 
 @dataclass

@@ -123,8 +123,9 @@ def _addresses(req: Request, host: str, port: int) -> list[str]:
     found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for address in found:
         if not is_public(address):
+            where = address if address == host else f"{host} is {address}"
             raise DatasetError(
-                f"{shown(req.full_url)} leads into the network of this machine ({host} is {address}): download the "
-                "file and give the file, or allow such addresses with the environment's TLCORE_ALLOW_LOCAL_ADDRESSES=1"
+                f"{shown(req.full_url)} leads into the network of this machine ({where}): download the file and give "
+                "the file, or allow such addresses with the environment's TLCORE_ALLOW_LOCAL_ADDRESSES=1"
             )
     return list(dict.fromkeys(found))

@@ -2,15 +2,15 @@
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut
 from tlcore.datasets.describing import facts_of, in_order
-from tlcore.datasets.duplicates import near_groups
-from tlcore.datasets.files import Progress, Stop, check_stop, never, silent
+from tlcore.datasets.duplicates import comparing, near_groups
+from tlcore.datasets.files import Progress, Stop, check_stop, never, silent, stage
 from tlcore.datasets.names import slug
 from tlcore.datasets.pictures.inspector import thumbnail_path
 from tlcore.datasets.staging import place_file, staging
@@ -22,6 +22,7 @@ from tlcore.datasets.versions.lineage import versions_of
 from tlcore.errors import DatasetError
 from tlcore.settings import Settings, get_settings
 
+_COMPARED = 0.4  # the part that is done when near duplicates are found
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
@@ -44,13 +45,14 @@ def derive(
     parent = load_dataset(dataset_id, settings)
     card = read_card(dataset_id, settings)
     changed = edited(parent, edits)
-    images = in_order(_grouped(changed.images))
+    tell, stop = progress or silent, should_stop or never
+    images = in_order(_grouped(changed.images, comparing(stage(tell, 0.0, _COMPARED), stop)))
     with staging(settings.datasets) as place:
         folder = place / "dataset"
         try:
             dataset = _described(parent, changed, images, folder, _next_version(parent, settings))
             _require_change(parent, dataset)
-            _place(parent, images, folder, progress or silent, should_stop or never)
+            _place(parent, images, folder, stage(tell, _COMPARED, 1.0), stop)
         except FileNotFoundError as error:
             dataset_folder(dataset_id, settings)  # says so where the whole version is gone
             raise DatasetError(
@@ -61,10 +63,10 @@ def derive(
         return land(dataset, folder, settings)
 
 
-def _grouped(images: pd.DataFrame) -> pd.DataFrame:
+def _grouped(images: pd.DataFrame, look_up: Callable[[float], None]) -> pd.DataFrame:
     """Rows in the groups of what is left."""
     if "phash" in images:
-        return images.assign(group=near_groups(images))
+        return images.assign(group=near_groups(images, look_up))
     if "group" in images:
         return images.assign(group=images.groupby("group")["sha256"].transform("min"))
     return images
