@@ -215,6 +215,15 @@ def test_a_table_whose_paths_lead_outside_is_refused_by_one_of_them(tmp_path, se
         )
 
 
+def test_folders_do_without_a_table_that_leads_outside_and_a_note_says_so(tmp_path, settings):
+    source = with_labels(tmp_path, "cat", "dog")
+    lines = (source / "labels.csv").read_text().splitlines()
+    (source / "labels.csv").write_text("\n".join([lines[0], *(f"/elsewhere/{line}" for line in lines[1:])]))
+    info = add_dataset(source, settings=settings)
+    assert info.classes == ("class_0", "class_1")
+    assert any(note.startswith("labels.csv names /elsewhere/") and note.endswith("not used.") for note in info.notes)
+
+
 def test_labels_that_no_folder_can_have_are_changed_and_survive_the_zip(tmp_path, settings, monkeypatch):
     info = add_dataset(with_labels(tmp_path, "a/b", r"a\c", "..", "x" * 130), settings=settings)
     assert info.classes == ("_..", "a_b", "a_c", "x" * 100)

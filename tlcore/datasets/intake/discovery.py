@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tlcore.datasets.dataset import LeftOut
@@ -52,7 +52,7 @@ def discover(listing: Listing, limits: Limits, source: str, root: Path | None = 
         found = Found([])
     if nested.problem is not None and len({entry.label for entry in found.entries}) < 2:
         raise nested.problem  # with its table mended, the images may have labels
-    return found
+    return replace(found, notes=[*found.notes, *nested.notes])
 
 
 def discover_by_table(table: Path, limits: Limits, should_stop: Stop = never) -> Found:

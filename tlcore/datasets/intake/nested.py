@@ -20,7 +20,7 @@ Below = tuple[str, ...]
 class Nested:
     """What tables in folders say. tables: those that name a file. images: the entries that are images.
 
-    problem: why the first of the other tables cannot be used.
+    problem: why the first of the other tables cannot be used. notes: for people, where the folders do without it.
     """
 
     tables: list[Below] = field(default_factory=list)
@@ -28,6 +28,7 @@ class Nested:
     left_out: list[LeftOut] = field(default_factory=list)
     images: list[Entry] = field(default_factory=list)
     problem: DatasetError | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def read_nested(listing: Listing, limits: Limits, root: Path | None = None) -> Nested:
@@ -57,10 +58,9 @@ def read_nested(listing: Listing, limits: Limits, root: Path | None = None) -> N
             for entry in entries:
                 said.setdefault(entry.below, set()).add(entry)
         elif absolute := outside(rows):
-            found.problem = found.problem or DatasetError(
-                f"{'/'.join(below)} names {absolute}, which is not inside {root or 'this archive'}: write paths "
-                "relative to the table"
-            )
+            words = f"{'/'.join(below)} names {absolute}, which is not inside {root or 'this archive'}"
+            found.problem = found.problem or DatasetError(f"{words}: write paths relative to the table")
+            found.notes.append(f"{words}: it was not used.")
     _agree(found, said, listing)
     return found
 
