@@ -11,6 +11,7 @@ from pages.shared.dataset_gallery import show_gallery
 from pages.shared.dataset_health import show_health
 from pages.shared.dataset_labels import show_label_errors
 from pages.shared.dataset_versions import show_card, show_classes_form, show_versions
+from pages.shared.dataset_work import show_changes
 from pages.shared.intake import LAYOUT_HELP, show_intake
 from pages.shared.navigation import start_with_app
 from pages.shared.words import guard, plain, size
@@ -60,6 +61,7 @@ VIEWS = {
 def show_dataset(info: DatasetInfo) -> None:
     if st.session_state.pop("made_version", None) == info.id:
         st.success(f"This is the new version: {plain(' '.join(info.changes or info.notes))}", icon="✅")
+    show_changes(info)
     show_facts(info)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link("pages/launch.py", label="Launch a comparison on it", icon="🚀",

@@ -19,6 +19,7 @@ class Settings(BaseSettings):
 
     `home` replaces `mlruns/` itself. `mlflow_tracking_uri` is read from `MLFLOW_TRACKING_URI`. `trainer`: the
     function, as `module:name`, with which workers train a run; tests put a small one in its place.
+    `allow_local_addresses`: whether a dataset's web address may lead to this machine or its network.
     """
 
     model_config = SettingsConfigDict(env_prefix="TLCORE_", frozen=True, populate_by_name=True)
@@ -31,6 +32,7 @@ class Settings(BaseSettings):
     max_upload_mb: int = 500
     max_dataset_gb: float = 50.0
     max_dataset_files: int = 500_000
+    allow_local_addresses: bool = False
     worker_idle_seconds: float = 600.0
     cancel_grace_seconds: float = 10.0
     trainer: str = "tlcore.training.run:train_run"

@@ -3,13 +3,14 @@
 import argparse
 import importlib
 import logging
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlcore import tracking
 from tlcore.errors import StorageError
-from tlcore.jobs.caretaking import work_folder
+from tlcore.jobs.caretaking import work_folder, zip_folder
 from tlcore.jobs.queue import Kind
 from tlcore.jobs.serving import Assignment, Handler, serve
 from tlcore.results import EvaluationPoint, Resolved, RunOutcome, TrainedOn, TrainedStep, Trial
@@ -165,6 +166,27 @@ def do_import(assignment: Assignment) -> str:
     return str(found.id)
 
 
+def do_version(assignment: Assignment) -> str:
+    """Make a version of a dataset by edits; returns its id."""
+    from tlcore.datasets.versions import EDITS, derive
+
+    payload, settings = assignment.job.payload, assignment.settings
+    edits = EDITS.validate_python(payload["edits"])
+    return derive(payload["dataset_id"], edits, settings, assignment.progress, assignment.should_stop).id
+
+
+def do_zip(assignment: Assignment) -> str:
+    """Pack a dataset; returns the path of the zip. What an attempt before this one left is removed."""
+    from tlcore.datasets.versions import pack
+
+    settings, dataset_id = assignment.settings, assignment.job.payload["dataset_id"]
+    folder = zip_folder(settings, assignment.job.id)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    to = folder / f"{dataset_id}.zip"
+    return str(pack(dataset_id, to, settings, assignment.progress, assignment.should_stop))
+
+
 def do_question(assignment: Assignment) -> dict[str, Any]:
     """Answer a question; errors that a person can act on are part of the answer. Raises: RunCancelledError."""
     from tlcore.training.answer import answer
@@ -174,10 +196,12 @@ def do_question(assignment: Assignment) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tlcore.worker")
-    parser.add_argument("--slot", required=True, help="cpu:0, cuda:INDEX or import:0")
+    parser.add_argument("--slot", required=True, help="cpu:0, cuda:INDEX, import:0 or import:1")
     slot: str = parser.parse_args().slot
     handlers: dict[Kind, Handler] = (
-        {"import": do_import} if slot.startswith("import:") else {"run": do_run, "question": do_question}
+        {"import": do_import, "version": do_version, "zip": do_zip}
+        if slot.startswith("import:")
+        else {"run": do_run, "question": do_question}
     )
     serve(get_settings(), slot, handlers)
     return 0

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from pages.shared.choose import show_next
 from pages.shared.words import count, guard, plain
 from tlcore.service import versions
 from tlcore.service.datasets import DatasetInfo
@@ -90,11 +89,9 @@ def _about(picture: Picture) -> str:
 
 
 def change(info: DatasetInfo, edits: Sequence[Edit]) -> None:
-    """Make a new version and show it."""
-    with guard(), st.spinner("Making a new version …"):
-        made = versions.derive_version(info.id, edits)
-        show_next("dataset", made.id)
-        st.session_state["made_version"] = made.id
+    """Have a new version made; `dataset_work.show_changes` then shows how far it is."""
+    with guard():
+        st.session_state["change_job"] = versions.submit_version(info.id, edits)
         st.rerun()
 
 

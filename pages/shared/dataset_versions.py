@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.shared.dataset_pictures import change
+from pages.shared.dataset_work import show_zip
 from pages.shared.words import count, guard, plain, size, when
 from tlcore.service import datasets, versions
 from tlcore.service.datasets import DatasetInfo
@@ -46,6 +47,7 @@ def show_card(info: DatasetInfo) -> None:
             notes = st.text_area("Notes", card.notes, placeholder="how they were chosen, labelled, what they are for")
             if st.form_submit_button("Keep the card", type="primary"):
                 versions.write_card(info.id, source, licence, notes)
+                st.session_state.pop(f"zip_job_{info.id}", None)  # a zip that was made before has the old card
                 st.toast("The card is kept.", icon="✅")
     st.caption("The card goes along in the zip.")
     _show_download(info)
@@ -87,13 +89,11 @@ def _show_delete(info: DatasetInfo) -> None:
 
 
 def _show_download(info: DatasetInfo) -> None:
-    """The zip is made when it is asked for. A browser's download passes through memory, so that a large one is not."""
+    """A browser's download passes through memory, so that a large one is for the command line."""
     limit = get_settings().max_upload_mb * MEGABYTE
     if info.total_bytes > limit:
         st.markdown(f"This version has {size(info.total_bytes)}, too much for a browser. On the command line:")
         st.code(f"python -m tlcore dataset export {info.id} --to {info.id}.zip", language="bash")
         return
-    st.download_button(
-        f"Download as zip ({size(info.total_bytes)})", data=lambda: versions.zip_for_browser(info.id), icon="⬇️",
-        file_name=f"{info.id}.zip", mime="application/zip", key=f"zip_{info.id}",
-    )  # fmt: skip
+    with guard():
+        show_zip(info)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -32,19 +33,20 @@ def _progress(job_id: str, was_running: bool, mine: bool) -> None:
     with guard():
         job = datasets.import_job(job_id)
         if is_active([job]):
-            _show_running(job, mine)
+            words = by_name(job.message) or "Waiting for the import to begin …"
+            show_running(job, words if mine else f"{by_name(job.title)}: {words}", datasets.cancel_import)
         else:
             _show_ended(job, was_running, mine)
         if was_running and not is_active([job]):
             st.rerun()
 
 
-def _show_running(job: JobView, mine: bool) -> None:
-    words = by_name(job.message) or "Waiting for the import to begin …"
+def show_running(job: JobView, words: str, cancel: Callable[[str], None]) -> None:
+    """How far a job is, and a button to end it."""
     bar, end = st.columns([5, 1], vertical_alignment="bottom")
-    bar.progress(job.progress, text=plain(words if mine else f"{by_name(job.title)}: {words}"))
-    if end.button("Cancel", key=f"cancel_{job.id}", help="End this import; nothing of it is kept.", width="stretch"):
-        datasets.cancel_import(job.id)
+    bar.progress(job.progress, text=plain(words))
+    if end.button("Cancel", key=f"cancel_{job.id}", help="End this; nothing of it is kept.", width="stretch"):
+        cancel(job.id)
         st.rerun()
 
 

@@ -56,7 +56,7 @@ def _upload(name: str) -> None:
         except OSError as error:
             shutil.rmtree(target.parent, ignore_errors=True)
             raise StorageError(f"cannot keep {given}: {error.strerror}; free some disk space and try again") from error
-        _submit(target, name or given.split(".")[0])
+        _submit(target, name or None)
 
 
 def _path(name: str) -> None:

@@ -11,12 +11,12 @@ FOLDS = "kfold"
 PLANS = {
     FIXED: "the same for every seed",
     REPEATED: "drawn anew by each seed (repeated splits)",
-    FOLDS: "every image once, a fold at a time (k-fold)",
+    FOLDS: "one fold of the images after the other (k-fold)",
 }
 PLAN_HELP = (
     "The same test images for every seed are the usual choice. With few images, let each seed draw its own, or test "
-    "every image once: the result then depends less on which images happen to be tested. Near duplicates always stay "
-    "on one side."
+    "one fold after the other: the result then depends less on which images happen to be tested. Near duplicates "
+    "always stay on one side, and pictures under several classes in training."
 )
 GIVEN_HELP = "This dataset brings its own test images. To draw others, add it again without its train and test folders."
 
@@ -44,7 +44,8 @@ def choose_seeds(plan: SplitPlan) -> tuple[int, ...]:
         rounds = st.number_input(
             f"Rounds of all {plan.folds} folds", 1, 50, 1, key="num_rounds", persist_state="session",
             help=f"A round is {plan.folds} seeds: each trains without one fold and is tested on it, so that every "
-            "image is tested once. Further rounds deal the images anew and make the comparison surer.",
+            "image is tested once, pictures under several classes aside. Further rounds deal the images anew and "
+            "make the comparison surer.",
         )  # fmt: skip
         number = plan.folds * int(rounds)
     else:

@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "tlcore", "dataset"]
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "no_proxy": "*"}
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "no_proxy": "*", "TLCORE_ALLOW_LOCAL_ADDRESSES": "1"}
 
 
 def run(*words: str) -> "subprocess.CompletedProcess[str]":

@@ -14,7 +14,7 @@ import pytest
 from tests.fake_trainer import write_files
 from tests.helpers import make_image_folder
 from tests.helpers_mlflow import make_history, make_outcome, make_spec
-from tlcore import tracking
+from tlcore import jobs, tracking
 from tlcore.cli.app import main
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.datasets.intake import add_dataset
@@ -155,7 +155,7 @@ def test_export_writes_a_new_zip_and_no_other(info, said, tmp_path):
     code, out, _ = said("export", "insects", "--to", tmp_path / "out.zip")
     assert (code, out.strip()) == (0, str(tmp_path / "out.zip"))
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
-        assert len(archive.namelist()) == 18
+        assert len(archive.namelist()) == 19
     code, _, err = said("export", "insects", "--to", tmp_path / "out.zip")
     assert (code, "exists already" in err) == (2, True)
 
@@ -170,11 +170,39 @@ def test_one_of_each_group_of_copies_is_kept(said, tracked, tmp_path):
     assert "10 images in 2 classes (were 12 in 2)" in out
 
 
-def test_a_browser_gets_the_zip_up_to_its_limit(info, monkeypatch):
-    assert zipfile.is_zipfile(io.BytesIO(versions.zip_for_browser(info.id)))
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("derive_version", ("edit", "insects", "--rename-class", "ants=wasps")),
+        ("export_zip", ("export", "insects", "--to", "a.zip")),
+    ],
+)
+def test_ctrl_c_says_that_nothing_was_kept(info, said, monkeypatch, function, arguments):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(versions, function, interrupted)
+    code, _, err = said(*arguments)
+    assert (code, err) == (1, "cancelled: nothing was kept\n")
+
+
+def test_a_browser_gets_the_zip_up_to_its_limit_as_long_as_it_is_there(info, settings, monkeypatch):
+    monkeypatch.setattr("tlcore.jobs.api.ensure_supervisor", lambda settings: None)
+    job_id = versions.submit_zip(info.id)
+    assert [(job.id, job.kind, job.status) for job in versions.open_work(info.id)] == [(job_id, "zip", "QUEUED")]
+    assert not versions.zip_is_there(job_id)
+    folder = jobs.zip_folder(settings, job_id)
+    folder.mkdir(parents=True)
+    versions.export_zip(info.id, folder / "made.zip")
+    assert versions.zip_is_there(job_id)
+    assert zipfile.is_zipfile(io.BytesIO(versions.read_zip(job_id)))
+    versions.cancel_work(job_id)
+    assert versions.work(job_id).status == "CANCELLED"
+    with pytest.raises(NotFoundError, match="no longer there, as it is kept for a day: make it again"):
+        versions.read_zip(job_id)
     monkeypatch.setenv("TLCORE_MAX_UPLOAD_MB", "0")
     with pytest.raises(DatasetError, match=f"dataset export {info.id} --to"):
-        versions.zip_for_browser(info.id)
+        versions.submit_zip(info.id)
 
 
 def test_delete_asks_says_what_is_freed_and_what_stays(info, said, settings):

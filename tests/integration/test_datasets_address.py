@@ -14,6 +14,7 @@ from tests.web import chunked, redirect, send, slow, web_server
 from tlcore.datasets.files import never
 from tlcore.datasets.intake import add_dataset, download
 from tlcore.datasets.intake.addresses import checked_address, file_name, is_address, shown
+from tlcore.datasets.intake.connecting import is_public
 from tlcore.datasets.intake.download import Download
 from tlcore.errors import ArchiveError, DatasetError, RunCancelledError, StorageError, TlcoreError
 from tlcore.settings import Settings
@@ -22,8 +23,9 @@ PAGE = b"<!DOCTYPE html><html><body>Please log in" + b" " * 2000 + b"</body></ht
 
 
 @pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def servers_of_this_machine_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("TLCORE_ALLOW_LOCAL_ADDRESSES", "1")
 
 
 @pytest.fixture
@@ -152,6 +154,95 @@ def test_addresses_that_lead_nowhere(settings, address, message):
     assert leftovers(settings) == []
 
 
+LOCAL = r"leads into the network of this machine \({0}\): download the file and give the file, or allow such .*{1}=1"
+
+
+@pytest.mark.parametrize(
+    ("host", "place"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "localhost is (127.0.0.1|::1)"),
+        ("2130706433", "2130706433 is 127.0.0.1"),
+        ("10.1.2.3", "10.1.2.3"),
+        ("192.168.0.1", "192.168.0.1"),
+        ("169.254.169.254", "169.254.169.254"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("[::1]", "::1"),
+        ("[::ffff:127.0.0.1]", "::ffff:127.0.0.1"),
+    ],
+)
+def test_addresses_of_this_network_are_refused_unless_allowed(home, host, place):
+    settings = Settings(home=home, allow_local_addresses=False)
+    with pytest.raises(DatasetError, match=LOCAL.format(place, "TLCORE_ALLOW_LOCAL_ADDRESSES")):
+        add_dataset(f"http://{host}:9/a.zip", settings=settings)
+    assert leftovers(settings) == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_every_hop_is_checked_and_the_checked_address_is_the_one_that_is_asked(web, routes, home, monkeypatch, scheme):
+    """The first hop is a public address, which this machine plays; a name that resolves anew is not asked again."""
+    routes["/a.zip"] = redirect(f"{scheme}://inside.example/secret.zip")
+    resolved = {"outside.example": ["93.184.216.34"], "inside.example": ["10.0.0.7"]}
+    port, connected = int(web.rpartition(":")[2]), []
+    connect = socket.create_connection
+
+    def resolve(host, *more, **options):
+        found = resolved[host].pop(0) if len(resolved[host]) > 1 else resolved[host][0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (found, port))]
+
+    def to_the_test(place, *more):
+        connected.append(place[0])
+        monkeypatch.setattr(socket, "getaddrinfo", real)
+        try:
+            return connect(("127.0.0.1", port), *more)
+        finally:
+            monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "create_connection", to_the_test)
+    settings = Settings(home=home, allow_local_addresses=False)
+    with pytest.raises(DatasetError, match=r"secret\.zip leads into .* \(inside.example is 10.0.0.7\)"):
+        add_dataset(f"http://outside.example:{port}/a.zip", settings=settings)
+    assert connected == ["93.184.216.34"]
+    resolved["rebinding.example"] = ["93.184.216.34", "127.0.0.1"]
+    routes["/a.zip"] = send(b"", 404)
+    with pytest.raises(DatasetError, match="the server answers 404"):
+        add_dataset(f"http://rebinding.example:{port}/a.zip", settings=settings)
+    assert connected == ["93.184.216.34", "93.184.216.34"]
+
+
+def test_a_redirect_is_held_to_the_rules_for_addresses(web, routes, settings):
+    routes["/a.zip"] = redirect("http://ann:secret@127.0.0.1/b.zip")
+    with pytest.raises(DatasetError, match="with a name or password in it is not asked for") as caught:
+        add_dataset(f"{web}/a.zip", settings=settings)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_may_be_near_but_what_it_is_asked_for_may_not(web, routes, archive, home, monkeypatch):
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("http_proxy", web)
+    settings = Settings(home=home, allow_local_addresses=False)
+    with pytest.raises(DatasetError, match="leads into the network of this machine"):
+        add_dataset("http://127.0.0.1/a.zip", settings=settings)
+    routes["http://no-such-host.invalid/a.zip"] = send(archive)
+    assert add_dataset("http://no-such-host.invalid/a.zip", settings=settings).num_images == 20
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True), ("2606:4700::1111", True), ("64:ff9b::808:808", True), ("2002:808:808::1", True),
+        ("172.16.0.1", False), ("100.64.0.1", False), ("224.0.0.1", False), ("240.0.0.1", False),
+        ("fe80::1%eth0", False),
+        ("fc00::1", False), ("fec0::1", False), ("ff02::1", False), ("::", False), ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False), ("::ffff:10.0.0.1", False),
+    ],
+)  # fmt: skip
+def test_which_addresses_are_of_the_internet(address, public):
+    assert is_public(address) == public
+
+
 def test_no_more_is_written_than_the_limit_whatever_the_server_says(web, routes, home):
     settings = Settings(home=home, max_dataset_gb=1e-4)
     routes["/f.zip"] = chunked([b"PK\x03\x04", *[bytes(50_000)] * 40])
@@ -190,7 +281,7 @@ def test_a_download_can_be_cancelled_at_every_block(web, routes, settings):
 def test_a_server_that_says_nothing_is_left(web, routes, tmp_path):
     over = threading.Event()
     routes["/f.zip"] = slow(b"PK\x03\x04" + bytes(1000), over.wait)
-    ask = Download(10**9, lambda share, words: None, never, stall_seconds=0.5)
+    ask = Download(10**9, lambda share, words: None, never, stall_seconds=0.5, local=True)
     try:
         with pytest.raises(DatasetError, match=r"said nothing for 0\.5 seconds: try again"):
             download.download(f"{web}/f.zip", tmp_path, ask)
@@ -203,7 +294,9 @@ def test_memory_does_not_grow_with_the_file(web, routes, tmp_path):
     routes["/f.zip"] = chunked([b"PK\x03\x04", *[block] * 60])
     tracemalloc.start()
     try:
-        found = download.download(f"{web}/f.zip", tmp_path, Download(10**9, lambda share, words: None, never))
+        found = download.download(
+            f"{web}/f.zip", tmp_path, Download(10**9, lambda share, words: None, never, local=True)
+        )
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:
         tracemalloc.stop()

@@ -24,6 +24,7 @@ from tlcore.datasets.pictures import inspector
 from tlcore.datasets.pictures.inspection import Inspected
 from tlcore.datasets.splits import make_split
 from tlcore.datasets.store import load_dataset
+from tlcore.datasets.versions import pack
 from tlcore.errors import ArchiveError, DatasetError, RunCancelledError, StorageError
 from tlcore.settings import Settings
 
@@ -119,7 +120,7 @@ def test_a_table_of_labels(tmp_path, settings):
             rows.append(f"{path.name};{label}/..;{'test' if number == 0 else 'train'}")
     (pictures / "labels.csv").write_text("\n".join(rows))
     info = add_dataset(pictures / "labels.csv", settings=settings)
-    assert (info.classes, info.given) == (("class_0/..", "class_1/.."), "train_test")
+    assert (info.classes, info.given) == (("class_0_..", "class_1_.."), "train_test")
     assert info.part_counts == {"test": 2, "train": 6}
     assert same(add_dataset(pictures, settings=settings), info)
     dataset = load_dataset(info.id, settings)
@@ -174,6 +175,69 @@ def test_class_names_that_differ_by_spaces_alone_are_one_class(tmp_path, setting
     info = add_dataset(make_image_folder(tmp_path, ("cat", "cat ", "dog"), 5), settings=settings)
     assert info.class_counts == {"cat": 10, "dog": 5}
     assert "Classes whose names differ by spaces alone are one class: cat." in info.notes
+
+
+def with_labels(folder: Path, *labels: str) -> Path:
+    """Pictures with a table of labels, four of each."""
+    source = make_image_folder(folder, len(labels), 4)
+    rows = [f'{path.relative_to(source)},"{labels[i // 4]}"' for i, path in enumerate(sorted(source.rglob("*.png")))]
+    (source / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    return source
+
+
+def test_a_table_in_a_folder_may_hold_absolute_paths_inside_it(tmp_path, settings):
+    source = with_labels(tmp_path, "cat", "dog")
+    relative = add_dataset(source, settings=settings)
+    (tmp_path / "alias").symlink_to(tmp_path)
+    table = source / "labels.csv"
+    lines = table.read_text().splitlines()
+    for place, root in enumerate((source, tmp_path / "alias" / "images")):
+        table.write_text("\n".join([lines[0], *(f"{root}/{line}" for line in lines[1:])]))
+        again = add_dataset(source, str(place), settings=settings)
+        assert (again.id, again.classes) == (relative.id, ("cat", "dog"))
+
+
+@pytest.mark.parametrize("root", ["/elsewhere", "C:\\pictures", "/elsewhere/.."])
+def test_a_table_whose_paths_lead_outside_is_refused_by_one_of_them(tmp_path, settings, root):
+    made = make_image_folder(tmp_path, 2, 4)
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    names = [path.rename(flat / path.name).name for path in sorted(made.rglob("*.png"))]
+    rows = [f"{root}/{name},{name[:7]}" for name in names]
+    (flat / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    shown = root.replace("\\", "/")
+    for source, inside in ((flat, str(flat)), (packed_all(flat), "this archive")):
+        with pytest.raises(DatasetError) as caught:
+            add_dataset(source, settings=settings)
+        assert str(caught.value) == (
+            f"labels.csv names {shown}/class_0_0000.png, which is not inside {inside}: "
+            "write paths relative to the table"
+        )
+
+
+def test_folders_do_without_a_table_that_leads_outside_and_a_note_says_so(tmp_path, settings):
+    source = with_labels(tmp_path, "cat", "dog")
+    lines = (source / "labels.csv").read_text().splitlines()
+    (source / "labels.csv").write_text("\n".join([lines[0], *(f"/elsewhere/{line}" for line in lines[1:])]))
+    info = add_dataset(source, settings=settings)
+    assert info.classes == ("class_0", "class_1")
+    assert any(note.startswith("labels.csv names /elsewhere/") and note.endswith("not used.") for note in info.notes)
+
+
+def test_labels_that_no_folder_can_have_are_changed_and_survive_the_zip(tmp_path, settings, monkeypatch):
+    info = add_dataset(with_labels(tmp_path, "a/b", r"a\c", "..", "x" * 130), settings=settings)
+    assert info.classes == ("_..", "a_b", "a_c", "x" * 100)
+    assert any("no folder can have were changed: '..' is called '_..', 'a/b' is called 'a_b'" in n for n in info.notes)
+    file = pack(info.id, tmp_path / "out.zip", settings)
+    monkeypatch.setenv("TLCORE_HOME", str(tmp_path / "other"))
+    again = add_dataset(file)
+    assert (again.classes, again.fingerprint) == (info.classes, info.fingerprint)
+
+
+def test_labels_that_would_become_one_class_are_refused(tmp_path, settings):
+    with pytest.raises(DatasetError, match=r"the classes 'a/b' and 'a_b' would both be called 'a_b'.*: rename one"):
+        add_dataset(with_labels(tmp_path, "a/b", "a_b"), settings=settings)
+    assert leftovers(settings.root) == []
 
 
 def test_fifty_and_fifty(tmp_path, settings):
@@ -245,11 +309,11 @@ def test_a_full_disk_leaves_nothing(tmp_path, settings, monkeypatch):
     source = make_image_folder(tmp_path, 2, 5)
     placed = []
 
-    def place_file(source: Path, target: Path, move: bool) -> None:
+    def place_file(source: Path, target: Path, move: bool, root: Path) -> None:
         placed.append(target)
         if len(placed) > 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
-        staging.place_file(source, target, move)
+        staging.place_file(source, target, move, root)
 
     monkeypatch.setattr(adding, "place_file", place_file)
     with pytest.raises(StorageError, match=r"the disk is full .*: nothing was kept; free some space"):
@@ -392,6 +456,30 @@ def test_a_pipe_in_the_place_of_a_file_that_is_to_be_copied_is_not_read(tmp_path
     with pytest.raises(DatasetError, match=r"class_1_0003\.png changed during the import \(no plain file any more\)"):
         add_dataset(source, settings=settings)
     assert leftovers(settings.root) == []
+
+
+def test_a_folder_swapped_for_a_link_is_not_followed(tmp_path, settings, monkeypatch):
+    """Between the listing and the copying; what the link leads to has files of the same names."""
+    source = make_image_folder(tmp_path, 2, 5)
+    secret = make_image_folder(tmp_path / "elsewhere", 2, 5)
+
+    def swap(place: Path, size: int) -> None:
+        (source / "class_1").rename(tmp_path / "away")
+        (source / "class_1").symlink_to(secret / "class_1")
+
+    monkeypatch.setattr(adding, "check_space", swap)
+    with pytest.raises(DatasetError, match=r"class_1_0000\.png changed during the import .*: import again"):
+        add_dataset(source, settings=settings)
+    assert leftovers(settings.root) == []
+
+
+def test_a_table_may_name_files_through_a_link_inside_its_folder(tmp_path, settings):
+    source = make_image_folder(tmp_path, 2, 4)
+    (source / "alias").symlink_to(source / "class_0")
+    rows = [f"alias/{p.name},a" for p in (source / "class_0").iterdir()]
+    rows += [f"class_1/{p.name},b" for p in (source / "class_1").iterdir()]
+    (source / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    assert add_dataset(source / "labels.csv", settings=settings).class_counts == {"a": 4, "b": 4}
 
 
 def test_a_file_that_grows_while_it_is_copied_ends(tmp_path):

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from tests.helpers_jobs import (
 from tests.helpers_mlflow import copy_template
 from tests.web import slow, web_server
 from tlcore import jobs, tracking
+from tlcore.datasets.intake import add_dataset
+from tlcore.datasets.store import load_info
+from tlcore.datasets.versions import RenameClass
 from tlcore.jobs import removing, roster, settling
 from tlcore.jobs.processes import start_detached
 from tlcore.jobs.supervision import is_supervised
@@ -36,7 +40,7 @@ SLOW = {"steps": 400, "pause": 0.05}
 
 def make_home(folder: Path, template: Path) -> Settings:
     """A home with a store, whose workers use the fake trainer."""
-    made = Settings(home=folder, trainer="tests.fake_trainer:train", cancel_grace_seconds=1)
+    made = Settings(home=folder, trainer="tests.fake_trainer:train", cancel_grace_seconds=1, allow_local_addresses=True)
     copy_template(template, made)
     return made
 
@@ -59,8 +63,6 @@ def own(home: Path, mlflow_template: Path) -> Iterator[Settings]:
 
 @pytest.fixture(scope="module")
 def dataset_id(shared: Settings, tmp_path_factory: pytest.TempPathFactory) -> str:
-    from tlcore.datasets.intake import add_dataset
-
     return add_dataset(make_image_folder(tmp_path_factory.mktemp("pictures")), "tiny", shared).id
 
 
@@ -274,6 +276,82 @@ def test_an_import_whose_worker_is_killed_twice_fails_and_leaves_nothing(own: Se
     until(lambda: job(own, job_id).status == "FAILED", "the import has ended")
     assert "the worker died twice" in (job(own, job_id).error or "")
     until(lambda: not leftovers(own), "nothing is left")
+
+
+def test_a_version_and_a_zip_are_made_while_an_import_takes_long(own: Settings, stalled: str, tmp_path: Path) -> None:
+    info = add_dataset(make_image_folder(tmp_path), "tiny", own)
+    long = jobs.submit_import(own, stalled, None)
+    edits = [RenameClass(old="ants", new="wasps").model_dump()]
+    version = jobs.submit_version(own, info.id, info.name, edits)
+    packed = jobs.submit_zip(own, info.id, info.name)
+    until(lambda: job(own, packed).status not in {"QUEUED", "RUNNING"}, "both are done")
+    assert job(own, long).status in {"QUEUED", "RUNNING"}
+    assert (job(own, version).status, job(own, version).error) == ("FINISHED", None)
+    made = load_info(str(job(own, version).result), own)
+    assert (made.parent, made.classes, job(own, version).dataset_id) == (info.id, ("bees", "wasps"), info.id)
+    file = Path(str(job(own, packed).result))
+    assert zipfile.is_zipfile(file)
+    assert file.parent == jobs.zip_folder(own, packed)
+    again = jobs.submit_version(own, info.id, info.name, [RenameClass(old="x", new="y").model_dump()])
+    until(lambda: job(own, again).status == "FAILED", "it cannot be done")
+    assert "there is no class 'x' to rename" in (job(own, again).error or "")
+    removing.forget_zips(own)
+    assert file.exists(), "a day has not passed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(removing, "ZIP_MS", -1)
+        removing.forget_zips(own)
+    assert not file.parent.exists()
+    jobs.cancel(own, [long])
+
+
+@pytest.mark.parametrize("end", ["cancelled", "killed"])
+@pytest.mark.parametrize("kind", ["version", "zip"])
+def test_a_version_or_a_zip_that_is_ended_half_way_leaves_nothing(
+    own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, end: str
+) -> None:
+    """Workers wait half a second at each file."""
+    info = add_dataset(make_image_folder(tmp_path), "tiny", own)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(held_back(tmp_path)), os.environ.get("PYTHONPATH", "")]))
+    edits = [RenameClass(old="ants", new="wasps").model_dump()]
+    if kind == "version":
+        job_id = jobs.submit_version(own, info.id, info.name, edits)
+    else:
+        job_id = jobs.submit_zip(own, info.id, info.name)
+    for attempt in (1, 2) if end == "killed" else (1,):
+        until(lambda n=attempt: job(own, job_id).attempts == n and under_way(own, kind, job_id), "it is under way")
+        if end == "killed":
+            os.kill(worker_pid(own, "import:1"), signal.SIGKILL)
+            until(lambda n=attempt: job(own, job_id).attempts > n or job(own, job_id).status != "RUNNING", "noticed")
+    if end == "cancelled":
+        jobs.cancel(own, [job_id])
+    state = "FAILED" if end == "killed" else "CANCELLED"
+    until(lambda: job(own, job_id).status == state, "it has ended")
+    until(lambda: [p.name for p in own.datasets.iterdir() if p.name != ".lock"] == [info.id], "nothing is left")
+    until(lambda: not jobs.zip_folder(own, job_id).exists(), "no zip is left")
+    if end == "killed":
+        assert "the worker died twice" in (job(own, job_id).error or "")
+        assert "batch size" not in (job(own, job_id).error or "")
+
+
+def held_back(folder: Path) -> Path:
+    """A folder for PYTHONPATH which makes workers wait before each file of a version or a zip."""
+    (folder / "path").mkdir()
+    (folder / "path" / "sitecustomize.py").write_text(
+        "import os, sys, time\n"
+        "if 'tlcore.worker' in ' '.join(sys.orig_argv):\n"
+        "    def slowly(event, arguments):\n"
+        "        if event == 'os.link' or (event == 'open' and '/files/' in str(arguments[0])):\n"
+        "            time.sleep(0.5)\n"
+        "    sys.addaudithook(slowly)\n"
+    )
+    return folder / "path"
+
+
+def under_way(settings: Settings, kind: str, job_id: str) -> bool:
+    """Whether the first file is there."""
+    if kind == "version":
+        return any(settings.datasets.glob(".staging-*/dataset/files/*/*"))
+    return any(path.stat().st_size for path in jobs.zip_folder(settings, job_id).glob(".*"))
 
 
 def test_everybody_leaves_when_the_home_is_gone(own: Settings, tmp_path: Path) -> None:

@@ -266,6 +266,7 @@ def dtd(members: dict[str, bytes]) -> bytes:
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], None]]:
     """Puts an archive where torchvision's textures are downloaded from."""
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("TLCORE_ALLOW_LOCAL_ADDRESSES", "1")
     routes = {}
     with web_server(routes) as root:
 
@@ -332,6 +333,7 @@ def test_the_next_mirror_is_tried(tmp_path, monkeypatch):
 
     routes = {f"/good/{path.name}.gz": send(gzip.compress(path.read_bytes())) for path in raw.iterdir()}
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("TLCORE_ALLOW_LOCAL_ADDRESSES", "1")
     with web_server(routes) as root:
         kind = torchvision.datasets.MNIST
         monkeypatch.setattr(kind, "mirrors", [f"{root}/bad/", f"{root}/good/"])

@@ -176,6 +176,10 @@ def test_images_move_between_the_parts_that_the_data_brought(parted, settings):
         ([RenameClass(old="ant", new="wasps")], "no class 'ant' to rename: did you mean ants"),
         ([Relabel(paths=("ants/ants_0000.png",), label="  ")], "is no name for a class"),
         ([RenameClass(old="ants", new="a\nb")], "is no name for a class"),
+        ([RenameClass(old="ants", new="a/b")], r"'a/b' is no name for a class, .*: use 1 to 100 characters without /"),
+        ([RenameClass(old="ants", new="..")], "'..' is no name for a class"),
+        ([Relabel(paths=("ants/ants_0000.png",), label="a\\b")], "is no name for a class"),
+        ([Relabel(paths=("ants/ants_0000.png",), label="x" * 101)], "is no name for a class"),
         ([Move(paths=("ants/ants_0000.png",), part="val")], "brings no parts"),
         ([RenameClass(old="ants", new="bees")], "leave the class 'bees' alone"),
         ([Relabel(paths=("ants/ants_0000.png",), label="ants")], "change nothing"),
@@ -371,8 +375,49 @@ def test_a_packed_version_imported_again_is_the_same_dataset(which, request, set
     assert content(load_dataset(again.id)) == content(load_dataset(info.id, settings))
 
 
+def test_the_card_comes_back_with_the_zip(info, settings, tmp_path, monkeypatch):
+    card = DataCard(source="our garden\x1b[31m", licence="CC BY 4.0", notes="<b>taken</b> in June\nby Ann")
+    write_card(info.id, card, settings)
+    file = pack(info.id, tmp_path / "renamed.zip", settings)
+    monkeypatch.setenv("TLCORE_HOME", str(tmp_path / "other"))
+    again = add_dataset(file)
+    assert (again.name, again.id) == ("insects", info.id)
+    assert read_card(again.id) == card.model_copy(update={"source": "our garden\ufffd[31m"})
+    assert again.left_out == ()
+    delete_dataset(again.id)
+    shutil.unpack_archive(file, tmp_path / "unpacked")
+    named = add_dataset(tmp_path / "unpacked", "mine")
+    assert (named.name, read_card(named.id).licence) == ("mine", "CC BY 4.0")
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ('{"transfer_lab_card": 1, "name": 7}', "card.json was not taken: its name: Input should be a valid string."),
+        ('{"transfer_lab_card": 1, "notes": "' + "x" * 20_001 + '"}', "card.json was not taken: its notes: String sho"),
+        ('{"transfer_lab_card": 2}', "card.json was not taken: its transfer_lab_card: Input should be 1."),
+        ('{"name": "foreign", "licence": "mine"}', ""),
+        ('["transfer_lab_card"]', ""),
+        ("[" * 100_000, ""),
+        ('{"transfer_lab_card": 1, "name": "cut', ""),
+        ('{"transfer_lab_card": 1, "notes": "' + " " * 1_000_000 + '"}', ""),
+        ("\xff\x00", ""),
+    ],
+)  # fmt: skip
+def test_a_card_that_cannot_be_used_breaks_no_import(settings, tmp_path, text, note):
+    folder = make_image_folder(tmp_path, 2, 4)
+    (folder / "card.json").write_bytes(text.encode("latin-1"))
+    info = add_dataset(Path(shutil.make_archive(str(tmp_path / "foreign"), "zip", folder)), settings=settings)
+    assert (info.name, info.num_images, read_card(info.id, settings)) == ("foreign", 8, DataCard())
+    assert [left.path for left in info.left_out] == ["card.json"]
+    assert [said for said in info.notes if "card.json" in said] == [
+        said for said in info.notes if note and note in said
+    ]
+    assert bool(note) == any(note and note in said for said in info.notes)
+
+
 def test_what_a_zip_holds(parted, settings, tmp_path):
-    made = derive(parted.id, [RenameClass(old="class_0", new="a,b/c")], settings)
+    made = derive(parted.id, [RenameClass(old="class_0", new="a,b:c")], settings)
     write_card(made.id, DataCard(source="garden", licence="CC0"), settings)
     with zipfile.ZipFile(pack(made.id, tmp_path / "out.zip", settings)) as archive:
         members = archive.namelist()
@@ -380,15 +425,15 @@ def test_what_a_zip_holds(parted, settings, tmp_path):
         readme = archive.read("README.txt").decode()
         assert archive.testzip() is None
     paths = load_dataset(made.id, settings).images["path"].tolist()
-    assert sorted(members) == sorted([*paths, "labels.csv", "README.txt"])
-    assert (table[0], table[1]) == ("path,label,split", '"train/a,b_c/class_0_0000.png","a,b/c",train')
+    assert sorted(members) == sorted([*paths, "labels.csv", "README.txt", "card.json"])
+    assert (table[0], table[1]) == ("path,label,split", '"train/a,b_c/class_0_0000.png","a,b:c",train')
     assert "Licence: CC0" in readme
     assert f"Version: 2, made from {parted.id}" in readme
-    assert "- Renamed the class 'class_0' to 'a,b/c'." in readme
+    assert "- Renamed the class 'class_0' to 'a,b:c'." in readme
     assert pack(made.id, tmp_path / "again.zip", settings).read_bytes() == (tmp_path / "out.zip").read_bytes()
 
 
-@pytest.mark.parametrize("label", ["__MACOSX", "train", "Thumbs.db", ".hidden", "ü/ß", 'con,"a"', "a;b"])
+@pytest.mark.parametrize("label", ["__MACOSX", "train", "Thumbs.db", ".hidden", "ü:ß", "x" * 100, 'con,"a"', "a;b"])
 def test_classes_with_difficult_names_survive_the_zip(info, settings, tmp_path, monkeypatch, label):
     made = derive(info.id, [RenameClass(old="ants", new=label), RenameClass(old="bees", new="test")], settings)
     file = pack(made.id, tmp_path / "out.zip", settings)
@@ -477,6 +522,13 @@ def test_a_missing_file_is_named_and_can_be_left_out(info, settings):
     assert names(settings) == {info.id}
     made = derive(info.id, [LeaveOut(paths=("ants/ants_0002.png",))], settings)
     assert check_dataset(made.id, settings) == ()
+
+
+def test_a_version_tells_how_far_it_is_from_the_first_look_at_its_pictures(info, settings):
+    told = []
+    derive(info.id, [LeaveOut(paths=("bees/copy.png",))], settings, lambda *news: told.append(news))
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+    assert [words for _, words in told] == ["Looking for near duplicates", "Placed 0 of 16 images"]
 
 
 def test_cancelling_leaves_nothing(info, settings):

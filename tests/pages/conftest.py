@@ -9,8 +9,13 @@ from streamlit.testing.v1 import AppTest
 
 from tests.helpers import make_image_folder
 from tests.pages import fakes
-from tlcore.service import datasets
+from tlcore import jobs
+from tlcore.datasets.versions import EDITS
+from tlcore.errors import TlcoreError
+from tlcore.results import JobView
+from tlcore.service import datasets, versions
 from tlcore.service.datasets import DatasetInfo
+from tlcore.settings import Settings
 
 APP = str(Path(__file__).parents[2] / "app.py")
 Open = Callable[..., AppTest]
@@ -20,6 +25,38 @@ Open = Callable[..., AppTest]
 def fresh_caches() -> None:
     """What one test's pages kept must not be seen by the next."""
     st.cache_data.clear()
+
+
+@pytest.fixture(autouse=True)
+def edits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New versions and zips are made within the page, without processes of their own."""
+    done: dict[str, JobView] = {}
+
+    def ended(kind: str, dataset_id: str, make: Callable[[str], str]) -> str:
+        job_id = f"{kind}_{len(done)}"
+        known = {"id": job_id, "kind": kind, "title": kind, "progress": 1.0, "message": "", "dataset_id": dataset_id}
+        try:
+            end = {"status": "FINISHED", "result": make(job_id)}
+        except TlcoreError as problem:
+            end = {"status": "FAILED", "error": str(problem)}
+        done[job_id] = JobView.model_validate({**known, **end})
+        return job_id
+
+    def version(settings: Settings, dataset_id: str, name: str, edits: list[dict[str, object]]) -> str:
+        read = EDITS.validate_python(edits)
+        return ended("version", dataset_id, lambda _: versions.derive_version(dataset_id, read).id)
+
+    def packed(settings: Settings, dataset_id: str, name: str) -> str:
+        def make(job_id: str) -> str:
+            to = jobs.zip_folder(settings, job_id) / "a.zip"
+            to.parent.mkdir(parents=True)
+            return str(versions.export_zip(dataset_id, to))
+
+        return ended("zip", dataset_id, make)
+
+    monkeypatch.setattr(jobs, "submit_version", version)
+    monkeypatch.setattr(jobs, "submit_zip", packed)
+    monkeypatch.setattr(versions, "work", done.__getitem__)
 
 
 @pytest.fixture

@@ -255,6 +255,51 @@ def found_errors(info: DatasetInfo) -> LabelErrors:
                        limits=("54 of 90 images were for training in every run.",))  # fmt: skip
 
 
+def test_a_change_under_way_shows_how_far_it_is_and_can_be_cancelled(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled: list[str] = []
+
+    def now() -> JobView:
+        known = {"kind": "version", "title": "New version of insects", "dataset_id": insects.id}
+        return job("CANCELLED" if cancelled else "RUNNING", message="Placed 3 of 90 images", **known)
+
+    monkeypatch.setattr(versions, "submit_version", lambda dataset_id, edits: "j1")
+    monkeypatch.setattr(versions, "work", lambda job_id: now())
+    monkeypatch.setattr(versions, "open_work", lambda dataset_id: [] if cancelled else [now()])
+    monkeypatch.setattr(versions, "cancel_work", cancelled.append)
+    app = open_page("datasets")
+    app.text_input(key=f"rename_to_{insects.id}_ants").set_value("flies").run()
+    app.button(key=f"rename_do_{insects.id}").click().run()
+    assert is_fine(app)
+    assert "New version of insects: Placed 3 of 90 images" in unescaped(shown_progress(app))
+    app.button(key="cancel_j1").click().run()
+    assert is_fine(app)
+    assert cancelled == ["j1"]
+    assert "The new version was cancelled; nothing of it was kept" in shown(app)
+    assert not app.get("progress")
+
+
+def test_a_change_that_cannot_be_made_says_why(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
+    app = open_page("datasets")
+    app.text_input(key=f"rename_to_{insects.id}_ants").set_value("a/b").run()
+    app.button(key=f"rename_do_{insects.id}").click().run()
+    assert is_fine(app)
+    assert "'a/b' is no name for a class" in errors(app)[0]
+
+
+def test_a_zip_is_made_first_and_then_fetched(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
+    app = look_at(open_page("datasets"), "Card and download")
+    assert not app.get("download_button")
+    app.button(key=f"make_zip_{insects.id}").click().run()
+    assert is_fine(app)
+    assert "Download the zip" in app.get("download_button")[0].proto.label
+    licence = next(box for box in app.text_input if box.label == "Licence")
+    licence.set_value("CC0")
+    next(button for button in app.button if button.label == "Keep the card").click().run()
+    assert not app.get("download_button"), "that zip has the old card"
+
+
 def test_likely_label_errors_are_shown_and_corrected(
     open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,7 +335,7 @@ def test_an_upload_is_stored_in_the_home_and_imported_by_a_job(
     assert path.name == "pic tures.zip"
     assert path.parent.parent == datasets.upload_folder()
     assert path.read_bytes() == b"PK content"
-    assert name == "pic tures"
+    assert name is None, "the zip may bring a name of its own; else it is the file's"
     assert app.get("progress")
 
 

@@ -21,7 +21,7 @@ STRATEGY_HELP = (
 SET_HELP = "STRATEGY.KEY=VALUE, or STRATEGY.2.KEY=VALUE for its second phase alone; repeatable"
 SPLIT_HELP = (
     "test images: fixed, the same for every seed; repeated, drawn anew by each seed; kfold:K, seed s tests fold s % K "
-    "of shuffle s // K, so that K seeds test every image once"
+    "of shuffle s // K, so that K seeds test every image once (pictures under several classes train only)"
 )
 BATCH_HELP = "default: 32, or 64 from 2,000 training images; auto: the largest that memory holds"
 TUNE_HELP = "trials per run, the best on validation is kept: N times the time"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tlcore.cli.output import note, progress, say, table
+from tlcore.cli.output import bar, say, table
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.service import datasets as service
 from tlcore.service import pictures
@@ -93,15 +93,8 @@ def check(
 
 def add_with_progress(source: str, name: str | None = None) -> DatasetInfo:
     """Resolve a dataset id, path, address or public set, with a bar while it is imported."""
-    try:
-        with progress() as bars:
-            task = bars.add_task("dataset", total=1.0)
-            return service.resolve_dataset(
-                source, name, lambda done, message: bars.update(task, completed=done, description=message)
-            )
-    except KeyboardInterrupt:
-        note("cancelled: nothing was kept")
-        raise typer.Exit(1) from None
+    with bar("dataset") as tell:
+        return service.resolve_dataset(source, name, tell)
 
 
 def show_info(info: DatasetInfo) -> None:

@@ -33,9 +33,8 @@ def lr_find(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the result as JSON; - for stdout")] = None,
 ) -> None:
     """Try growing learning rates on the training images, and suggest one."""
-    for file in (html, json_file):
-        if file is not None:
-            check_writable(file)
+    for file in filter(None, (html, json_file)):
+        check_writable(file)
     job_id = lr_finder.submit(
         add_with_progress(dataset),
         model,
@@ -53,13 +52,12 @@ def lr_find(
         num_threads=num_threads,
     )
     _watch(job_id)
-    found = lr_finder.finding(job_id)
+    _tell(lr_finder.finding(job_id), html, json_file)
+
+
+def _tell(found: RateFinding | None, html: Path | None, json_file: Path | None) -> None:
     if found is None:
         raise typer.Exit(1)
-    _tell(found, html, json_file)
-
-
-def _tell(found: RateFinding, html: Path | None, json_file: Path | None) -> None:
     if html is not None:
         html.write_text(lr_finder.finding_html(found), encoding="utf-8")
         note(f"wrote {html}")

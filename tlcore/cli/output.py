@@ -2,10 +2,11 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -17,6 +18,18 @@ from tlcore.spec import split_plan
 PIPED_WIDTH = 200  # columns where stdout is a file or a pipe, so that tables are not folded
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, soft_wrap=True)
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[float, str], None]]:
+    """A progress bar for work that leaves nothing behind when Ctrl-C ends it; yields what is told how far it is."""
+    try:
+        with progress() as bars:
+            task = bars.add_task(what, total=1.0)
+            yield lambda done, message: bars.update(task, completed=done, description=message)
+    except KeyboardInterrupt:
+        note("cancelled: nothing was kept")
+        raise typer.Exit(1) from None
 
 
 def say(text: str) -> None:

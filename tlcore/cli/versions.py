@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tlcore.cli.output import note, progress, say, table
+from tlcore.cli.output import bar, note, say, table
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.service import datasets as service
 from tlcore.service import label_errors as label_error_service
@@ -31,11 +31,8 @@ def edit(
     """Make a new version of a dataset; the old one and its runs stay. Edits are done in the order of these options."""
     old = service.get_dataset(dataset)
     edits = editing.parse_edits(old.id, leave_out, move, relabel, rename_class, keep_one)
-    with progress() as bars:
-        task = bars.add_task("version", total=1.0)
-        new = editing.derive_version(
-            old.id, edits, lambda done, message: bars.update(task, completed=done, description=message)
-        )
+    with bar("version") as tell:
+        new = editing.derive_version(old.id, edits, tell)
     say(new.id)
     for change in new.changes if new.parent == old.id else ():
         say(change)
@@ -74,11 +71,8 @@ def card(
 def export(dataset: str, to: Annotated[Path, typer.Option(metavar="FILE.zip", help="a new file")]) -> None:
     """A dataset as a zip of class folders, with labels.csv and its card."""
     info = service.get_dataset(dataset)
-    with progress() as bars:
-        task = bars.add_task("export", total=1.0)
-        made = editing.export_zip(
-            info.id, to, lambda done, message: bars.update(task, completed=done, description=message)
-        )
+    with bar("export") as tell:
+        made = editing.export_zip(info.id, to, tell)
     say(str(made))
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tlcore.datasets.files import Progress, Stop, check_stop
+
 MAX_DISTANCE = 8  # of the hash's 64 bits that may differ
 MIN_CORRELATION = 0.95  # of the 16×16 grey copies
 MAX_CHROMA = 0.02  # by which the red and the green part of the mean colour may differ, of 1
@@ -35,6 +37,16 @@ def near_groups(images: pd.DataFrame, look_up: Callable[[float], None] | None = 
     distinct, first, place = np.unique(images["sha256"].to_numpy(str), return_index=True, return_inverse=True)
     founders = _founders(images.iloc[first], look_up)
     return [str(key) for key in distinct[founders[place]]]
+
+
+def comparing(tell: Progress, should_stop: Stop) -> Callable[[float], None]:
+    """What `near_groups` calls, so that people see how far it is and can end it with RunCancelledError."""
+
+    def look_up(done: float) -> None:
+        check_stop(should_stop)
+        tell(done, "Looking for near duplicates")
+
+    return look_up
 
 
 def _founders(images: pd.DataFrame, look_up: Callable[[float], None] | None) -> Places:

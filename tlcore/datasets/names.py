@@ -18,6 +18,7 @@ _SYSTEM_NAMES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycl
 # Stand-ins that sites serve for a photo that is gone; the picture decodes, but it shows nothing of its class.
 _PLACEHOLDER = re.compile(r"(image|img|photo|picture)[-_ ]?(not[-_ ]?found|not[-_ ]?available|unavailable)", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+MAX_CLASS_CHARACTERS = 100
 MAX_NAME_BYTES = 120  # file systems take 255 bytes; leaves room for a number that tells equal names apart
 
 
@@ -57,6 +58,15 @@ def safe_name(name: str) -> str:
         stem, dot, suffix = clean, "", ""
     room = MAX_NAME_BYTES - len((dot + suffix).encode())
     return stem.encode()[:room].decode("utf-8", "ignore") + dot + suffix
+
+
+def class_name(label: str) -> str:
+    """The name of a class nearest to a label: one line without `/` and `\\`, so that it could be a folder's.
+
+    At most MAX_CLASS_CHARACTERS long, never empty, `.` or `..`, without spaces around it.
+    """
+    clean = re.sub(r"[/\\]", "_", readable(label)).strip()[:MAX_CLASS_CHARACTERS].strip()
+    return f"_{clean}" if clean in {"", ".", ".."} else clean
 
 
 def slug(text: str, default: str = "dataset") -> str:

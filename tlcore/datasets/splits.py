@@ -31,7 +31,8 @@ _NOTES = {
 _REPEATED = "Each seed draws its own parts: 20 % of each class for test, 60 % for training and 20 % for validation."
 _FOLDS = (
     "The images of each class are dealt into {0} folds, and each seed is tested on one: seeds 0 to {1} test every "
-    "image once, the next {0} do so with another deal. A quarter of the other folds is for validation, drawn by seed."
+    "image once, pictures under several classes aside, which train only. The next {0} seeds do so with another deal. A "
+    "quarter of the other folds is for validation, drawn by seed."
 )
 
 

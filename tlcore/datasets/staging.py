@@ -129,18 +129,18 @@ def _discard(folder: Path, lock: FileLock) -> None:
     lock.release()
 
 
-def place_file(source: Path, target: Path, move: bool) -> None:
+def place_file(source: Path, target: Path, move: bool, root: Path | None = None) -> None:
     """Move an unpacked file, or copy one that stays where it is, never through a link.
 
-    No more is copied than there was at first, however it grows. Raises: DatasetError for a file that is gone or no
-    plain file any more, OSError.
+    root: the folder below which no folder may be a link either; default: the file's own. No more is copied than there
+    was at first, however it grows. Raises: DatasetError for a file that is gone or no plain file any more, OSError.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if move:
         source.rename(target)
         return
     try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = _open_below(root or source.parent, source)
     except OSError as error:
         raise DatasetError(f"{source} changed during the import ({error.strerror}): import again") from error
     with os.fdopen(descriptor, "rb") as reading, target.open("xb") as writing:
@@ -150,3 +150,20 @@ def place_file(source: Path, target: Path, move: bool) -> None:
         left = found.st_size
         while left > 0 and (chunk := reading.read(min(left, _CHUNK))):
             left -= writing.write(chunk)
+
+
+def _open_below(root: Path, source: Path) -> int:
+    """Open a file for reading, folder by folder from the root: none can be swapped for a link in between.
+
+    Raises: OSError where there is a link or something is gone.
+    """
+    *folders, name = source.relative_to(root).parts
+    above = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            os.close(above)
+            above = below
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
+    finally:
+        os.close(above)

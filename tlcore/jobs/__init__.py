@@ -10,13 +10,17 @@ from tlcore.jobs.api import (
     jobs_of,
     log_tail,
     open_imports,
+    open_work,
     overview,
     recent,
     recover,
     retry,
     submit_import,
     submit_runs,
+    submit_version,
+    submit_zip,
 )
+from tlcore.jobs.caretaking import zip_folder
 from tlcore.jobs.processes import code_version
 from tlcore.jobs.questions import answer_of, answers, ask, ask_several, submit_question
 from tlcore.jobs.roster import slot_of
@@ -35,6 +39,7 @@ __all__ = [
     "jobs_of",
     "log_tail",
     "open_imports",
+    "open_work",
     "overview",
     "recent",
     "recover",
@@ -43,4 +48,7 @@ __all__ = [
     "submit_import",
     "submit_question",
     "submit_runs",
+    "submit_version",
+    "submit_zip",
+    "zip_folder",
 ]

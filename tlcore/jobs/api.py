@@ -3,10 +3,11 @@
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tlcore import tracking
 from tlcore.errors import JobError, NotFoundError
-from tlcore.jobs import queue, settling
+from tlcore.jobs import queue, removing, settling
 from tlcore.jobs.caretaking import clear_work, work_folder
 from tlcore.jobs.database import now_ms, prepare, queue_path
 from tlcore.jobs.processes import code_version, tail
@@ -17,7 +18,9 @@ from tlcore.results import JobView, QueueOverview, WorkerView
 from tlcore.settings import Settings
 from tlcore.spec import RunSpec
 
+MADE_OF_DATASETS = ("import", "version", "zip")
 IMPORT_SLOT = "import:0"
+EDIT_SLOT = "import:1"  # versions and zips take seconds: they do not wait for an import that takes hours
 
 
 def submit_runs(settings: Settings, comparison_id: str, runs: Iterable[tuple[str, RunSpec]], device: str) -> None:
@@ -37,14 +40,31 @@ def submit_import(settings: Settings, source: Path | str, name: str | None, owne
 
     A file in `jobs/uploads` is removed afterwards. Raises: StorageError.
     """
-    prepare(settings)
-    job_id = uuid.uuid4().hex
     if isinstance(source, Path):
         path, title = str(source.expanduser().absolute()), source.name
     else:  # an address may end with a key that is nobody's business
         path, title = source, source.rpartition("://")[2].partition("?")[0]
     payload = {"path": path, "name": name, "owner": owner}
-    queue.add(settings, [NewJob(job_id, "import", f"Import {name or title}", IMPORT_SLOT, payload, code_version())])
+    return _submit(settings, "import", f"Import {name or title}", IMPORT_SLOT, payload)
+
+
+def submit_version(settings: Settings, dataset_id: str, name: str, edits: Sequence[dict[str, Any]]) -> str:
+    """Queue a new version of a dataset; returns the job's id. edits: as JSON. Raises: StorageError."""
+    payload = {"dataset_id": dataset_id, "edits": list(edits)}
+    return _submit(settings, "version", f"New version of {name}", EDIT_SLOT, payload)
+
+
+def submit_zip(settings: Settings, dataset_id: str, name: str) -> str:
+    """Queue the zip of a dataset, which is kept for a day; returns the job's id. Raises: StorageError."""
+    prepare(settings)
+    removing.forget_zips(settings)
+    return _submit(settings, "zip", f"Zip of {name}", EDIT_SLOT, {"dataset_id": dataset_id})
+
+
+def _submit(settings: Settings, kind: queue.Kind, title: str, slot: str, payload: dict[str, Any]) -> str:
+    prepare(settings)
+    job_id = uuid.uuid4().hex
+    queue.add(settings, [NewJob(job_id, kind, title, slot, payload, code_version())])
     ensure_supervisor(settings)
     return job_id
 
@@ -117,6 +137,12 @@ def open_imports(settings: Settings) -> list[JobView]:
     return _select(settings, "kind = 'import' AND status IN ('QUEUED', 'RUNNING')", ())
 
 
+def open_work(settings: Settings, dataset_id: str) -> list[JobView]:
+    """Versions and zips of a dataset that wait or run, in order."""
+    found = _select(settings, "kind IN ('version', 'zip') AND status IN ('QUEUED', 'RUNNING')", ())
+    return [job for job in found if job.dataset_id == dataset_id]
+
+
 def overview(settings: Settings) -> QueueOverview:
     """The state of the queue at a glance."""
     if not queue_path(settings).exists():
@@ -168,7 +194,8 @@ def _view(job: Job) -> JobView:
         ended_ms=job.ended_ms,
         eta_seconds=seconds_left(job, now_ms()),
         cancel_requested=job.cancel_ms is not None,
-        result=job.result if job.kind == "import" else None,
+        result=job.result if job.kind in MADE_OF_DATASETS else None,
+        dataset_id=job.payload.get("dataset_id") if job.kind in MADE_OF_DATASETS else None,
         attempts=job.attempts,
         settled=job.settled,
     )

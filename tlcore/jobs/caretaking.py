@@ -14,6 +14,7 @@ from tlcore.jobs.queue import MAX_ATTEMPTS, Job
 from tlcore.settings import Settings
 
 MAX_START_FAILURES = 3
+IMPORTING = ("import", "version", "zip")  # kinds that train nothing
 FORGET_SECONDS = 3600.0  # between two looks for answers that are too old
 _log = logging.getLogger("tlcore.supervisor")
 
@@ -63,7 +64,7 @@ def _recover(crew: Crew, job: Job) -> None:
         ended = queue.end(settings, job, "CANCELLED", settled=job.kind != "run")
     elif job.kind == "question" or job.attempts >= MAX_ATTEMPTS:
         times = "twice" if job.attempts > 1 else "once"
-        remedy = "" if job.kind == "import" else "; a smaller batch size or image size needs less memory"
+        remedy = "" if job.kind in IMPORTING else "; a smaller batch size or image size needs less memory"
         error = (
             f"the worker died {times} while it did this, without a Python error (killed, out of memory, or a crash in "
             f"a library): {_log_of(settings, job)} has its last words{remedy}"
@@ -75,7 +76,7 @@ def _recover(crew: Crew, job: Job) -> None:
             _log.info("job %s goes back to the queue", job.id)
     if ended:  # else its worker ended it, or gave it back, after we looked
         clear_work(settings, job)
-    if ended and job.kind == "import":  # jobs know no datasets, so a process of its own clears up after a killed one
+    if ended and job.kind in IMPORTING:  # jobs know no datasets, so a process of its own clears up after a killed one
         crew.children.append(start_detached(settings, ["tlcore.datasets.sweep"], settings.jobs / "logs" / "sweep.log"))
 
 
@@ -87,9 +88,13 @@ def _log_of(settings: Settings, job: Job) -> str:
 
 
 def clear_work(settings: Settings, job: Job) -> None:
-    """Remove what a job that is over no longer needs: a run's work folder (MLflow has the rest), an uploaded file."""
+    """Remove what a job that is over no longer needs: a run's work folder (MLflow has the rest), an uploaded file, and
+    the zip that nobody will fetch.
+    """
     if job.kind == "run":
         shutil.rmtree(work_folder(settings, job.id), ignore_errors=True)
+    if job.kind == "zip":
+        shutil.rmtree(zip_folder(settings, job.id), ignore_errors=True)
     if job.kind == "import":
         _clear_upload(settings.jobs / "uploads", Path(job.payload["path"]))
 
@@ -107,6 +112,11 @@ def work_folder(settings: Settings, run_id: str) -> Path:
     return settings.jobs / "runs" / run_id
 
 
+def zip_folder(settings: Settings, job_id: str) -> Path:
+    """Where a job makes the zip of a dataset; nothing else lies there."""
+    return settings.jobs / "zips" / job_id
+
+
 def end_stubborn(crew: Crew) -> None:
     """Kill the workers whose cancelled job has not ended within the grace period."""
     limit = now_ms() - crew.settings.cancel_grace_seconds * 1000
@@ -120,11 +130,12 @@ def end_stubborn(crew: Crew) -> None:
 
 
 def forget_old(crew: Crew) -> None:
-    """Remove answers that nobody reads any more, once an hour."""
+    """Remove answers that nobody reads and zips that nobody fetches any more, once an hour."""
     now = time.monotonic()
     if now - crew.last_forgot < FORGET_SECONDS:
         return
     crew.last_forgot = now
+    removing.forget_zips(crew.settings)
     removed = removing.forget_answers(crew.settings)
     if removed:
         _log.info("forgot %d old answers", removed)

@@ -10,7 +10,7 @@ from tlcore.jobs.database import now_ms, reading, writing
 from tlcore.jobs.roster import Worker
 from tlcore.settings import Settings
 
-Kind = Literal["run", "import", "question"]
+Kind = Literal["run", "import", "version", "zip", "question"]
 State = Literal["QUEUED", "RUNNING", "FINISHED", "FAILED", "CANCELLED"]
 OPEN = ("QUEUED", "RUNNING")
 MAX_ATTEMPTS = 2  # a job whose worker died is taken up once more

@@ -1,8 +1,12 @@
-"""Jobs that leave the queue for good: questions, once nobody reads their answer any more. Runs and imports stay."""
+"""What leaves for good: questions, once nobody reads their answer any more, and the files of zips. Other jobs stay."""
 
+import shutil
+
+from tlcore.jobs import queue
 from tlcore.jobs.database import now_ms, writing
 from tlcore.settings import Settings
 
+ZIP_MS = 24 * 3_600_000  # so long may a zip be fetched
 ANSWER_MS = 7 * 24 * 3_600_000  # so long is an answer kept: a page may be open, or its address be shared, for days
 
 
@@ -26,3 +30,13 @@ def forget_answers(settings: Settings) -> int:
             (now_ms() - ANSWER_MS,),
         )
         return removed.rowcount
+
+
+def forget_zips(settings: Settings) -> None:
+    """Remove the zips of jobs that ended more than a day ago, or that the queue does not know."""
+    made = settings.jobs / "zips"
+    if not made.is_dir():
+        return
+    kept = queue.select(settings, "kind = 'zip' AND (ended_ms IS NULL OR ended_ms >= ?)", (now_ms() - ZIP_MS,))
+    for folder in {path.name for path in made.iterdir()} - {job.id for job in kept}:
+        shutil.rmtree(made / folder, ignore_errors=True)

@@ -74,7 +74,10 @@ Handler = Callable[[Assignment], Any]
 
 @dataclass(frozen=True)
 class Ending:
-    """How an attempt ended. kept: the run's checkpoint stays, as what failed is the disk or MLflow, not the run."""
+    """How an attempt ended.
+
+    kept: what lies in its folder stays: a run's checkpoint, as what failed is the disk or MLflow, or a finished zip.
+    """
 
     state: State
     error: str | None = None
@@ -168,7 +171,7 @@ def _do(post: Post, job: Job) -> None:
 def _attempt(post: Post, assignment: Assignment) -> Ending:
     job = assignment.job
     try:
-        return Ending("FINISHED", result=post.handlers[job.kind](assignment))
+        return Ending("FINISHED", result=post.handlers[job.kind](assignment), kept=job.kind == "zip")
     except RunCancelledError:
         return Ending("CANCELLED")
     except StorageError as problem:

@@ -9,12 +9,13 @@ class JobView(Value):
     """A job of the queue as people see it.
 
     id: the run's MLflow id for a run. status: QUEUED, RUNNING, FINISHED, FAILED or CANCELLED. progress: 0…1.
-    eta_seconds: time left as far as the progress tells. result: what an import made (a dataset id).
-    attempts: how often a worker took it. settled: MLflow's status of the run agrees (always, for other jobs).
+    eta_seconds: time left as far as the progress tells. result: what an import or an edit made (a dataset id), or the
+    file of a zip. dataset_id: of what a version or a zip is made. attempts: how often a worker took it. settled:
+    MLflow's status of the run agrees (always, for other jobs).
     """
 
     id: str
-    kind: Literal["run", "import", "question"]
+    kind: Literal["run", "import", "version", "zip", "question"]
     title: str
     status: Literal["QUEUED", "RUNNING", "FINISHED", "FAILED", "CANCELLED"]
     progress: float
@@ -28,6 +29,7 @@ class JobView(Value):
     eta_seconds: float | None = None
     cancel_requested: bool = False
     result: str | None = None
+    dataset_id: str | None = None
     attempts: int = 0
     settled: bool = True
 

@@ -1,16 +1,16 @@
 """Versions of a dataset: edit one, see where it comes from, say what it is, pack it."""
 
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from tlcore import tracking
+from tlcore import jobs, tracking
 from tlcore.datasets import store, versions
 from tlcore.datasets.dataset import PARTS, DatasetInfo
 from tlcore.datasets.health import copies
 from tlcore.datasets.names import part_of
 from tlcore.datasets.versions import DataCard, Edit, LeaveOut, Move, Relabel, RenameClass, Version
-from tlcore.errors import DatasetError
+from tlcore.errors import DatasetError, NotFoundError
+from tlcore.results import JobView
 from tlcore.settings import get_settings
 
 MANY = 1_000  # comparisons that are counted at most
@@ -23,6 +23,60 @@ def derive_version(dataset_id: str, edits: Sequence[Edit], progress: Progress | 
     Raises: NotFoundError, DatasetError for what cannot be done or changes nothing, StorageError.
     """
     return versions.derive(dataset_id, edits, get_settings(), progress)
+
+
+def submit_version(dataset_id: str, edits: Sequence[Edit]) -> str:
+    """Make a new version in the background; returns the job's id, to be watched with `work`.
+
+    Raises: NotFoundError, StorageError; what is wrong with the edits is the job's error.
+    """
+    settings = get_settings()
+    info = store.load_info(dataset_id, settings)
+    return jobs.submit_version(settings, info.id, info.name, [edit.model_dump(mode="json") for edit in edits])
+
+
+def submit_zip(dataset_id: str) -> str:
+    """Pack a version in the background, for a browser's download; returns the job's id, to be watched with `work`.
+
+    Raises: NotFoundError, DatasetError beyond the upload limit, StorageError.
+    """
+    settings = get_settings()
+    info = store.load_info(dataset_id, settings)
+    if info.total_bytes > settings.max_upload_mb * 1_000_000:
+        raise DatasetError(
+            f"{info.id} has {info.total_bytes / 1e6:,.0f} MB, more than the {settings.max_upload_mb:,} MB that a "
+            f"browser is given: run `python -m tlcore dataset export {info.id} --to FILE.zip` on this machine"
+        )
+    return jobs.submit_zip(settings, info.id, info.name)
+
+
+def open_work(dataset_id: str) -> list[JobView]:
+    """Versions and zips of this dataset that wait or run, oldest first."""
+    return jobs.open_work(get_settings(), dataset_id)
+
+
+def work(job_id: str) -> JobView:
+    """How far a new version or a zip is; `result` is the new dataset's id. Raises: NotFoundError."""
+    jobs.recover(get_settings())
+    return jobs.get_job(get_settings(), job_id)
+
+
+def cancel_work(job_id: str) -> None:
+    """End the making of a version or a zip; nothing of it is kept."""
+    jobs.cancel(get_settings(), [job_id])
+
+
+def zip_is_there(job_id: str) -> bool:
+    """Whether the zip that a job has made can still be fetched: it is kept for a day."""
+    return any(jobs.zip_folder(get_settings(), job_id).glob("*.zip"))
+
+
+def read_zip(job_id: str) -> bytes:
+    """The zip that a job has made, in memory, as a browser's download needs it. Raises: NotFoundError."""
+    settings = get_settings()
+    for file in jobs.zip_folder(settings, job_id).glob("*.zip"):
+        return file.read_bytes()
+    raise NotFoundError("this zip is no longer there, as it is kept for a day: make it again")
 
 
 def parse_edits(
@@ -87,19 +141,6 @@ def export_zip(dataset_id: str, to: Path, progress: Progress | None = None) -> P
     Raises: NotFoundError, DatasetError for damaged files, StorageError, also where the file is there already.
     """
     return versions.pack(dataset_id, to, get_settings(), progress)
-
-
-def zip_for_browser(dataset_id: str) -> bytes:
-    """The same zip in memory, as a browser's download needs it. Raises: DatasetError beyond the upload limit."""
-    settings = get_settings()
-    info = store.load_info(dataset_id, settings)
-    if info.total_bytes > settings.max_upload_mb * 1_000_000:
-        raise DatasetError(
-            f"{info.id} has {info.total_bytes / 1e6:,.0f} MB, more than the {settings.max_upload_mb:,} MB that a "
-            f"browser is given: run `python -m tlcore dataset export {info.id} --to FILE.zip` on this machine"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        return versions.pack(dataset_id, Path(folder) / "dataset.zip", settings).read_bytes()
 
 
 def _cut(option: str, text: str, known: Collection[str]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The plan of a split: whether all seeds share the test images, redraw them, or test every image in turn."""
+"""The plan of a split: whether all seeds share the test images, redraw them, or test fold after fold."""
 
 import re
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class SplitPlan:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of a comparison that names none: of k-fold all that test every image once, else one."""
+        """The seeds of a comparison that names none: of k-fold one for each fold, else one."""
         return tuple(range(self.folds or 1))
 
     @property
@@ -39,7 +39,8 @@ class SplitPlan:
         """For people, in the middle of a sentence."""
         if self.folds:
             return (
-                f"{self.folds} folds: each seed has its own test images, and {self.folds} seeds test every image once"
+                f"{self.folds} folds: each seed has its own test images, and {self.folds} seeds test every image once, "
+                "pictures under several classes aside"
             )
         return "the same test images for every seed" if self.is_fixed else "each seed has its own test images"
 

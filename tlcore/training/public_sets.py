@@ -23,6 +23,7 @@ from tlcore.datasets.intake.public_sets import PublicSet, find_set
 from tlcore.datasets.names import UniquePaths
 from tlcore.datasets.staging import place_file, storage_errors
 from tlcore.errors import DatasetError
+from tlcore.settings import get_settings
 from tlcore.training.answer import Listener
 
 DOWNLOAD_SHARE = 0.7  # of the progress; the rest is writing
@@ -176,9 +177,10 @@ def _tamed(entry: PublicSet, max_bytes: int, listener: Listener) -> Iterator[Non
             so_far = (done + file.tell()) / (entry.download_mb * 1e6)
             listener.progress(DOWNLOAD_SHARE * min(1.0, so_far), f"{entry.name}: {words}")
 
+        local = get_settings().allow_local_addresses
         with Path(filename).open("wb") as file:
             try:
-                fetch(url, file, Download(max_bytes - done, tell, listener.should_stop))
+                fetch(url, file, Download(max_bytes - done, tell, listener.should_stop, local=local))
             except DatasetError as error:
                 Path(filename).unlink()  # torchvision takes a file that has no published checksum for whole
                 raise _NotBroughtError(str(error)) from error

@@ -11,6 +11,7 @@ from tests.unit.datasets.test_splits import dataset, per_class, seeds, simple
 from tlcore.datasets.dataset import PARTS
 from tlcore.datasets.splits import check_splittable, leaks_between_parts, make_split, split_note
 from tlcore.errors import SpecError, SplitError
+from tlcore.spec import split_plan
 
 quick = limits(max_examples=60, deadline=None)
 plans = st.sampled_from(["fixed", "repeated", "kfold:2", "kfold:3", "kfold:4"])
@@ -229,7 +230,8 @@ def test_notes_say_whose_test_images_they_are():
     info = dataset(simple(5, 5)).info
     assert "the same for every run" in split_note(info)
     assert "Each seed draws its own parts" in split_note(info, "repeated")
-    assert "seeds 0 to 4 test every image once" in split_note(info, "kfold:5")
+    assert "seeds 0 to 4 test every image once, pictures under several classes aside" in split_note(info, "kfold:5")
+    assert "pictures under several classes aside" in split_plan("kfold:5").words
     assert "test is kept" in split_note(dataset(GIVEN, "train_test").info)
 
 

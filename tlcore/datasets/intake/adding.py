@@ -1,32 +1,31 @@
 """Images in: whatever people have becomes a checked dataset, whole or not at all."""
 
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import median
 
 import pandas as pd
 
-from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut, given_of
-from tlcore.datasets.duplicates import near_groups
-from tlcore.datasets.files import Limits, Progress, Stop, check_stop, never, silent, stage
-from tlcore.datasets.fingerprints import dataset_fingerprint
+from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut
+from tlcore.datasets.describing import MAX_LISTED, facts_of, in_order
+from tlcore.datasets.duplicates import comparing, near_groups
+from tlcore.datasets.files import Limits, Progress, Stop, never, silent, stage
+from tlcore.datasets.intake.cards import NO_CARD
 from tlcore.datasets.intake.discovery import HOW, Found
-from tlcore.datasets.intake.gathering import gather
+from tlcore.datasets.intake.gathering import Gathered, gather
 from tlcore.datasets.intake.matching import Entry
 from tlcore.datasets.intake.sources import find_source
-from tlcore.datasets.names import UniquePaths, slug
+from tlcore.datasets.names import MAX_CLASS_CHARACTERS, UniquePaths, class_name, slug
 from tlcore.datasets.pictures.inspection import Inspected, inspect_files, inspector_command
 from tlcore.datasets.staging import check_space, place_file, staging, unchanging
 from tlcore.datasets.store import land
+from tlcore.datasets.versions.card import put_card
 from tlcore.errors import DatasetError
 from tlcore.settings import Settings, get_settings
 
 _CHECKED = 0.95  # the part of an import that is done when every image was decoded
-MAX_LISTED = 5_000  # files that are named as left out; beyond, they are counted
+MAX_NAMED = 5  # classes in a note
 _LOOKS = ["brightness", "contrast", "colour", "phash", "look"]
 _FACTS = ["sha256", "width", "height", "mode", "format", "num_bytes", *_LOOKS]
 _COLUMNS = ["path", "label", "part", *_FACTS, "group"]
@@ -53,41 +52,50 @@ def add_dataset(
         limits = Limits(settings.max_dataset_files, int(settings.max_dataset_gb * 1e9))
         brought = bring(folder, limits, tell, stop)
         gathered = gather(brought, folder, limits, tell, stop)
-        found, target = _tidied(gathered.found), folder / "dataset"
+        gathered = replace(gathered, found=_tidied(gathered.found))
+        found, target = gathered.found, folder / "dataset"
         if not gathered.ours:
             check_space(folder, sum(entry.file.stat().st_size for entry in found.entries))
-        images, refused = _check(found.entries, target, gathered.ours, stage(tell, gathered.share, _CHECKED), stop)
+        images, refused = _check(gathered, target, stage(tell, gathered.share, _CHECKED), stop)
         found = replace(found, left_out=refused + found.left_out)
-        images["group"] = near_groups(images, _comparing(tell, stop))
-        dataset = _describe(images, found, name or brought.name, brought.told, target)
+        images["group"] = near_groups(images, comparing(stage(tell, _CHECKED, 1.0), stop))
+        dataset = _described(images, found, name or gathered.brought.name or brought.name, brought.told, target)
+        if gathered.brought.card != NO_CARD:
+            put_card(target, gathered.brought.card)
         tell(1.0, f"{dataset.info.num_images:,} images")
         return land(dataset, target, settings)
 
 
 def _tidied(found: Found) -> Found:
-    """Names of classes without spaces around them, as tables and edits have them; those that meet become one."""
-    names = {entry.label: entry.label.strip() or entry.label for entry in found.entries}
+    """Classes with names that edits and folders could have too; those that differ by spaces alone become one.
+
+    Raises: DatasetError where two other names would become one.
+    """
+    names = {entry.label: class_name(entry.label) for entry in found.entries}
+    taken: dict[str, str] = {}
+    for old, new in sorted(names.items()):
+        other = taken.setdefault(new, old.strip())
+        if other != old.strip():
+            raise DatasetError(
+                f"the classes {other!r} and {old.strip()!r} would both be called {new!r}, as the name of a class has "
+                f"no / and \\ and at most {MAX_CLASS_CHARACTERS} characters: rename one of them"
+            )
     met = sorted({new for old, new in names.items() if old != new and new in names})
     notes = [f"Classes whose names differ by spaces alone are one class: {', '.join(met)}."] if met else []
+    changed = [f"{old!r} is called {new!r}" for old, new in sorted(names.items()) if old.strip() != new]
+    if changed:
+        more = f" and {len(changed) - MAX_NAMED:,} more" if len(changed) > MAX_NAMED else ""
+        notes.append(f"Names of classes that no folder can have were changed: {', '.join(changed[:MAX_NAMED])}{more}.")
     entries = [replace(entry, label=names[entry.label]) for entry in found.entries]
     return replace(found, entries=entries, notes=[*found.notes, *notes])
-
-
-def _comparing(tell: Progress, should_stop: Stop) -> Callable[[float], None]:
-    def look_up(done: float) -> None:
-        check_stop(should_stop)
-        stage(tell, _CHECKED, 1.0)(done, "Looking for near duplicates")
-
-    return look_up
 
 
 @dataclass
 class _Placing:
     """Where files were put, in the order in which they are inspected."""
 
-    entries: list[Entry]
+    gathered: Gathered
     target: Path
-    move: bool
     paths: list[str] = field(default_factory=list)
     names: UniquePaths = field(default_factory=UniquePaths)
     folders: dict[str, str] = field(default_factory=dict)
@@ -95,21 +103,19 @@ class _Placing:
 
     def one_by_one(self) -> Iterator[Path]:
         """Put each file into the dataset just before it is inspected: what is checked is what is kept."""
-        for entry in self.entries:
+        for entry in self.gathered.found.entries:
             if entry.label not in self.folders:
                 self.folders[entry.label] = self.folder_names.take([entry.label])
             above = [entry.part] if entry.part else []
             path = self.names.take([*above, self.folders[entry.label], entry.below[-1]])
             self.paths.append(path)
-            place_file(entry.file, self.target / "files" / path, self.move)
+            place_file(entry.file, self.target / "files" / path, self.gathered.ours, self.gathered.root)
             yield self.target / "files" / path
 
 
-def _check(
-    entries: list[Entry], target: Path, move: bool, tell: Progress, should_stop: Stop
-) -> tuple[pd.DataFrame, list[LeftOut]]:
+def _check(gathered: Gathered, target: Path, tell: Progress, should_stop: Stop) -> tuple[pd.DataFrame, list[LeftOut]]:
     """Place and decode every file; returns the table of good ones (with class names) and the refused ones."""
-    placing = _Placing(entries, target, move)
+    placing, entries = _Placing(gathered, target), gathered.found.entries
     rows: list[tuple[object, ...]] = []
     refused: list[LeftOut] = []
     verdicts = inspect_files(placing.one_by_one(), inspector_command(target / "thumbnails"), should_stop)
@@ -131,43 +137,28 @@ def _row(entry: Entry, path: str, verdict: Inspected) -> tuple[object, ...]:
     return (path, entry.label, entry.part, *(getattr(verdict, name) for name in _FACTS))
 
 
-def _describe(images: pd.DataFrame, found: Found, name: str, source: str, target: Path) -> Dataset:
-    classes = _classes(images, found, source)
-    given = given_of(images["part"])
-    if given == "none":
-        images["part"] = ""
-    images["label"] = images["class"].map({name: label for label, name in enumerate(classes)}).astype("int64")
-    images = images.sort_values(["label", "sha256", "path"], ignore_index=True)
-    fingerprint = dataset_fingerprint(zip(images["class"], images["sha256"], strict=True))
-    counts = Counter(images["class"])
+def _described(images: pd.DataFrame, found: Found, name: str, source: str, target: Path) -> Dataset:
+    _require_classes(images, found, source)
+    images = in_order(images)
+    facts = facts_of(images, slug(name), found.left_out)
     info = DatasetInfo(
-        id=f"{slug(name)}-{fingerprint[:8]}",
+        **facts,
         name=name,
-        fingerprint=fingerprint,
-        classes=classes,
-        num_images=len(images),
-        class_counts={name: counts[name] for name in classes},
-        part_counts=dict(sorted(Counter(images["part"]).items())),
-        given=given,
-        short_side=int(median(images[["width", "height"]].min(axis=1))),
         total_bytes=int(images["num_bytes"].sum()),
-        created_ms=time.time_ns() // 1_000_000,
         source=source,
-        left_out=tuple(found.left_out[:MAX_LISTED]),
         notes=(*found.notes, *_remarks(images, len(found.left_out))),
     )
     return Dataset(info, images[_COLUMNS], target / "files")
 
 
-def _classes(images: pd.DataFrame, found: Found, source: str) -> tuple[str, ...]:
-    classes = tuple(sorted(set(images["class"])))
+def _require_classes(images: pd.DataFrame, found: Found, source: str) -> None:
+    classes = sorted(set(images["class"]))
     out = found.left_out
     first = f"; {len(out):,} files were left out, such as {out[0].path}: {out[0].reason}" if out else ""
     if not classes:
         raise DatasetError(f"no usable images in {source}{first}: {HOW}")
     if len(classes) == 1:
         raise DatasetError(f"{source} has one class only, {classes[0]!r}{first}: at least two are needed; {HOW}")
-    return classes
 
 
 def _remarks(images: pd.DataFrame, num_left_out: int) -> Iterator[str]:

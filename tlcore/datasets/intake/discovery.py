@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tlcore.datasets.dataset import LeftOut
@@ -27,18 +27,19 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def discover(listing: Listing, limits: Limits, source: str) -> Found:
+def discover(listing: Listing, limits: Limits, source: str, root: Path | None = None) -> Found:
     """Labels from a table if there is one at the top, else from tables further down that name at least half of the
-    images, else from folders. Raises: DatasetError.
+    images, else from folders. root: the folder that is listed, of which tables may hold absolute paths; None for an
+    archive. Raises: DatasetError.
     """
-    tables = _tables(listing, limits)
+    tables = _tables(listing, limits, root)
     if tables:
         return _by_table(listing, tables)
     if not listing.images:
         first = listing.left_out + left_out_others(listing.others)
         seen = f"; {first[0].path}: {first[0].reason}" if first else ""
         raise DatasetError(f"no images found in {source}{seen}: {HOW}")
-    nested = read_nested(listing, limits)
+    nested = read_nested(listing, limits, root)
     if 2 * len(nested.images) >= len(listing.images):
         return _completed(listing, nested.tables, nested.entries, nested.left_out)
     try:
@@ -51,7 +52,7 @@ def discover(listing: Listing, limits: Limits, source: str) -> Found:
         found = Found([])
     if nested.problem is not None and len({entry.label for entry in found.entries}) < 2:
         raise nested.problem  # with its table mended, the images may have labels
-    return found
+    return replace(found, notes=[*found.notes, *nested.notes])
 
 
 def discover_by_table(table: Path, limits: Limits, should_stop: Stop = never) -> Found:
@@ -73,7 +74,7 @@ def discover_by_table(table: Path, limits: Limits, should_stop: Stop = never) ->
     return _labelled(listing, *match(rows, Index(listing.images | listing.others)), [table.name])
 
 
-def _tables(listing: Listing, limits: Limits) -> dict[tuple[str, ...], list[Row]]:
+def _tables(listing: Listing, limits: Limits, root: Path | None) -> dict[tuple[str, ...], list[Row]]:
     """Tables of labels that lie at the top, in the folder that holds everything, and name at least one file."""
     everything = listing.images | listing.others
     top = shared_depth([below[:-1] for below in everything])
@@ -82,6 +83,7 @@ def _tables(listing: Listing, limits: Limits) -> dict[tuple[str, ...], list[Row]
     for below, file in listing.others.items():
         if len(below) == top + 1 and is_table(below[-1]):
             rows = read_table(file, "/".join(below), limits.num_files)
+            rows = relative_to(rows or (), root) if root else rows
             if rows and match(rows, index)[0]:
                 tables[below] = rows
     return tables

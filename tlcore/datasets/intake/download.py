@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.request import Request
 
 from tlcore.datasets.content import HEAD_BYTES, describe, is_text
 from tlcore.datasets.files import Progress, Stop, check_stop
 from tlcore.datasets.intake.addresses import checked_address, file_name, shown
+from tlcore.datasets.intake.connecting import opener
 from tlcore.datasets.staging import check_space
 from tlcore.errors import ArchiveError, DatasetError
 from tlcore.settings import VERSION
@@ -36,13 +37,17 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Download:
-    """What one download may take, and who hears of it. accepts: whether the first 512 bytes are of what is wanted."""
+    """What one download may take, and who hears of it. accepts: whether the first 512 bytes are of what is wanted.
+
+    local: whether it may come from this machine's own network.
+    """
 
     max_bytes: int
     tell: Progress
     should_stop: Stop
     accepts: Callable[[bytes], bool] = bool
     stall_seconds: float = STALL_SECONDS
+    local: bool = False
 
 
 def download(address: str, folder: Path, ask: Download) -> Path:
@@ -108,21 +113,9 @@ def network_errors(address: str, seconds: float) -> Iterator[None]:
 
 
 def _answer(address: str, ask: Download) -> Any:
-    opener = build_opener(ProxyHandler(), _WebOnly())
     request = Request(address, headers={"User-Agent": f"transfer-lab/{VERSION}", "Accept": "*/*"})
     with network_errors(address, ask.stall_seconds):
-        return closing(opener.open(request, timeout=ask.stall_seconds))
-
-
-class _WebOnly(HTTPRedirectHandler):
-    """Follows redirects to http and https alone, ten at most."""
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
-    ) -> Request | None:
-        if urlsplit(newurl).scheme.lower() not in {"http", "https"}:
-            raise DatasetError(f"{shown(req.full_url)} leads to {shown(newurl)!r}, which is no web address")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        return closing(opener(ask.local).open(request, timeout=ask.stall_seconds))
 
 
 def _chunks(address: str, response: Any, ask: Download) -> Iterator[bytes]:

@@ -1,5 +1,7 @@
 """Which file each row of a table names."""
 
+import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from tlcore.datasets.intake.tables import Row
 from tlcore.datasets.names import readable
 
 Below = tuple[str, ...]
+_DRIVE = re.compile(r"[A-Za-z]:/")  # as Windows begins its paths; tables are read with / for \
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,35 @@ def beside(rows: Iterable[Row], folder: Path) -> Files:
     files: Files = {}
     for row in rows:
         parts = _components(row.path, folder)
-        if parts and is_regular(folder.joinpath(*parts)) and folder.joinpath(*parts).resolve().is_relative_to(folder):
-            files[parts] = folder.joinpath(*parts)
+        if parts and is_regular(folder.joinpath(*parts)):
+            file = folder.joinpath(*parts).resolve()  # a folder in between may be a link to another one in here
+            if file.is_relative_to(folder):
+                files[parts] = file
     return files
 
 
 def relative_to(rows: Iterable[Row], folder: Path) -> list[Row]:
-    """Rows whose absolute paths below the folder are made relative to it."""
-    return [Row("/".join(_components(row.path, folder) or (row.path,)), row.label, row.part) for row in rows]
+    """Rows whose absolute paths below the folder, which is resolved, are made relative to it.
+
+    A path may also lead there by another name, through a link above the folder.
+    """
+    resolved: dict[PurePosixPath, PurePosixPath] = {}
+    return [Row("/".join(_below(row.path, folder, resolved)), row.label, row.part) for row in rows]
+
+
+def outside(rows: Iterable[Row]) -> str | None:
+    """The first path that is absolute, of any system."""
+    return next((row.path for row in rows if row.path.startswith("/") or _DRIVE.match(row.path)), None)
+
+
+def _below(path: str, folder: Path, resolved: dict[PurePosixPath, PurePosixPath]) -> Below:
+    """The path's names below the folder; of one that points elsewhere, the path as it is."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() and "\0" not in path and not pure.is_relative_to(folder.as_posix()):
+        if pure.parent not in resolved:
+            resolved[pure.parent] = PurePosixPath(os.path.realpath(pure.parent))
+        path = str(resolved[pure.parent] / pure.name)
+    return _components(path, folder) or (str(pure),)
 
 
 def _components(path: str, folder: Path) -> Below | None:

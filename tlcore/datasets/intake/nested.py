@@ -3,10 +3,11 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from tlcore.datasets.dataset import LeftOut
 from tlcore.datasets.files import Files, Limits, Listing
-from tlcore.datasets.intake.matching import Entry, Index, match
+from tlcore.datasets.intake.matching import Entry, Index, match, outside, relative_to
 from tlcore.datasets.intake.tables import Row, is_table, read_table
 from tlcore.datasets.names import part_of
 from tlcore.errors import DatasetError
@@ -19,7 +20,7 @@ Below = tuple[str, ...]
 class Nested:
     """What tables in folders say. tables: those that name a file. images: the entries that are images.
 
-    problem: why the first of the other tables cannot be used.
+    problem: why the first of the other tables cannot be used. notes: for people, where the folders do without it.
     """
 
     tables: list[Below] = field(default_factory=list)
@@ -27,13 +28,14 @@ class Nested:
     left_out: list[LeftOut] = field(default_factory=list)
     images: list[Entry] = field(default_factory=list)
     problem: DatasetError | None = None
+    notes: list[str] = field(default_factory=list)
 
 
-def read_nested(listing: Listing, limits: Limits) -> Nested:
+def read_nested(listing: Listing, limits: Limits, root: Path | None = None) -> Nested:
     """The images that tables in folders name, each relative to its own folder, else to one above.
 
     A table without a column for the part stands for the part that its folder means. An image that two tables name
-    differently is left out.
+    differently is left out. root: of the listing; absolute paths below it are taken as relative.
     """
     found = Nested()
     nearby = _Nearby(listing.images | listing.others)
@@ -47,13 +49,18 @@ def read_nested(listing: Listing, limits: Limits) -> Nested:
         except DatasetError as problem:
             found.problem = found.problem or problem
             continue
-        num_rows += len(rows or ())
-        entries, left_out = _match_nearby(rows or (), below[:-1], nearby)
+        rows = relative_to(rows or (), root) if root else rows or []
+        num_rows += len(rows)
+        entries, left_out = _match_nearby(rows, below[:-1], nearby)
         if entries:
             found.tables.append(below)
             found.left_out += left_out
             for entry in entries:
                 said.setdefault(entry.below, set()).add(entry)
+        elif absolute := outside(rows):
+            words = f"{'/'.join(below)} names {absolute}, which is not inside {root or 'this archive'}"
+            found.problem = found.problem or DatasetError(f"{words}: write paths relative to the table")
+            found.notes.append(f"{words}: it was not used.")
     _agree(found, said, listing)
     return found
 

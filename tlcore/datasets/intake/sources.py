@@ -50,7 +50,7 @@ def find_source(source: Path | str, settings: Settings) -> Bring:
     text = str(source).strip()
     if isinstance(source, str) and is_address(text):
         address = checked_address(text)
-        return lambda folder, limits, tell, stop: _bring_address(address, folder, limits, tell, stop)
+        return lambda folder, limits, tell, stop: _bring_address(address, settings, folder, limits, tell, stop)
     if isinstance(source, str) and is_public(text):
         entry = find_set(text)
         return lambda folder, limits, tell, stop: _bring_set(entry, settings, folder, limits, tell, stop)
@@ -76,11 +76,17 @@ def _existing(source: Path, settings: Settings) -> Path:
     return source
 
 
-def _bring_address(address: str, folder: Path, limits: Limits, tell: Progress, should_stop: Stop) -> Source:
+def _bring_address(
+    address: str, settings: Settings, folder: Path, limits: Limits, tell: Progress, should_stop: Stop
+) -> Source:
     brought = folder / "brought"
     brought.mkdir()
     ask = Download(
-        limits.num_bytes, stage(tell, 0.0, _DOWNLOADING), should_stop, accepts=lambda head: kind_of(head) is not None
+        limits.num_bytes,
+        stage(tell, 0.0, _DOWNLOADING),
+        should_stop,
+        accepts=lambda head: kind_of(head) is not None,
+        local=settings.allow_local_addresses,
     )
     place = download(address, brought, ask)
     return Source(place, shown(address), _name_of(place), ours=True, share=_DOWNLOADING)

@@ -3,6 +3,7 @@
 from tlcore.datasets.versions.card import DataCard, read_card, write_card
 from tlcore.datasets.versions.derive import derive
 from tlcore.datasets.versions.edits import (
+    EDITS,
     Edit,
     LeaveOut,
     Move,
@@ -16,6 +17,7 @@ from tlcore.datasets.versions.lineage import Version, freed_bytes, versions_of
 from tlcore.datasets.versions.packing import pack
 
 __all__ = [
+    "EDITS",
     "DataCard",
     "Edit",
     "LeaveOut",

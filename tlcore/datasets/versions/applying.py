@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from tlcore.datasets.dataset import Dataset
-from tlcore.datasets.names import UniquePaths, readable
+from tlcore.datasets.names import MAX_CLASS_CHARACTERS, UniquePaths, class_name, readable
 from tlcore.datasets.versions.edits import Edit, LeaveOut, Move, Relabel, RenameClass
 from tlcore.errors import DatasetError
 
@@ -71,8 +71,11 @@ def edited(dataset: Dataset, edits: Sequence[Edit]) -> Edited:
 def tidy_label(label: str) -> str:
     """The name of a class as an import would have it. Raises: DatasetError for one that cannot be a name."""
     clean = readable(label).strip()
-    if not clean or any(unicodedata.category(character) == "Cc" for character in label):
-        raise DatasetError(f"{label!r} is no name for a class: use at least one character, and no control characters")
+    if clean != class_name(label) or any(unicodedata.category(character) == "Cc" for character in label):
+        raise DatasetError(
+            f"{label[:MAX_CLASS_CHARACTERS]!r} is no name for a class, which is a folder's in the zip: use 1 to "
+            f"{MAX_CLASS_CHARACTERS} characters without /, \\ and control characters, and neither . nor .."
+        )
     return clean
 
 

@@ -2,8 +2,9 @@
 
 import uuid
 from pathlib import Path
+from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tlcore.datasets.staging import datasets_lock, storage_errors
 from tlcore.datasets.store import dataset_folder
@@ -13,6 +14,7 @@ from tlcore.settings import Settings, get_settings
 
 CARD_FILE = "card.json"
 MAX_CHARACTERS = 20_000  # per field; a card is read whole each time
+MAX_NAME = 200  # characters of a dataset's name in a zip
 
 
 class DataCard(Value):
@@ -21,6 +23,21 @@ class DataCard(Value):
     source: str = ""
     licence: str = ""
     notes: str = ""
+
+
+class PackedCard(Value):
+    """What a zip says of its dataset. transfer_lab_card: of this form; no other program's `card.json` has the key."""
+
+    transfer_lab_card: Literal[1] = 1
+    name: str = Field(default="", max_length=MAX_NAME)
+    source: str = Field(default="", max_length=MAX_CHARACTERS)
+    licence: str = Field(default="", max_length=MAX_CHARACTERS)
+    notes: str = Field(default="", max_length=MAX_CHARACTERS)
+
+
+def packed_card(name: str, card: DataCard) -> str:
+    """The card of a dataset of this name as JSON, to be read by whoever imports its zip."""
+    return PackedCard(name=name[:MAX_NAME], **card.model_dump()).model_dump_json(indent=1)
 
 
 def read_card(dataset_id: str, settings: Settings | None = None) -> DataCard:

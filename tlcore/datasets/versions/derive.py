@@ -2,18 +2,15 @@
 
 import errno
 import os
-import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
 import pandas as pd
 
-from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut, given_of
-from tlcore.datasets.duplicates import near_groups
-from tlcore.datasets.files import Progress, Stop, check_stop, never, silent
-from tlcore.datasets.fingerprints import dataset_fingerprint
+from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut
+from tlcore.datasets.describing import facts_of, in_order
+from tlcore.datasets.duplicates import comparing, near_groups
+from tlcore.datasets.files import Progress, Stop, check_stop, never, silent, stage
 from tlcore.datasets.names import slug
 from tlcore.datasets.pictures.inspector import thumbnail_path
 from tlcore.datasets.staging import place_file, staging
@@ -25,7 +22,7 @@ from tlcore.datasets.versions.lineage import versions_of
 from tlcore.errors import DatasetError
 from tlcore.settings import Settings, get_settings
 
-MAX_LISTED = 5_000  # images that are named as left out
+_COMPARED = 0.4  # the part that is done when near duplicates are found
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
@@ -48,13 +45,14 @@ def derive(
     parent = load_dataset(dataset_id, settings)
     card = read_card(dataset_id, settings)
     changed = edited(parent, edits)
-    images = _in_order(changed.images)
+    tell, stop = progress or silent, should_stop or never
+    images = in_order(_grouped(changed.images, comparing(stage(tell, 0.0, _COMPARED), stop)))
     with staging(settings.datasets) as place:
         folder = place / "dataset"
         try:
             dataset = _described(parent, changed, images, folder, _next_version(parent, settings))
             _require_change(parent, dataset)
-            _place(parent, images, folder, progress or silent, should_stop or never)
+            _place(parent, images, folder, stage(tell, _COMPARED, 1.0), stop)
         except FileNotFoundError as error:
             dataset_folder(dataset_id, settings)  # says so where the whole version is gone
             raise DatasetError(
@@ -65,15 +63,13 @@ def derive(
         return land(dataset, folder, settings)
 
 
-def _in_order(images: pd.DataFrame) -> pd.DataFrame:
-    """Rows as every dataset has them: with labels, sorted, and in the groups of what is left."""
-    classes = sorted(set(images["class"]))
-    images = images.assign(label=images["class"].map({name: i for i, name in enumerate(classes)}).astype("int64"))
+def _grouped(images: pd.DataFrame, look_up: Callable[[float], None]) -> pd.DataFrame:
+    """Rows in the groups of what is left."""
     if "phash" in images:
-        images["group"] = near_groups(images)
-    elif "group" in images:
-        images["group"] = images.groupby("group")["sha256"].transform("min")
-    return images.sort_values(["label", "sha256", "path"], ignore_index=True)
+        return images.assign(group=near_groups(images, look_up))
+    if "group" in images:
+        return images.assign(group=images.groupby("group")["sha256"].transform("min"))
+    return images
 
 
 def _next_version(parent: Dataset, settings: Settings) -> int:
@@ -86,26 +82,15 @@ def _described(parent: Dataset, changed: Edited, images: pd.DataFrame, folder: P
     if len(classes) < 2:
         left = f"the class {classes[0]!r} alone" if classes else "no image"
         raise DatasetError(f"these edits leave {left} of {old.id}: at least two classes are needed")
-    given = given_of(images["part"])
-    if given == "none":
-        images["part"] = ""
-    fingerprint = dataset_fingerprint(zip(images["class"], images["sha256"], strict=True))
-    counts = Counter(images["class"])
     base = old.name.removesuffix(f" v{old.version}") if old.version > 1 else old.name
+    facts = facts_of(
+        images, f"{slug(base)}-v{version}", [LeftOut(path=p, reason=f"left out of {old.id}") for p in changed.left_out]
+    )
     info = DatasetInfo(
-        id=f"{slug(base)}-v{version}-{fingerprint[:8]}",
+        **facts,
         name=f"{base} v{version}",
-        fingerprint=fingerprint,
-        classes=classes,
-        num_images=len(images),
-        class_counts={name: counts[name] for name in classes},
-        part_counts=dict(sorted(Counter(images["part"]).items())),
-        given=given,
-        short_side=int(median(images[["width", "height"]].min(axis=1))),
         total_bytes=_num_bytes(parent, images),
-        created_ms=time.time_ns() // 1_000_000,
         source=old.source,
-        left_out=tuple(LeftOut(path=p, reason=f"left out of {old.id}") for p in changed.left_out[:MAX_LISTED]),
         parent=old.id,
         version=version,
         changes=changed.changes,

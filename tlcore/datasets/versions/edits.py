@@ -6,7 +6,7 @@ Images are named by their path in the version that is edited. Edits are done one
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from tlcore.results import Value
 
@@ -68,6 +68,7 @@ class RenameClass(Value):
 
 
 Edit = Annotated[LeaveOut | Move | Relabel | RenameClass, Field(discriminator="kind")]
+EDITS: TypeAdapter[list[Edit]] = TypeAdapter(list[Edit])  # reads them from plain values, as a job brings them
 
 
 def keep_one(groups: Iterable[Group]) -> LeaveOut:

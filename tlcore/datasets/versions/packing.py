@@ -14,7 +14,7 @@ from tlcore.datasets.files import Progress, Stop, check_stop, never, silent
 from tlcore.datasets.names import UniquePaths, is_system, part_of
 from tlcore.datasets.staging import check_space, storage_errors
 from tlcore.datasets.store import load_dataset
-from tlcore.datasets.versions.card import DataCard, read_card
+from tlcore.datasets.versions.card import CARD_FILE, DataCard, packed_card, read_card
 from tlcore.errors import DatasetError, StorageError
 from tlcore.settings import Settings, get_settings
 
@@ -67,6 +67,7 @@ def _write(draft: Path, dataset: Dataset, card: DataCard, tell: Progress, should
     columns = images["path"], images["sha256"], members
     with zipfile.ZipFile(draft, "x", zipfile.ZIP_STORED) as archive:
         archive.writestr(_entry(README), _readme(dataset, card))
+        archive.writestr(_entry(CARD_FILE), packed_card(dataset.info.name, card))
         labels = [dataset.info.classes[label] for label in images["label"]]
         archive.writestr(_entry(TABLE), _table(members, labels, images["part"].tolist()))
         for done, (path, sha256, member) in enumerate(zip(*columns, strict=True)):
