@@ -7,7 +7,8 @@ import pytest
 from tests.helpers import draw
 from tests.pages.fakes import job_of
 from tests.records import example
-from tlcore.service import photos, views
+from tlcore.analysis.statistics import estimates
+from tlcore.service import photos, recorded, views
 
 
 def test_finished_runs_come_best_validation_first_then_lowest_loss() -> None:
@@ -51,3 +52,22 @@ def test_a_photo_that_cannot_be_read_is_named_and_the_others_get_a_picture(tmp_p
     assert "torn.jpg" in (torn.refused or "")
     assert fine.refused is None
     assert fine.thumbnail.startswith(b"\xff\xd8")
+
+
+def test_all_recorded_predictions_are_those_of_each_run() -> None:
+    everything = recorded.all_predictions()
+    assert everything.keys() == {run.run_id for run in recorded.record().runs if run.status == "FINISHED"}
+    for run_id in list(everything)[::7]:
+        assert everything[run_id].equals(recorded.predictions(run_id))
+
+
+def test_a_view_estimates_each_group_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = example(seeds=(0, 1))
+    asked = []
+    real = estimates.estimate_of
+    monkeypatch.setattr(estimates, "estimate_of", lambda *given: asked.append(given[1].strategy) or real(*given))
+    monkeypatch.setattr(views.comparisons, "record", lambda _: built.record)
+    monkeypatch.setattr(views.comparisons, "all_predictions", lambda _: built.predictions)
+    found = views.view("any")
+    assert sorted(asked) == sorted(built.record.spec.strategies)
+    assert list(found.table["Strategy"])[-1].startswith("Floor: pretrained network as it is")

@@ -1,6 +1,7 @@
 """What goes to MLflow, as plain values."""
 
 from tests.helpers_mlflow import DATASET, make_history, make_outcome, make_spec
+from tlcore.results import Floor
 from tlcore.tracking.creating import default_title, run_params
 from tlcore.tracking.writing import _flatten, outcome_metrics, point_metrics
 
@@ -29,6 +30,15 @@ def test_final_metrics_are_named_by_part() -> None:
     assert metrics["test/balanced_accuracy"] == 0.7
     assert metrics["last/val_loss"] == 0.6
     assert "test/ece" not in metrics
+
+
+def test_floors_and_the_cost_of_use_are_metrics_where_they_are_known() -> None:
+    part = make_outcome().test
+    floor = Floor(name="nearest_class_mean", val=part, test=part.model_copy(update={"accuracy": 0.625}))
+    metrics = outcome_metrics(make_outcome(floors=(floor,), model_bytes=7, latency_ms=1.5))
+    assert metrics["floor/nearest_class_mean_test_accuracy"] == 0.625
+    assert (metrics["cost/model_bytes"], metrics["cost/latency_ms"]) == (7.0, 1.5)
+    assert not {"cost/model_bytes", "cost/latency_ms"} & set(outcome_metrics(make_outcome()))
 
 
 def test_nested_settings_become_dotted_tags_and_nothing_becomes_none() -> None:
