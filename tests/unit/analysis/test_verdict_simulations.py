@@ -1,11 +1,13 @@
 """What the verdict promises, checked by simulation: error rates, coverage, power, and looking again and again."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from tlcore.analysis.statistics.intervals import difference_estimate
+from tlcore.analysis.statistics.intervals import difference_estimate, paired_estimate
 from tlcore.analysis.statistics.multiplicity import LATER_LOOKS, LEVEL, holm, level_of_look
 from tlcore.analysis.statistics.planning import (
     POWER,
@@ -14,6 +16,7 @@ from tlcore.analysis.statistics.planning import (
     seeds_needed,
     spread_of,
 )
+from tlcore.analysis.statistics.pooling import pooled_estimates
 
 SEED_SD, IMAGE_SD, TASTE_SD = 0.3, 1.5, 0.7  # on the logit scale; taste: images that suit one strategy more
 
@@ -130,3 +133,36 @@ def test_adding_seeds_until_something_shows_keeps_the_error_rate():
         naive += any(p < LEVEL for p in p_values)
     assert claims / 800 <= 0.075
     assert naive / 800 > 0.09
+
+
+def any_claim(seeds, images, pooled, repeats=300, strategies=5):
+    """How often five equal strategies bring any claim, after Holm over all pairs."""
+    rng, claims = np.random.default_rng(3), 0
+    for _ in range(repeats):
+        ease = IMAGE_SD * rng.normal(size=images)
+        taste = TASTE_SD * rng.normal(size=(strategies, 1, images))
+        logits = 1.5 + ease + taste + SEED_SD * rng.normal(size=(strategies, seeds, 1))
+        right = (rng.random((strategies, seeds, images)) < 1 / (1 + np.exp(-logits))).astype(np.int8)
+        pairs = [first - second for first, second in combinations(right, 2)]
+        found = pooled_estimates(pairs, strategies - 1) if pooled else [paired_estimate(pair) for pair in pairs]
+        claims += min(holm([estimate.p_value for estimate in found])) < 0.05
+    return claims / repeats
+
+
+@pytest.mark.parametrize(("seeds", "images"), [(2, 150), (3, 150), (3, 600), (6, 150)])
+def test_five_equal_strategies_bring_a_claim_in_at_most_seven_of_a_hundred(seeds, images):
+    assert any_claim(seeds, images, pooled=True) <= 0.07
+
+
+def test_few_seeds_of_each_pair_alone_would_claim_far_too_often():
+    assert any_claim(2, 150, pooled=False) > 0.15
+
+
+def test_pooling_widens_what_agrees_by_luck_and_leaves_one_seed_alone():
+    rng = np.random.default_rng(4)
+    first, second, third = answers(rng, 3, 200, seed_sd=0.8).astype(int)[0], *answers(rng, 3, 200).astype(int)
+    still = np.tile((first - second)[0], (3, 1))
+    alone, beside = paired_estimate(still), pooled_estimates([still, first - third], 2)[0]
+    assert beside.interval[1] - beside.interval[0] > alone.interval[1] - alone.interval[0]
+    one = (first - second)[:1]
+    assert pooled_estimates([one, first - third], 2)[0] == paired_estimate(one)

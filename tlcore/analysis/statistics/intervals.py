@@ -89,15 +89,20 @@ def components(values: NDArray[Any]) -> Components:
 
 def variance_of_mean(parts: Components, seeds: int, images: int) -> tuple[float, float]:
     """Variance of the grand mean and its degrees of freedom (Satterthwaite 1946)."""
+    return two_way(parts, seeds - 1.0, images - 1.0)
+
+
+def two_way(parts: Components, seed_freedom: float, image_freedom: float) -> tuple[float, float]:
+    """The same from the degrees of freedom of the two parts."""
     total = parts.seed + parts.image - parts.residual
     if total >= max(parts.seed, parts.image):
         spread = (
-            parts.seed**2 / (seeds - 1)
-            + parts.image**2 / (images - 1)
-            + parts.residual**2 / ((seeds - 1) * (images - 1))
+            parts.seed**2 / seed_freedom
+            + parts.image**2 / image_freedom
+            + parts.residual**2 / (seed_freedom * image_freedom)
         )
         return total, total**2 / spread
-    return (parts.seed, seeds - 1.0) if parts.seed >= parts.image else (parts.image, images - 1.0)
+    return (parts.seed, seed_freedom) if parts.seed >= parts.image else (parts.image, image_freedom)
 
 
 def accuracy_estimate(correct: NDArray[Any]) -> Estimate:

@@ -1,13 +1,16 @@
 """Every pair of strategies: how far apart, how surely, and what that means for a choice."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
+
+import numpy as np
 
 from tlcore.analysis.groups import Group
 from tlcore.analysis.statistics.estimates import Paired, Right, difference_of
 from tlcore.analysis.statistics.multiplicity import holm
+from tlcore.analysis.statistics.pooling import pooled_estimates
 from tlcore.results import ComparisonRecord
 
 Relation = Literal["better", "worse", "negligible", "unclear"]
@@ -40,10 +43,20 @@ def contrasts_of(
     """
     pairs = [(a, b, difference_of(record, a, b, right)) for a, b in combinations(groups, 2)]
     known = [(a, b, paired) for a, b, paired in pairs if paired is not None]
+    if record.spec.split_plan.is_fixed and len(known) > 1:
+        known = _pooled(known, len(groups))
     adjusted = holm([paired.p_value for _, _, paired in known])
     return [
         Contrast(a, b, paired, p, _relation(paired, p, margin, level))
         for (a, b, paired), p in zip(known, adjusted, strict=True)
+    ]
+
+
+def _pooled(known: Sequence[tuple[Group, Group, Paired]], groups: int) -> list[tuple[Group, Group, Paired]]:
+    """The same with what seeds add to the variance pooled over all pairs: a few seeds of one pair show it too badly."""
+    estimates = pooled_estimates([np.stack(paired.differences) for _, _, paired in known], groups - 1)
+    return [
+        (a, b, replace(paired, estimate=estimate)) for (a, b, paired), estimate in zip(known, estimates, strict=True)
     ]
 
 
