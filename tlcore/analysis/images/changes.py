@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tlcore.analysis.images.answers import Predictions
@@ -66,9 +67,10 @@ def class_changes(record: ComparisonRecord, pair: Pair, predictions: Predictions
     classes = range(len(record.dataset.classes))
     met = [[right for seed in seeds if (right := seed.right[:, seed.labels == k]).shape[1]] for k in classes]
     tested = _over_images(met) if record.spec.split_plan.is_fixed else _over_splits(met, _ratio(record, seeds))
+    images = _different_images(seeds, len(classes))
     adjusted = iter(holm([p_value for _, p_value in tested if p_value is not None]))
     return [
-        _class_change(name, met[k], _distinct(seeds, k), tested[k], None if tested[k][1] is None else next(adjusted))
+        _class_change(name, met[k], images[k], tested[k], None if tested[k][1] is None else next(adjusted))
         for k, name in enumerate(record.dataset.classes)
     ]
 
@@ -160,9 +162,13 @@ def _ratio(record: ComparisonRecord, seeds: Sequence[SeedAnswers]) -> float:
     return resampling_ratio(record.spec.split_plan, record.dataset.num_images, tested)
 
 
-def _distinct(seeds: Sequence[SeedAnswers], label: int) -> int:
-    """Different test images of a class over all seeds."""
-    return len({path for seed in seeds for path, of in zip(seed.paths, seed.labels, strict=True) if of == label})
+def _different_images(seeds: Sequence[SeedAnswers], num_classes: int) -> list[int]:
+    """Different test images of each class over all seeds."""
+    tables = [pd.DataFrame({"path": seed.paths, "label": seed.labels}) for seed in seeds]
+    if not tables:
+        return [0] * num_classes
+    counts = pd.concat(tables).drop_duplicates("path")["label"].value_counts()
+    return [int(counts.get(k, 0)) for k in range(num_classes)]
 
 
 def _hundred(share: float | None) -> float | None:
