@@ -122,7 +122,7 @@ def test_images_are_paged(open_page: Open, full: fakes.Store) -> None:
     app = open_page("compare", comparison=OTHER, show=DIFFER, differ="All strategies")
     first = images_of(app)
     assert len(first) == 12
-    app.session_state["page_agreement_disagreement"] = 2
+    app.session_state["page_agreement_disagreement_153"] = 2
     app.run()
     assert is_fine(app)
     assert len(images_of(app)) == 12
@@ -178,6 +178,21 @@ def test_models_fractions_and_seeds_can_be_chosen(open_page: Open, full: fakes.S
     assert "resnet18 / Fine-tuning" in app.selectbox(key="of_a").options
     for section in (DIFFER, CALIBRATION):
         assert is_fine(open_page("compare", comparison=OTHER, show=section, of_model="all models"))
+
+
+def test_another_comparison_with_other_classes_strategies_and_seeds(open_page: Open, full: fakes.Store) -> None:
+    put(full, example(strategies=("staged_fine_tuning", "from_scratch"), seeds=(5, 6), classes=("x", "y")))
+    app = open_page("compare", comparison=fakes.FINISHED, show=DIFFER, cell_true="bees", of_a="Fine-tuning",
+                    of_seed="seed 2")  # fmt: skip
+    assert (app.selectbox(key="cell_true").value, app.selectbox(key="of_a").value) == ("bees", "Fine-tuning")
+    app.selectbox(key=f"choose_comparison_{fakes.FINISHED}").set_value(OTHER).run()
+    assert is_fine(app)
+    assert app.selectbox(key="cell_true").value in ("x", "y")
+    assert (app.selectbox(key="of_a").value, app.selectbox(key="of_seed").value) == (
+        "Staged fine-tuning",
+        "all together",
+    )
+    assert "seeds that both have finished: 5, 6" in shown(app)
 
 
 def test_many_classes_and_classes_without_images(open_page: Open, full: fakes.Store) -> None:

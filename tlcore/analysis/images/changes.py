@@ -86,7 +86,7 @@ def class_change_rows(changes: Sequence[ClassChange], names: tuple[str, str]) ->
             f"B: {names[1]} (%)": _hundred(change.second),
             "A − B (points)": _hundred(change.change),
             "95 % interval": _interval_words(change.interval),
-            "Clear": _clear_words(change),
+            "Clear after correction": _clear_words(change),
         }
         for change in order
     ]
@@ -176,7 +176,7 @@ def _hundred(share: float | None) -> float | None:
 
 
 def _interval_words(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
+    return "–" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}".replace("-", "−")
 
 
 def _clear_words(change: ClassChange) -> str:
