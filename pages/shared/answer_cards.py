@@ -27,20 +27,21 @@ def show_images(
     notes: Mapping[str, str] | None = None,
 ) -> None:
     """A page of these images, in their order. runs: whose answers are told, by name. notes: a line more by path."""
-    number = st.session_state.get(f"page_{key}", 1)
+    key = f"page_{key}_{len(paths)}"  # a list of another length starts at its first page
+    number = st.session_state.get(key, 1)
     page = list(paths[(number - 1) * PER_PAGE : number * PER_PAGE])
     images = answers.image_answers(runs, differing.predictions(record), page, record.dataset.classes)
     small = differing.thumbnails(record, page)
     if images and not small:
         why = "A recording has no pictures" if record.recorded_on else "The dataset is not here any more"
         st.caption(f"{why}: the images are listed without them.")
-        look.words_table([_row(image, (notes or {}).get(image.path)) for image in images], key)
+        look.words_table([_row(image, (notes or {}).get(image.path)) for image in images], f"rows_{key}")
     else:
         with st.container(horizontal=True, gap="small"):
             for image in images:
                 _card(image, small.get(image.path), (notes or {}).get(image.path))
     if len(paths) > PER_PAGE:
-        st.pagination(-(-len(paths) // PER_PAGE), key=f"page_{key}")
+        st.pagination(-(-len(paths) // PER_PAGE), key=key)
     if images:
         st.caption(READ_SO)
 

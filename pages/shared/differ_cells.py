@@ -13,7 +13,7 @@ from tlcore.service import differing
 from tlcore.service.differing import answers, changes, pairs
 from tlcore.service.views import ComparisonView
 
-PAIR_WIDTH, DIFFERENCE_WIDTH = 760, 400  # pixels
+PAIR_WIDTH, DIFFERENCE_WIDTH = 760, 360  # pixels
 WHO = {"A or B": "either", "A": "first", "B": "second"}
 
 
@@ -58,7 +58,8 @@ def show_changes(view: ComparisonView, pair: pairs.Pair) -> None:
     st.caption(
         "Share of each class's test images that were right (recall). The interval covers the mean change of this class "
         f"alone over {next((c.basis for c in found if c.interval), 'images')}. Among many classes some intervals leave "
-        "out 0 by chance: “clear” says that the change holds at 95 % for all classes together (Holm's correction)."
+        "out 0 by chance: “clear” says that the change holds at 95 % for all classes together (Holm's correction). How "
+        "much seeds vary is too little known from one class, so for that all classes are taken together."
     )
 
 

@@ -1,5 +1,6 @@
 """Parts of “Where they differ”: images that one strategy alone gets right, and agreement of all of them."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import pandas as pd
@@ -66,15 +67,17 @@ def show_agreement(view: ComparisonView, chosen: Chosen) -> None:
         st.info("None of these runs tells probabilities, so there is no loss to sort by.", icon="ℹ️")
         return
     found = disagreement.in_order(table, ORDERS[order])
-    show_images(view.record, runs, list(found["path"]), f"agreement_{order}", _notes(found))
+    show_images(
+        view.record, runs, list(found["path"]), f"agreement_{order}", _notes(found, view.record.dataset.classes)
+    )
 
 
-def _notes(found: pd.DataFrame) -> dict[str, str]:
+def _notes(found: pd.DataFrame, classes: Sequence[str]) -> dict[str, str]:
     return {
         row["Image"]: f"{row['Runs right']} runs right; {count(row['Different answers'], 'answer')}, entropy "
         f"{row['Entropy of the answers (bits)']:.2f} bits"
         + ("" if row["Mean loss (nats)"] is None else f"; loss {row['Mean loss (nats)']:.2f}")
-        for row in disagreement.agreement_rows(found, len(found))
+        for row in disagreement.agreement_rows(found, classes, len(found))
     }
 
 

@@ -11,7 +11,7 @@ from tests.pages.conftest import Open, is_fine, shown
 from tests.pages.fakes import renamed
 from tests.records import Example, example
 from tlcore.datasets import store
-from tlcore.service import pictures, recorded
+from tlcore.service import recorded
 from tlcore.service.datasets import DatasetInfo
 from tlcore.settings import get_settings
 
@@ -122,7 +122,7 @@ def test_images_are_paged(open_page: Open, full: fakes.Store) -> None:
     app = open_page("compare", comparison=OTHER, show=DIFFER, differ="All strategies")
     first = images_of(app)
     assert len(first) == 12
-    app.session_state["page_agreement_disagreement"] = 2
+    app.session_state["page_agreement_disagreement_153"] = 2
     app.run()
     assert is_fine(app)
     assert len(images_of(app)) == 12
@@ -150,11 +150,12 @@ def test_pictures_are_shown_where_the_dataset_is_here(open_page: Open, full: fak
     put(full, Example(found.record.model_copy(update={"dataset": dataset}), tables))
     app = open_page("compare", comparison=OTHER, show=DIFFER, differ="All strategies")
     assert is_fine(app)
-    assert len(app.get("imgs")) == 12
+    told = [image.proto.imgs[0].alt.split(", true class ") for image in app.image]
+    assert len(told) == 12
+    labels = next(iter(tables.values())).query("split == 'test'").set_index("path")["label"]
+    assert [label for _, label in told] == [insects.classes[labels[path]] for path, _ in told]
     assert "listed without them" not in shown(app)
-    assert [path for path in paths if path in shown(app)]
-    assert "True class" in shown(app)
-    assert len(pictures.pictures_of(insects.id, paths)) == 40
+    assert all(path in shown(app) for path, _ in told)
 
 
 @pytest.mark.parametrize("split", ["repeated", "kfold:3"])
@@ -179,6 +180,21 @@ def test_models_fractions_and_seeds_can_be_chosen(open_page: Open, full: fakes.S
         assert is_fine(open_page("compare", comparison=OTHER, show=section, of_model="all models"))
 
 
+def test_another_comparison_with_other_classes_strategies_and_seeds(open_page: Open, full: fakes.Store) -> None:
+    put(full, example(strategies=("staged_fine_tuning", "from_scratch"), seeds=(5, 6), classes=("x", "y")))
+    app = open_page("compare", comparison=fakes.FINISHED, show=DIFFER, cell_true="bees", of_a="Fine-tuning",
+                    of_seed="seed 2")  # fmt: skip
+    assert (app.selectbox(key="cell_true").value, app.selectbox(key="of_a").value) == ("bees", "Fine-tuning")
+    app.selectbox(key=f"choose_comparison_{fakes.FINISHED}").set_value(OTHER).run()
+    assert is_fine(app)
+    assert app.selectbox(key="cell_true").value in ("x", "y")
+    assert (app.selectbox(key="of_a").value, app.selectbox(key="of_seed").value) == (
+        "Staged fine-tuning",
+        "all together",
+    )
+    assert "seeds that both have finished: 5, 6" in shown(app)
+
+
 def test_many_classes_and_classes_without_images(open_page: Open, full: fakes.Store) -> None:
     put(full, example(strategies=TWO, seeds=(0,), classes=[f"class {k:03d}" for k in range(100)], num_test=80))
     for part in PARTS:
@@ -188,9 +204,8 @@ def test_many_classes_and_classes_without_images(open_page: Open, full: fakes.St
 
 def test_the_shipped_recording_lists_images_without_pictures(open_page: Open, full: fakes.Store) -> None:
     whole = SHIPPED()
-    full.examples[whole.comparison_id] = Example(
-        whole, {run.run_id: recorded.predictions(run.run_id) for run in whole.runs}
-    )
+    everything = pd.read_parquet(recorded.FOLDER / "predictions.parquet")
+    full.examples[whole.comparison_id] = Example(whole, dict(iter(everything.groupby("run_id"))))
     for part in PARTS:
         app = open_page("compare", comparison=whole.comparison_id, show=DIFFER, differ=part)
         assert is_fine(app)

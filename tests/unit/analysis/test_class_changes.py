@@ -89,8 +89,9 @@ def test_a_change_is_clear_only_after_the_correction():
     assert changes[1].p_value < 0.05 < changes[1].adjusted, "alone it would look like a finding"
     assert [change.clear for change in changes] == [True] + [False] * 11
     rows = class_change_rows(changes, pair.names)
-    assert [row["Clear"] for row in rows[:3]] == ["yes", "no", "no"]
+    assert [row["Clear after correction"] for row in rows[:3]] == ["yes", "no", "no"]
     assert rows[0]["A − B (points)"] == 100.0
+    assert rows[-1]["95 % interval"].startswith("−"), "a true minus sign"
 
 
 def redrawn(rng, apart):
@@ -139,7 +140,7 @@ def test_a_class_without_test_images_and_one_with_a_single_image():
     assert [change.images for change in changes] == [1, 1, 0]
     assert changes[2].change is None
     assert changes[0].interval is None
-    assert [row["Clear"] for row in class_change_rows(changes, ("a", "b"))] == ["too few images"] * 3
+    assert [row["Clear after correction"] for row in class_change_rows(changes, ("a", "b"))] == ["too few images"] * 3
     figure = charts.class_change_chart(changes, pair_in(found, "fine_tuning", "transfer_learning"), "r")
     assert len(figure.data[0].x) == 2
 

@@ -70,16 +70,16 @@ def test_agreement_of_all_runs(small):
     assert list(table["loss"])[:3] == pytest.approx(losses)
     assert list(in_order(table.reset_index(), "disagreement")["path"]) == ["d.jpg", "b.jpg", "c.jpg", "a.jpg"]
     assert in_order(table.reset_index(), "loss")["path"].iloc[0] == "d.jpg"
-    first = agreement_rows(in_order(table.reset_index(), "disagreement"), limit=1)
+    first = agreement_rows(in_order(table.reset_index(), "disagreement"), CLASSES, limit=1)
     assert first[0]["Runs right"] == "1 of 4"
-    assert first[0]["Different answers"] == 3
+    assert (first[0]["True class"], first[0]["Different answers"]) == ("wasps", 3)
 
 
 def test_agreement_stands_runs_without_probabilities(small):
     mute = {i: f.assign(**{f"prob_{k}": np.nan for k in range(3)}) for i, f in small.predictions.items()}
     table = in_order(agreement(list(small.record.runs), mute), "loss")
     assert table["loss"].isna().all()
-    assert agreement_rows(table)[0]["Mean loss (nats)"] is None
+    assert agreement_rows(table, CLASSES)[0]["Mean loss (nats)"] is None
 
 
 def test_a_cell_lists_the_images_that_its_number_counts(small):

@@ -95,27 +95,23 @@ def confusion_difference(record: ComparisonRecord, pair: Pair, dark: bool = Fals
 def _draw(
     figure: go.Figure, matrix: _Matrix, classes: Sequence[str], column: int, dark: bool, heat: dict[str, Any]
 ) -> None:
-    names = [escape(name, quote=False) for name in classes]
-    cells = [
-        [
-            [true, answered, matrix.words(matrix.values[i, j], matrix.first[i, j], matrix.second[i, j])]
-            for j, answered in enumerate(names)
-        ]
-        for i, true in enumerate(names)
-    ]
-    said = {
-        "hovertemplate": "true class %{customdata[0]}<br>answered %{customdata[1]}<br>%{customdata[2]}<extra></extra>",
-        "hoverlabel": {"bgcolor": ink(dark).paper, "font": {"color": ink(dark).text}},
-    }
-    figure.add_heatmap(z=matrix.values, customdata=cells, xgap=1, ygap=1, row=1, col=column, **said, **heat)
-    rows, columns = np.nonzero(matrix.first + matrix.second)
+    figure.add_heatmap(z=matrix.values, xgap=1, ygap=1, hoverinfo="skip", row=1, col=column, **heat)
     # Streamlit hears clicks on points, not on cells of a heatmap: unseen points lie on the cells that hold images.
+    held = np.argwhere(matrix.first + matrix.second).tolist()
     figure.add_scatter(
-        x=columns, y=rows, mode="markers", showlegend=False, row=1, col=column, **said,
-        customdata=[[*cells[i][j], matrix.who, int(i), int(j)] for i, j in zip(rows, columns, strict=True)],
+        x=[j for _, j in held], y=[i for i, _ in held], mode="markers", showlegend=False, row=1, col=column,
+        customdata=[_about(matrix, classes, i, j) for i, j in held],
+        hovertemplate="true class %{customdata[0]}<br>answered %{customdata[1]}<br>%{customdata[2]}<extra></extra>",
+        hoverlabel={"bgcolor": ink(dark).paper, "font": {"color": ink(dark).text}},
         marker={"size": max(4, 0.8 * _side(classes) / len(classes)), "symbol": "square", "opacity": 0},
         selected={"marker": {"opacity": 0}}, unselected={"marker": {"opacity": 0}},
     )  # fmt: skip
+
+
+def _about(matrix: _Matrix, classes: Sequence[str], i: int, j: int) -> list[Any]:
+    """`customdata` of the point on row i and column j."""
+    words = matrix.words(matrix.values[i, j], matrix.first[i, j], matrix.second[i, j])
+    return [escape(classes[i], quote=False), escape(classes[j], quote=False), words, matrix.who, i, j]
 
 
 def _text(matrix: _Matrix, classes: Sequence[str]) -> dict[str, Any]:
@@ -183,12 +179,8 @@ def _signed(points: float) -> str:
 
 
 def _count_words(share: float, count: float, _: float) -> str:
-    if np.isnan(share):
-        return "no test image of this class"
     return f"<b>{100 * share:.1f} %</b> of the class, {count:,.0f} answers"
 
 
 def _difference_words(points: float, first: float, second: float) -> str:
-    if np.isnan(points):
-        return "no test image of this class"
     return f"<b>{_signed(points) or '0'} points</b>: A {first:,.0f} times, B {second:,.0f} times"

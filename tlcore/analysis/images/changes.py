@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tlcore.analysis.images.answers import Predictions
@@ -74,9 +75,10 @@ def class_changes(record: ComparisonRecord, pair: Pair, predictions: Predictions
     classes = range(len(record.dataset.classes))
     met = [[right for seed in seeds if (right := seed.right[:, seed.labels == k]).shape[1]] for k in classes]
     tested = _over_images(met) if record.spec.split_plan.is_fixed else _over_splits(met, _ratio(record, seeds))
+    images = _different_images(seeds, len(classes))
     adjusted = iter(holm([p_value for _, p_value in tested if p_value is not None]))
     return [
-        _class_change(name, met[k], _distinct(seeds, k), tested[k], None if tested[k][1] is None else next(adjusted))
+        _class_change(name, met[k], images[k], tested[k], None if tested[k][1] is None else next(adjusted))
         for k, name in enumerate(record.dataset.classes)
     ]
 
@@ -92,7 +94,7 @@ def class_change_rows(changes: Sequence[ClassChange], names: tuple[str, str]) ->
             f"B: {names[1]} (%)": _hundred(change.second),
             "A − B (points)": _hundred(change.change),
             "95 % interval": _interval_words(change.interval),
-            "Clear": _clear_words(change),
+            "Clear after correction": _clear_words(change),
         }
         for change in order
     ]
@@ -168,9 +170,13 @@ def _ratio(record: ComparisonRecord, seeds: Sequence[SeedAnswers]) -> float:
     return resampling_ratio(record.spec.split_plan, record.dataset.num_images, tested)
 
 
-def _distinct(seeds: Sequence[SeedAnswers], label: int) -> int:
-    """Different test images of a class over all seeds."""
-    return len({path for seed in seeds for path, of in zip(seed.paths, seed.labels, strict=True) if of == label})
+def _different_images(seeds: Sequence[SeedAnswers], num_classes: int) -> list[int]:
+    """Different test images of each class over all seeds."""
+    tables = [pd.DataFrame({"path": seed.paths, "label": seed.labels}) for seed in seeds]
+    if not tables:
+        return [0] * num_classes
+    counts = pd.concat(tables).drop_duplicates("path")["label"].value_counts()
+    return [int(counts.get(k, 0)) for k in range(num_classes)]
 
 
 def _hundred(share: float | None) -> float | None:
@@ -178,7 +184,7 @@ def _hundred(share: float | None) -> float | None:
 
 
 def _interval_words(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
+    return "–" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}".replace("-", "−")
 
 
 def _clear_words(change: ClassChange) -> str:

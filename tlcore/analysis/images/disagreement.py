@@ -90,11 +90,12 @@ def in_order(table: pd.DataFrame, order: Order) -> pd.DataFrame:
     )
 
 
-def agreement_rows(table: pd.DataFrame, limit: int = 10) -> list[dict[str, object]]:
+def agreement_rows(table: pd.DataFrame, classes: Sequence[str], limit: int = 10) -> list[dict[str, object]]:
     """The first images of a sorted `agreement` as people read them."""
     return [
         {
             "Image": row.path,
+            "True class": classes[row.label],
             "Runs right": f"{round(row.right * row.runs)} of {row.runs}",
             "Different answers": int(row.distinct),
             "Entropy of the answers (bits)": float(round(row.entropy, 2)),
