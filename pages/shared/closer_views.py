@@ -73,7 +73,7 @@ def show_data(view: ComparisonView) -> None:
     look.chart(charts.data_amounts(found.series, dark=look.is_dark()), "data_amounts")
     _lines(found.sentences)
     look.table(found.table)
-    st.caption(plain(insights.SAME_BUDGET))
+    st.caption(plain(insights.DATA_EXPLAINED))
 
 
 def _lines(lines: list[str]) -> None:

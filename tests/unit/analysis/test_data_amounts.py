@@ -54,8 +54,13 @@ def test_two_amounts_go_on_by_the_same_factor():
     assert isinstance(found, Extrapolation)
     assert found.images == pytest.approx(388)
     assert np.log(found.error) == pytest.approx(np.mean(logs))
-    assert np.log(found.interval) == pytest.approx(tuple(stats.ttest_1samp(logs, 0).confidence_interval(0.95)))
-    assert found.covers == "seeds"
+    # log e(2N) = 2 log e(N) − log e(N/2): the delta method with binomial errors, 153 test images each time.
+    means = np.exp(np.mean(np.log(errors), axis=0))
+    images = sum(w * w * (1 - e) / (e * 153) for w, e in zip((-1, 2), means, strict=True))
+    seeds = np.var(logs, ddof=1) / 3
+    half = stats.t.ppf(0.975, (seeds + images) ** 2 / (seeds**2 / 2)) * np.sqrt(seeds + images)
+    assert np.log(found.interval) == pytest.approx((np.mean(logs) - half, np.mean(logs) + half), rel=1e-4)
+    assert found.covers == "seeds and test images"
     assert found.exponent == pytest.approx(-np.mean([np.log2(late / early) for early, late in errors]))
 
 
@@ -104,7 +109,7 @@ REFUSED = {
     "no power law leads to 0": ([[0.4, 0.2, 0.0]] * 2, FRACTIONS, 2.0),
     "does not fall with every step": ([[0.4, 0.2, 0.25], [0.4, 0.2, 0.3]], FRACTIONS, 2.0),
     "one seed on two amounts": ([[0.4, 0.2]], (0.5, 1.0), 2.0),
-    "its seeds do not differ": ([[0.4, 0.2], [0.4, 0.2]], (0.5, 1.0), 2.0),
+    "no spread at all": ([[2 * n**-0.5 for n in IMAGES]] * 2, FRACTIONS, 2.0),
 }
 
 
@@ -199,7 +204,7 @@ def test_the_figure_has_a_line_a_band_and_the_law():
     assert list(line.x) == list(IMAGES)
     assert line.y[0] == pytest.approx(0.405)
     assert max(band.y) == pytest.approx(max(a.interval[1] for a in series[0].amounts))
-    assert (ahead.x[-1], ahead.y[-1]) == (pytest.approx(388), pytest.approx(found.error))
+    assert (ahead.customdata[-1], ahead.y[-1]) == (pytest.approx(388), pytest.approx(found.error))
     assert ahead.y[-1] + ahead.error_y.array[-1] == pytest.approx(found.interval[1])
     figure = charts.data_amounts(series)
     assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")

@@ -16,7 +16,7 @@ from tlcore.analysis.transfer import Reached, TransferRow, amount_words, wait_wo
 
 NAME_WIDTH = 16  # letters in a line of a strategy's name
 ROW = 34  # pixels of a strategy in one panel
-TITLES = ("Higher start", "Higher slope: mean over the common horizon", "Higher end")
+TITLES = ("Higher start", "Higher slope (on average)", "Higher end")
 
 
 def transfer_chart(
