@@ -35,7 +35,7 @@ def show_transfer(view: ComparisonView) -> None:
         st.caption(plain(insights.EXPLAINED))
     if found.reached:
         look.chart(charts.threshold_chart(found.reached, x, dark=look.is_dark()), f"reached_{key}")
-        look.words_table(found.reached_table, "reached")
+        look.words_table(_as_they_are(found.reached_table), "reached")
         st.caption(plain(insights.REACHED_EXPLAINED))
 
 
@@ -73,7 +73,12 @@ def show_data(view: ComparisonView) -> None:
     look.chart(charts.data_amounts(found.series, dark=look.is_dark()), "data_amounts")
     _lines(found.sentences)
     look.table(found.table)
-    st.caption(plain(insights.SAME_BUDGET))
+    st.caption(plain(insights.DATA_EXPLAINED))
+
+
+def _as_they_are(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Cells such as `> 12 s`, which a table would read as Markdown."""
+    return [{name: plain(str(cell)) for name, cell in row.items()} for row in rows]
 
 
 def _lines(lines: list[str]) -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.shared import closer_views, look
 from pages.shared.queue_view import run_name, show_errors
-from pages.shared.words import STATUS_WORDS, duration, plain, size
+from pages.shared.words import STATUS_WORDS, duration, percent, plain, size
 from tlcore.results import WeightsMatch
 from tlcore.service.views import ComparisonView
 
@@ -20,6 +20,7 @@ def show_cost(view: ComparisonView) -> None:
         {
             "Model": row.model_name,
             "Strategy": row.label,
+            **({"Training images": percent(row.fraction)} if len(view.record.spec.fractions) > 1 else {}),
             "Training time per run": duration(row.train_seconds),
             "Whole run": duration(row.total_seconds),
             "Images per second": row.images_per_second,

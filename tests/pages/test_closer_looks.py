@@ -29,6 +29,7 @@ def test_transfer_is_told_and_explained(open_page: Open, full: fakes.Store) -> N
     measures, reached = (table.value for table in app.table[-2:])
     assert len(measures) == 4
     assert len(reached) == 5, "from scratch too"
+    assert str(reached.iloc[0, 1]).startswith("\\>"), "a table reads a bare > as a quotation"
 
 
 @pytest.mark.parametrize("x", ["epochs", "images seen", "seconds"])
@@ -65,12 +66,12 @@ def test_the_front_and_the_best_within_a_time_are_in_the_address(open_page: Open
     assert is_fine(app)
     assert app.segmented_control(key="cost").value == "parameters trained"
     assert app.number_input(key="budget_seconds").value == 5
-    assert "Worth their price" in shown(app)
+    assert "Worth their price, from the cheapest: Feature extraction (94.1 %, 2.56 thousand)" in shown(app)
     assert "Within 5 s of training: Transfer learning" in shown(app)
     assert "planned for the whole budget" in shown(app)
     app.number_input(key="budget_seconds").set_value(60.0).run()
     assert "Within 60 s of training: Staged fine-tuning" in shown(app)
-    assert "from 4.1" in shown(app)
+    assert "from 4.26 s: Transfer learning; from 6.43 s: Feature extraction" in shown(app)
 
 
 def test_how_much_data_is_there_only_with_several_parts(open_page: Open, full: fakes.Store) -> None:

@@ -21,7 +21,7 @@ class Cost(Value):
 COSTS: dict[CostAxis, Cost] = {
     "train_seconds": Cost(title="Training time per run", scale=1.0, unit="s"),
     "peak_memory_bytes": Cost(title="Peak memory", scale=1e9, unit="GB"),
-    "num_trainable_parameters": Cost(title="Parameters trained", scale=1e6, unit="million"),
+    "num_trainable_parameters": Cost(title="Parameters trained", scale=1e3, unit="thousand"),
 }
 
 
@@ -54,7 +54,9 @@ def cost_sentences(rows: Sequence[LeaderboardRow], cost: CostAxis = "train_secon
     if not front:
         return []
     several = len({row.model for row in shown}) > 1
-    listed = [f"{row_name(row, several)} ({percent(row.test_accuracy or 0.0)}, {_price(row, cost)})" for row in front]
+    listed = [
+        f"{row_name(row, several)} ({percent(row.test_accuracy or 0.0)}, {price_words(row, cost)})" for row in front
+    ]
     lines = [f"Worth their price, from the cheapest: {'; '.join(listed)}."]
     beaten = [row_name(row, several) for row in shown if row not in front]
     lines += [f"Beaten, as another is no dearer and no worse on average: {', '.join(beaten)}."] if beaten else []
@@ -66,6 +68,9 @@ def row_name(row: LeaderboardRow, several: bool) -> str:
     return f"{row.model_name} / {row.short_label}" if several else row.short_label
 
 
-def _price(row: LeaderboardRow, cost: CostAxis) -> str:
+def price_words(row: LeaderboardRow, cost: CostAxis) -> str:
+    """`6.23 s`, `1.6 GB`, `2,226 thousand`; `–` where unknown."""
     price = price_of(row, cost)
-    return "–" if price is None else f"{price:,.3g} {COSTS[cost].unit}"
+    if price is None:
+        return "–"
+    return f"{price:,.0f} {COSTS[cost].unit}" if price >= 1000 else f"{price:.3g} {COSTS[cost].unit}"

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from tlcore.analysis.costs import COSTS, CostAxis, cost_sentences
 from tlcore.analysis.curves import XAxis
 from tlcore.analysis.data_amounts import Series, data_series
-from tlcore.analysis.data_words import SAME_BUDGET, data_rows, data_sentences
+from tlcore.analysis.data_words import EXPLAINED as DATA_EXPLAINED
+from tlcore.analysis.data_words import data_rows, data_sentences
 from tlcore.analysis.groups import fraction_words, groups_of, several_fractions, several_models
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.time_budgets import (
@@ -35,9 +36,9 @@ from tlcore.service import comparisons
 
 __all__ = [
     "COSTS",
+    "DATA_EXPLAINED",
     "EXPLAINED",
     "REACHED_EXPLAINED",
-    "SAME_BUDGET",
     "SCHEDULE_CAUTION",
     "BudgetView",
     "CostAxis",

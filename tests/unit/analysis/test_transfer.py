@@ -157,9 +157,10 @@ def test_negative_transfer_is_flagged_where_it_had_its_time():
     assert row.p == row.end.p
     assert row.p < 0.05
     assert row.is_negative
-    (said,) = transfer_sentences([row])
+    said = transfer_sentences([row])[-1]
     assert "Negative transfer" in said
-    assert "ends 18.5 points lower" in said
+    assert "ends 18.5 points (" in said
+    assert "below it" in said
     assert not one_row(negative(change=0.2)).is_negative, "it still rises"
     assert not one_row(negative(change=-0.05, seeds=1)).is_negative, "one seed tells nothing"
     assert not one_row(negative(change=-0.05, last=0.95)).is_negative, "it ends above"
@@ -263,5 +264,9 @@ def test_the_figures_show_what_was_computed():
     assert list(line.x) == [r.median for r in thresholds if r.group.strategy == "fine_tuning"]
     arrows = next(trace for trace in drawn.data if trace.marker.symbol == "triangle-right-open")
     assert set(arrows.x) == {20.0}
+    assert {trace.name for trace in drawn.data if trace.showlegend is not False} == {"Fine-tuning", "From scratch"}
+    never = {"from_scratch": [curve([0.5, 0.5])], "fine_tuning": [curve([0.8, 0.9])]}
+    lone = charts.threshold_chart(threshold_rows(with_curves(never).record))
+    assert [trace.name for trace in lone.data if trace.showlegend is not False] == ["From scratch", "Fine-tuning"]
     for empty in (charts.transfer_chart([]), charts.threshold_chart([])):
         assert "NaN" not in empty.to_json()

@@ -7,8 +7,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tlcore.analysis.charts.scores import LOG_FROM, interval_words, intervals, log_ticks, seeds_words
-from tlcore.analysis.charts.style import SYMBOLS, axis, ink, layout, legend_room, share_axis
-from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, priced, row_name
+from tlcore.analysis.charts.style import SYMBOLS, X_TITLES, axis, ink, layout, legend_room, share_axis
+from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, price_words, priced, row_name
 from tlcore.analysis.groups import name_of
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.time_budgets import BudgetCurve, seconds_words
@@ -24,7 +24,7 @@ def pareto(
     if len(front) > 1:
         figure.add_scatter(
             x=[price_of(row, cost) for row in front], y=[row.test_accuracy for row in front], mode="lines",
-            line={"color": ink(dark).muted, "width": 1.6, "shape": "hv"}, hoverinfo="skip", name="front",
+            line={"color": ink(dark).muted, "width": 1.6, "shape": "hv"}, hoverinfo="skip", name="not beaten",
         )  # fmt: skip
     for row in shown:
         figure.add_scatter(**_mark(row, cost, models, row in front))
@@ -61,13 +61,14 @@ def best_by_time(
             hovertemplate=f"<b>%{{y:.1%}}</b> by %{{x:.1f}} s<extra>{name}</extra>",
         )
     if seconds:
-        said = {"text": seconds_words(seconds), "font": {"color": ink(dark).text}}
+        said = {"text": seconds_words(seconds), "font": {"color": ink(dark).text}, "y": 1, "yanchor": "bottom"}
         figure.add_vline(x=seconds, line={"color": ink(dark).text, "width": 1.6, "dash": "dot"}, annotation=said)
     note = "Mean over seeds of the best evaluation so far; a line begins when all its seeds were evaluated."
+    note += " Time includes features and tuning."
     room = legend_room([trace.name for trace in figure.data])
     figure.update_layout(**layout(dark, revision, "The best by any time", note, 322 + room))
     figure.update_layout(margin={"b": room, "t": 100})
-    figure.update_xaxes(**axis("Training time, features and tuning included (seconds)", rangemode="tozero"))
+    figure.update_xaxes(**axis(X_TITLES["train_seconds"], rangemode="tozero"))
     reached = [value for curve in curves for value in curve.accuracy]
     figure.update_yaxes(**share_axis("Validation accuracy (%)", reached))
     return figure
@@ -76,9 +77,8 @@ def best_by_time(
 def _mark(row: LeaderboardRow, cost: CostAxis, models: Sequence[str], on_front: bool) -> dict[str, Any]:
     name = escape(row_name(row, len(models) > 1), quote=False)
     symbol = SYMBOLS[models.index(row.model) % len(SYMBOLS)]
-    price = price_of(row, cost) or 0.0
     return {
-        "x": [price],
+        "x": [price_of(row, cost)],
         "y": [row.test_accuracy],
         "mode": "markers",
         "name": name,
@@ -90,6 +90,6 @@ def _mark(row: LeaderboardRow, cost: CostAxis, models: Sequence[str], on_front: 
         },
         "error_y": intervals([row]),
         "cliponaxis": False,
-        "hovertemplate": f"<b>%{{y:.1%}}</b> for {price:,.3g} {COSTS[cost].unit}<br>{interval_words(row)}<br>"
+        "hovertemplate": f"<b>%{{y:.1%}}</b> for {price_words(row, cost)}<br>{interval_words(row)}<br>"
         f"{seeds_words(row)}{'' if on_front else '<br>beaten by another'}<extra>{name}</extra>",
     }

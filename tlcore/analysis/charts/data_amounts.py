@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from tlcore.analysis.charts.style import SYMBOLS, axis, faded, layout, legend_room
 from tlcore.analysis.data_amounts import Extrapolation, Series, extrapolate
 
+ASIDE = 1.03
 LEAST = 0.002  # the lowest error that a logarithmic axis shows of an interval that reaches 0
 
 
@@ -25,8 +26,8 @@ def data_amounts(series: Sequence[Series], revision: str = "amounts", dark: bool
         figure.add_trace(_band(each, log))
     for each in series:
         figure.add_scatter(**_line(each, models))
-    for ahead in found:
-        figure.add_scatter(**_ahead(ahead, models, log))
+    for place, ahead in enumerate(found):
+        figure.add_scatter(**_ahead(ahead, models, log, ASIDE ** (place - (len(found) - 1) / 2)))
     note = "Line: mean. Band: 95 % interval. Down is better."
     note += " Dotted, with a bar: a power law at twice the images." if found else ""
     room = legend_room([trace.name for trace in figure.data if trace.showlegend is not False])
@@ -85,13 +86,14 @@ def _line(each: Series, models: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _ahead(ahead: Extrapolation, models: Sequence[str], log: bool) -> dict[str, Any]:
-    """From the largest amount to the law's value, whose interval is a bar."""
+def _ahead(ahead: Extrapolation, models: Sequence[str], log: bool, aside: float) -> dict[str, Any]:
+    """From the largest amount to the law's value, with its interval. aside: factor that sets bars side by side."""
     last, color = ahead.series.amounts[-1], ahead.series.group.entry.color
     low = max(ahead.interval[0], LEAST) if log else ahead.interval[0]
     symbol = SYMBOLS[models.index(ahead.series.group.model) % len(SYMBOLS)]
     return {
-        "x": [last.images, ahead.images],
+        "x": [last.images, ahead.images * aside],
+        "customdata": [last.images, ahead.images],
         "y": [last.error, ahead.error],
         "mode": "lines+markers",
         "showlegend": False,
@@ -107,6 +109,6 @@ def _ahead(ahead: Extrapolation, models: Sequence[str], log: bool) -> dict[str, 
             "thickness": 1.4,
             "width": 5,
         },
-        "hovertemplate": "<b>%{y:.1%}</b> expected on %{x:,.0f} images<br>95 % interval "
+        "hovertemplate": "<b>%{y:.1%}</b> expected on %{customdata:,.0f} images<br>95 % interval "
         f"{ahead.interval[0]:.1%} to {ahead.interval[1]:.1%}<extra>{_name(ahead.series, models)}</extra>",
     }

@@ -16,7 +16,7 @@ from tlcore.analysis.transfer import Reached, TransferRow, amount_words, wait_wo
 
 NAME_WIDTH = 16  # letters in a line of a strategy's name
 ROW = 34  # pixels of a strategy in one panel
-TITLES = ("Higher start", "Higher slope: mean over the common horizon", "Higher end")
+TITLES = ("Higher start", "Higher slope (on average)", "Higher end")
 
 
 def transfer_chart(
@@ -56,9 +56,12 @@ def threshold_chart(
     for group in groups:
         own = [row for row in rows if row.group is group]
         name = escape(name_of(group, groups), quote=False)
-        figure.add_scatter(**_reached(own, x, name))
+        seen = [row for row in own if row.median is not None]
         censored = [row for row in own if row.median is None and not isinf(row.followed)]
-        figure.add_scatter(**_censored(censored, x, name)) if censored else None
+        if seen:
+            figure.add_scatter(**_reached(seen, x, name))
+        if censored:
+            figure.add_scatter(**_censored(censored, x, name, named=not seen))
     note = "Median over seeds of the first evaluation with that accuracy. Hollow arrow: not reached by then."
     room = legend_room([escape(name_of(group, groups), quote=False) for group in groups])
     figure.update_layout(**layout(dark, f"{revision}-{x}", "Time to an accuracy", note, 320 + room))
@@ -107,9 +110,8 @@ def _names(rows: Sequence[TransferRow]) -> list[str]:
     return names
 
 
-def _reached(own: Sequence[Reached], x: XAxis, name: str) -> dict[str, Any]:
-    seen = [row for row in own if row.median is not None]
-    color = own[0].group.entry.color
+def _reached(seen: Sequence[Reached], x: XAxis, name: str) -> dict[str, Any]:
+    color = seen[0].group.entry.color
     return {
         "x": [row.median for row in seen],
         "y": [row.accuracy for row in seen],
@@ -118,13 +120,14 @@ def _reached(own: Sequence[Reached], x: XAxis, name: str) -> dict[str, Any]:
         "line": {"color": color, "width": 2.4},
         "marker": {"color": color, "size": 9},
         "cliponaxis": False,
-        "legendgroup": own[0].group.strategy,
+        "legendgroup": seen[0].group.strategy,
         "customdata": [[wait_words(row, x)] for row in seen],
         "hovertemplate": f"<b>%{{y:.1%}}</b> after %{{customdata[0]}}<extra>{name}</extra>",
     }
 
 
-def _censored(rows: Sequence[Reached], x: XAxis, name: str) -> dict[str, Any]:
+def _censored(rows: Sequence[Reached], x: XAxis, name: str, named: bool) -> dict[str, Any]:
+    """named: whether the legend names the group by this."""
     color = rows[0].group.entry.color
     return {
         "x": [row.followed for row in rows],
@@ -133,7 +136,8 @@ def _censored(rows: Sequence[Reached], x: XAxis, name: str) -> dict[str, Any]:
         "marker": {"color": color, "size": 11, "symbol": "triangle-right-open", "line": {"color": color, "width": 2}},
         "cliponaxis": False,
         "legendgroup": rows[0].group.strategy,
-        "showlegend": False,
+        "name": name,
+        "showlegend": named,
         "customdata": [[wait_words(row, x)] for row in rows],
         "hovertemplate": f"<b>%{{y:.1%}}</b>: %{{customdata[0]}}<extra>{name}</extra>",
     }

@@ -87,7 +87,7 @@ def wait_words(row: Reached, x: XAxis) -> str:
 
 
 def transfer_sentences(rows: Sequence[TransferRow], x: XAxis = "epoch") -> list[str]:
-    """What the rows say: warnings first, then one sentence for each."""
+    """What the rows say: warnings first, then one sentence for each, its 95 % intervals over seeds in brackets."""
     groups = [group for row in rows for group in (row.group, row.baseline)]
     return [*_cautions(rows), *(_sentence(row, name_of(row.group, groups), x) for row in rows)]
 
@@ -115,51 +115,54 @@ def _cautions(rows: Sequence[TransferRow]) -> list[str]:
             f"From scratch ran on {', '.join(sorted(others))}, another network: the measures hold the difference of "
             "the networks as well as that of the start."
         )
+    lines += _still(rows)
     if rows and max(row.num_seeds for row in rows) < 2:
         lines.append("One seed: no interval over seeds, so nothing here can be told from chance.")
     return lines
 
 
+def _still(rows: Sequence[TransferRow]) -> list[str]:
+    """Whose ends are none yet, or are not known to be."""
+    groups = [group for row in rows for group in (row.baseline, row.group)]
+    known = {name_of(g, groups): rising for row in rows for g, rising in _ends(row)}
+    rising = [name for name, is_rising in known.items() if is_rising]
+    unknown = [name for name, is_rising in known.items() if is_rising is None]
+    lines = [f"Still rising where the runs ended, so no end yet: {'; '.join(rising)}."] if rising else []
+    return lines + (
+        [f"Evaluated once, which does not tell whether they still rise: {'; '.join(unknown)}."] if unknown else []
+    )
+
+
+def _ends(row: TransferRow) -> tuple[tuple[Group, bool | None], tuple[Group, bool | None]]:
+    return (row.baseline, row.baseline_rising), (row.group, row.rising)
+
+
 def _sentence(row: TransferRow, name: str, x: XAxis) -> str:
     """Start, slope and end of one strategy in one sentence."""
-    start = f"{name} {_higher('starts', row.jumpstart)} than {row.baseline.entry.short_label} "
-    start += f"(read after {amount_words(row.read_at, x)})"
-    area, horizon = row.area, row.horizon
-    slope = "" if horizon is None else f", {_higher('is on average', area)} up to {amount_words(horizon, x)}"
-    slope += f" (transfer ratio {_ratio(row.ratio)})" if row.ratio else ""
-    end = f", and {_higher('ends', row.end)}{_still(row)}."
+    said = f"{name} starts {_apart(row.jumpstart)} {row.baseline.entry.short_label} (at {amount_words(row.read_at, x)})"
+    if row.area is not None and row.horizon is not None:
+        said += f", is {_apart(row.area)} it on average up to {amount_words(row.horizon, x)}"
+        said += f" (transfer ratio {row.ratio.mean:+.2f})" if row.ratio else ""
+    said += f", and ends {_apart(row.end)} it."
     if row.is_negative:
-        end += f" Negative transfer: the end is below from scratch beyond chance (p = {row.p:.2g} after Holm)."
-    return start + slope + end
+        said += f" Negative transfer: the end is below from scratch beyond chance (p = {row.p:.2g} after Holm)."
+    return said
 
 
-def _higher(verb: str, measure: SeedMean | None) -> str:
-    """`starts 12.3 points higher (95 % interval 10 to 15)`."""
-    if measure is None:
-        return verb
-    side = "higher" if measure.mean >= 0 else "lower"
+def _apart(measure: SeedMean) -> str:
+    """`12.3 points (10.1 to 14.5) above`; an interval that holds 0 is said to."""
+    side, sign = ("above", 100) if measure.mean >= 0 else ("below", -100)
     if measure.interval is None:
-        return f"{verb} {100 * abs(measure.mean):.1f} points {side}"
-    ends = sorted(100 * end if measure.mean >= 0 else -100 * end for end in measure.interval)
-    clear = "" if measure.differs else ", so perhaps not"
-    return f"{verb} {100 * abs(measure.mean):.1f} points {side} (95 % interval {ends[0]:.1f} to {ends[1]:.1f}{clear})"
-
-
-def _still(row: TransferRow) -> str:
-    rising = [name for name, is_rising in _risers(row) if is_rising]
-    unknown = [name for name, is_rising in _risers(row) if is_rising is None]
-    if rising:
-        return f"; {' and '.join(rising)} still {'rise' if len(rising) > 1 else 'rises'}, so this is no end yet"
-    return f"; of {' and '.join(unknown)} one evaluation does not tell whether it still rises" if unknown else ""
-
-
-def _risers(row: TransferRow) -> tuple[tuple[str, bool | None], tuple[str, bool | None]]:
-    return (row.group.entry.short_label, row.rising), (row.baseline.entry.short_label, row.baseline_rising)
+        return f"{sign * measure.mean:.1f} points {side}"
+    low, high = sorted(sign * end for end in measure.interval)
+    clear = "" if measure.differs else ", within chance"
+    return f"{sign * measure.mean:.1f} points ({low:.1f} to {high:.1f}{clear}) {side}"
 
 
 def _rising(row: TransferRow) -> str:
-    rising = [name for name, is_rising in _risers(row) if is_rising]
-    unknown = [f"{name}: not known" for name, is_rising in _risers(row) if is_rising is None]
+    ends = [(group.entry.short_label, rising) for group, rising in reversed(_ends(row))]
+    rising = [name for name, is_rising in ends if is_rising]
+    unknown = [f"{name}: not known" for name, is_rising in ends if is_rising is None]
     return ", ".join(rising + unknown) or "no"
 
 
