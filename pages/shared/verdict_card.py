@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.shared import look
 from pages.shared.words import count, guard, listed, plain
-from tlcore.results import DEFAULT_MARGIN, ENDED, Verdict, VerdictStatus
+from tlcore.results import DEFAULT_MARGIN, ENDED, VerdictStatus
 from tlcore.service import growing
 from tlcore.service.views import ComparisonView
 
@@ -47,7 +47,7 @@ def show_verdict(view: ComparisonView) -> None:
         st.caption(plain(verdict.claim))
         if verdict.pairs:
             with st.expander(f"Every pair, with its interval ({count(len(verdict.pairs), 'pair')})"):
-                _show_pairs(view, verdict)
+                _show_pairs(view)
 
 
 def show_next_steps(view: ComparisonView) -> None:
@@ -97,10 +97,6 @@ def _offer_time(view: ComparisonView, longer: growing.ComparisonSpec) -> None:
         st.switch_page("pages/runs.py", query_params={"comparison": comparison_id})
 
 
-def _show_pairs(view: ComparisonView, verdict: Verdict) -> None:
+def _show_pairs(view: ComparisonView) -> None:
     look.words_table(view.pairs, "pairs")
-    st.caption(
-        f"Interval: of the pair by itself. p: how often chance alone would show such a difference or a larger one; "
-        f"corrected for {count(len(verdict.pairs), 'pair')} (Holm), it is a claim below {verdict.level:.2g}. Those "
-        f"that did not learn are left out."
-    )
+    st.caption(plain(view.pairs_note))

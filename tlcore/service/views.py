@@ -14,7 +14,7 @@ from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.statistics.estimates import all_right, estimates_of
 from tlcore.analysis.sweeps import Sweep, sweeps_of
 from tlcore.analysis.trials import trial_rows, tuning_words
-from tlcore.analysis.verdict import Decision, judged, pair_rows
+from tlcore.analysis.verdict import Decision, judged, pair_rows, pairs_note
 from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, JobView, Verdict
 from tlcore.service import comparisons
 
@@ -45,6 +45,7 @@ class ComparisonView:
     table: pd.DataFrame
     verdict: Verdict
     pairs: list[dict[str, object]]
+    pairs_note: str
     decision: Decision | None
     differences: list[str]
     split: list[str]
@@ -70,6 +71,7 @@ def view(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonView:
         table=leaderboard_table(rows, floors_of(record)),
         verdict=found.verdict,
         pairs=pair_rows(record, found.verdict),
+        pairs_note=pairs_note(found.verdict),
         decision=found.decision,
         differences=differences(record),
         split=split_lines(record.spec),

@@ -30,7 +30,7 @@ def all_figures(built, dark):
         charts.confusion_matrices(built.record, "test", True, dark),
         charts.per_class_chart(built.record, "val", dark),
         charts.accuracy_intervals(rows, dark=dark),
-        charts.cost_chart(rows, dark=dark),
+        charts.pareto(rows, dark=dark),
         charts.class_counts(counts, dark),
     ]
 
@@ -66,7 +66,7 @@ def test_each_strategy_has_its_colour_everywhere(strategy):
     for figure in (charts.learning_curves(built.record), charts.live_curves(built.record)):
         drawn = {t.line.color or t.marker.color for t in figure.data if t.fill is None}
         assert drawn == {color}
-    assert charts.cost_chart(rows).data[0].marker.color == color
+    assert charts.pareto(rows).data[-1].marker.line.color == color
     assert charts.accuracy_intervals(rows).data[-1].marker.color == color
 
 
@@ -102,7 +102,7 @@ def test_one_evaluation_of_a_strategy_that_trains_is_a_plain_mark():
 def test_accuracy_axes_stay_between_0_and_100_per_cent(whole):
     rows = leaderboard(whole.record, whole.predictions)
     axes = [charts.learning_curves(whole.record).layout.yaxis, charts.live_curves(whole.record).layout.yaxis]
-    axes += [charts.accuracy_intervals(rows).layout.xaxis, charts.cost_chart(rows).layout.yaxis]
+    axes += [charts.accuracy_intervals(rows).layout.xaxis, charts.pareto(rows).layout.yaxis]
     axes += [charts.per_class_chart(whole.record).layout.xaxis]
     for one in axes:
         assert 0 <= one.range[0] < one.range[1] <= 1
@@ -182,9 +182,9 @@ def test_intervals_in_the_dot_plot_are_those_of_the_table(whole):
 
 def test_cost_is_logarithmic_only_over_a_wide_range(whole):
     rows = leaderboard(whole.record, whole.predictions)
-    assert charts.cost_chart(rows).layout.xaxis.type == "log"
+    assert charts.pareto(rows).layout.xaxis.type == "log"
     near = [row for row in rows if row.strategy in {"fine_tuning", "from_scratch"}]
-    assert charts.cost_chart(near).layout.xaxis.type is None
+    assert charts.pareto(near).layout.xaxis.type is None
 
 
 def test_class_counts_say_how_uneven_the_classes_are():

@@ -152,7 +152,7 @@ def test_an_own_strategy_brings_its_definition_and_no_markup():
     rows = leaderboard(built.record, built.predictions)
     for figure in (
         charts.learning_curves(built.record), charts.live_curves(built.record), charts.accuracy_intervals(rows),
-        charts.cost_chart(rows), charts.per_class_chart(built.record), charts.confusion_matrices(built.record),
+        charts.pareto(rows), charts.per_class_chart(built.record), charts.confusion_matrices(built.record),
     ):  # fmt: skip
         assert "<b>first" not in str(figure.to_dict())
 
@@ -165,6 +165,6 @@ def test_many_names_have_room_in_the_figures():
     matrices = charts.confusion_matrices(built.record)
     assert all(len(line) <= 22 for a in matrices.layout.annotations for line in a.text.split("<br>"))
     assert matrices.layout.xaxis.tickangle == -90, "names that would overlap stand upright"
-    few = charts.cost_chart(leaderboard(example(seeds=(0,)).record, {}))
-    many = charts.cost_chart(leaderboard(built.record, built.predictions))
+    few = charts.pareto(leaderboard(example(seeds=(0,)).record, {}))
+    many = charts.pareto(leaderboard(built.record, built.predictions))
     assert many.layout.margin.b > few.layout.margin.b, "a longer legend has more room"

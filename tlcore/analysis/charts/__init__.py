@@ -19,7 +19,7 @@ from tlcore.analysis.charts.live import live_curves
 from tlcore.analysis.charts.lr_finder import lr_chart
 from tlcore.analysis.charts.models import ModelPoint, accuracy_against_speed, accuracy_against_work
 from tlcore.analysis.charts.rates import learning_rates
-from tlcore.analysis.charts.scores import accuracy_intervals, cost_chart
+from tlcore.analysis.charts.scores import accuracy_intervals
 from tlcore.analysis.charts.strips import LETTERS, MEANINGS, strategy_strip, strip_legend
 from tlcore.analysis.charts.sweeps import sweep_chart, sweep_rows
 from tlcore.analysis.charts.transfer import threshold_chart, transfer_chart
@@ -40,7 +40,6 @@ __all__ = [
     "confusion_difference",
     "confusion_matrices",
     "confusion_pair",
-    "cost_chart",
     "curves_width",
     "data_amounts",
     "image_sizes",

@@ -6,12 +6,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tlcore.analysis.charts.scores import LOG_FROM, interval_words, intervals, log_ticks, seeds_words
+from tlcore.analysis.charts.scores import interval_words, intervals, log_ticks, seeds_words
 from tlcore.analysis.charts.style import SYMBOLS, X_TITLES, axis, ink, layout, legend_room, share_axis
 from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, price_words, priced, row_name
 from tlcore.analysis.groups import name_of
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.time_budgets import BudgetCurve, seconds_words
+
+LOG_FROM = 8.0  # the axis of a cost is logarithmic from this ratio of the largest to the smallest
 
 
 def pareto(

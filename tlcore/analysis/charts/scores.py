@@ -7,12 +7,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tlcore.analysis.charts.style import NBSP, SYMBOLS, axis, faded, ink, layout, legend_room, lines_of, share_axis
+from tlcore.analysis.charts.style import NBSP, axis, faded, ink, layout, lines_of, share_axis
 from tlcore.analysis.groups import fraction_words
 from tlcore.analysis.leaderboard import LeaderboardRow
 
 NAME_WIDTH = 24  # letters in a line of a row's name: a phone has room for them beside the dots
-LOG_FROM = 8.0  # the cost axis is logarithmic from this ratio of the longest to the shortest time
 
 
 def accuracy_intervals(rows: Sequence[LeaderboardRow], revision: str = "accuracy", dark: bool = False) -> go.Figure:
@@ -37,28 +36,6 @@ def accuracy_intervals(rows: Sequence[LeaderboardRow], revision: str = "accuracy
     names = [_row_name(row, shown) for row in shown]
     ticks = {"tickvals": list(range(len(shown))), "ticktext": names}
     figure.update_yaxes(**axis("", range=[len(shown) - 0.4, -0.6], showgrid=False, ticklabelstandoff=8, **ticks))
-    return figure
-
-
-def cost_chart(rows: Sequence[LeaderboardRow], revision: str = "cost", dark: bool = False) -> go.Figure:
-    """Mean test accuracy against training time: up and to the left is better; lines join fractions of the data."""
-    shown = [row for row in rows if row.test_accuracy is not None and row.train_seconds is not None]
-    keys = list(dict.fromkeys((row.model, row.strategy) for row in shown))
-    models = list(dict.fromkeys(row.model for row in shown))
-    figure = go.Figure()
-    for model, strategy in keys:
-        own = sorted((r for r in shown if (r.model, r.strategy) == (model, strategy)), key=lambda r: r.fraction)
-        figure.add_scatter(**_cost_trace(own, models))
-    seconds = [row.train_seconds for row in shown if row.train_seconds]
-    log = bool(seconds) and max(seconds) / min(seconds) > LOG_FROM
-    room = legend_room([t.name for t in figure.data])
-    note = "Up and to the left is better. Bar: 95 % interval."
-    note += " Larger marks: more training images." if len({row.fraction for row in shown}) > 1 else ""
-    figure.update_layout(**layout(dark, revision, "Accuracy and cost", note, 470))
-    figure.update_layout(margin={"b": room}, height=342 + room)
-    title = "Training time (seconds per run, logarithmic)" if log else "Training time (seconds per run)"
-    figure.update_xaxes(**axis(title, **(log_ticks(seconds) if log else {"rangemode": "tozero"})))
-    figure.update_yaxes(**share_axis("Test accuracy (%)", _reach(shown)))
     return figure
 
 
@@ -99,30 +76,6 @@ def _seed_dots(row: LeaderboardRow, place: int) -> dict[str, Any]:
         "marker": {"color": faded(row.color, 0.75), "size": 6},
         "cliponaxis": False,
         "hovertemplate": f"%{{x:.1%}} one seed<extra>{_label(row)}</extra>",
-    }
-
-
-def _cost_trace(own: Sequence[LeaderboardRow], models: Sequence[str]) -> dict[str, Any]:
-    row = own[0]
-    several = len(models) > 1
-    name = escape(f"{row.model} / {row.short_label}" if several else row.label, quote=False)
-    return {
-        "x": [r.train_seconds for r in own],
-        "y": [r.test_accuracy for r in own],
-        "mode": "lines+markers",
-        "name": name,
-        "line": {"color": row.color, "width": 1.5, "dash": "dot"},
-        "marker": {
-            "color": row.color,
-            "opacity": 1,
-            "size": [9 + 7 * r.fraction for r in own],
-            "symbol": SYMBOLS[models.index(row.model) % len(SYMBOLS)],
-        },
-        "error_y": intervals(own),
-        "cliponaxis": False,
-        "customdata": [[fraction_words(r.fraction), interval_words(r), seeds_words(r)] for r in own],
-        "hovertemplate": "<b>%{y:.1%}</b> after %{x:.1f} s of training<br>%{customdata[1]}<br>"
-        f"%{{customdata[0]}}, %{{customdata[2]}}<extra>{name}</extra>",
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any, Literal
 
 Tone = Literal["plain", "strong", "muted", "warning"]
@@ -77,3 +78,14 @@ class Document:
     made: str
     question: str
     sections: Sequence[Section]
+
+
+def cell_text(value: object) -> str:
+    """What a cell of a table shows: numbers as precise as they were rounded to, one digit after the point at least."""
+    if value is None or (isinstance(value, float) and isnan(value)):  # how a table holds a missing number
+        return "–"
+    if isinstance(value, float):
+        if value.is_integer() and abs(value) >= 1000:
+            return f"{value:,.0f}"
+        return f"{value:,.1f}" if round(value, 1) == value or abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

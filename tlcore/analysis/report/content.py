@@ -13,7 +13,7 @@ from tlcore.analysis.leaderboard import LeaderboardRow, leaderboard, leaderboard
 from tlcore.analysis.report.blocks import Block, Code, Document, Facts, Grid, Lines, Section, Words
 from tlcore.analysis.report.figures import figure_sections
 from tlcore.analysis.statistics.estimates import Predictions, all_right, estimates_of
-from tlcore.analysis.verdict import pair_rows, verdict_of
+from tlcore.analysis.verdict import pair_rows, pairs_note, verdict_of
 from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, DatasetSummary, Verdict
 from tlcore.strategies import export_strategy
 
@@ -79,11 +79,10 @@ def _verdict(record: ComparisonRecord, verdict: Verdict, rows: Sequence[Leaderbo
     blocks.append(Grid(table, words, {row.label: row.color for row in rows}))
     pairs = pair_rows(record, verdict)
     if pairs:
-        said = (
-            f"Every pair. p, corrected: for {len(pairs)} pairs (Holm); below {verdict.level:.2g} it is a claim. "
-            f"A difference within {100 * verdict.margin:g} points does not matter."
-        )
-        blocks += [Words(said, "muted"), Grid(pairs, ("First", "Second", "The first is"))]
+        blocks += [
+            Words(f"Every pair. {pairs_note(verdict)}", "muted"),
+            Grid(pairs, ("First", "Second", "The first is")),
+        ]
     return Section("Verdict", blocks)
 
 

@@ -15,7 +15,14 @@ from tlcore.analysis.anatomy import (
 from tlcore.analysis.champions import champions, finished_runs
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.report.blocks import Block, Drawing, Grid, Heading, Lines, Section, Words
-from tlcore.analysis.statistics.estimates import Predictions
+from tlcore.analysis.report.closer import (
+    amounts_section,
+    calibration_section,
+    cost_section,
+    differ_section,
+    transfer_section,
+)
+from tlcore.analysis.statistics.estimates import Predictions, all_right
 from tlcore.analysis.sweeps import sweeps_of
 from tlcore.analysis.trials import trial_rows, tuning_words
 from tlcore.results import ComparisonRecord
@@ -34,18 +41,24 @@ def figure_sections(
         points = Grid(charts.sweep_rows(sweep), ("Model", "Training data", "Strategy", "From"))
         yield Section(f"Sweep: {sweep.name}", [Drawing(partial(charts.sweep_chart, sweep)), points])
     if measured:
-        yield Section("Cost", [Drawing(partial(charts.cost_chart, rows))])
+        yield cost_section(record, rows)
     if any(run.history for run in record.runs):
         by_epoch = Drawing(partial(charts.learning_curves, record, "accuracy"))
         by_time = Drawing(partial(charts.learning_curves, record, "loss", "train_seconds"))
         yield Section("Learning curves", [by_epoch, by_time])
     if measured:
+        yield transfer_section(record)
+        if len(record.spec.fractions) > 1:
+            yield amounts_section(record, all_right(predictions))
         yield Section("What each strategy really did", _anatomy(record))
         by_class = [
             Drawing(partial(charts.confusion_matrices, record)),
             Drawing(partial(charts.per_class_chart, record)),
         ]
         yield Section("Class by class", by_class)
+    if predictions:
+        yield from differ_section(record, predictions)
+        yield calibration_section(record, predictions)
     trials = trial_rows(finished_runs(record), record)
     if trials:
         said = Words(tuning_words(finished_runs(record)), "muted")

@@ -2,9 +2,20 @@
 
 import re
 from collections.abc import Sequence
-from math import isnan
 
-from tlcore.analysis.report.blocks import Block, Code, Document, Drawing, Facts, Grid, Heading, Lines, Section, Words
+from tlcore.analysis.report.blocks import (
+    Block,
+    Code,
+    Document,
+    Drawing,
+    Facts,
+    Grid,
+    Heading,
+    Lines,
+    Section,
+    Words,
+    cell_text,
+)
 
 MARKS = re.compile(r"([\\`*_\[\]<>|~#])")
 
@@ -48,17 +59,9 @@ def _table(grid: Grid) -> str:
         return ""
     columns = list(grid.rows[0])
     rule = [":---" if column in grid.words else "---:" for column in columns]
-    rows = [_row([plain(_cell(value)) for value in row.values()]) for row in grid.rows]
+    rows = [_row([plain(cell_text(value).replace("\n", " ")) for value in row.values()]) for row in grid.rows]
     return "\n".join([_row([plain(column) for column in columns]), _row(rule), *rows])
 
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _cell(value: object) -> str:
-    if value is None or (isinstance(value, float) and isnan(value)):  # how a table holds a missing number
-        return "–"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value).replace("\n", " ")

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from math import isnan
 from typing import Any
+
+from tlcore.analysis.report.blocks import cell_text
 
 NOTE_HEIGHT = 28  # pixels that a figure keeps for its note
 STYLE = """
@@ -71,7 +72,7 @@ def table(
 
 def _cells(row: Mapping[str, object], words: set[str], colors: Mapping[str, str]) -> str:
     return "".join(
-        f'<td class="{_kind(column, words)}">{_swatch(column, value, colors)}{_cell(value)}</td>'
+        f'<td class="{_kind(column, words)}">{_swatch(column, value, colors)}{escape(cell_text(value))}</td>'
         for column, value in row.items()
     )
 
@@ -83,14 +84,6 @@ def _kind(column: str, words: set[str]) -> str:
 def _swatch(column: str, value: object, colors: Mapping[str, str]) -> str:
     color = colors.get(str(value)) if column == "Strategy" else None
     return f'<span class="swatch" style="background:{color}"></span>' if color else ""
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and isnan(value)):  # how a table holds a missing number
-        return "–"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else escape(str(value))
 
 
 def drawn(figures: Sequence[Any]) -> list[str]:

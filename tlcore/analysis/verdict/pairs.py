@@ -1,5 +1,6 @@
 """Every pair behind a verdict, as a table for people."""
 
+from tlcore.analysis.verdict.words import points
 from tlcore.results import ComparisonRecord, PairResult, Verdict
 
 RELATIONS = {"better": "better", "worse": "worse", "negligible": "no difference that matters", "unclear": "not settled"}
@@ -8,6 +9,17 @@ RELATIONS = {"better": "better", "worse": "worse", "negligible": "no difference 
 def pair_rows(record: ComparisonRecord, verdict: Verdict) -> list[dict[str, object]]:
     """One row per pair, the higher mean first. Interval: of the pair by itself, 95 %."""
     return [_row(record, pair) for pair in verdict.pairs]
+
+
+def pairs_note(verdict: Verdict) -> str:
+    """What the columns of `pair_rows` are."""
+    count = len(verdict.pairs)
+    return (
+        f"Interval: of the pair by itself. p: how often chance alone would show such a difference or a larger one; "
+        f"corrected for {count} pair{'' if count == 1 else 's'} (Holm), it is a claim below {verdict.level:.2g}. What "
+        f"seeds add to the uncertainty is pooled over the pairs. Strategies that did not learn are left out. A "
+        f"difference within {points(verdict.margin)} does not matter."
+    )
 
 
 def _row(record: ComparisonRecord, pair: PairResult) -> dict[str, object]:
