@@ -13,7 +13,7 @@ from tlcore.service import differing
 from tlcore.service.differing import answers, changes, pairs
 from tlcore.service.views import ComparisonView
 
-PAIR_WIDTH, DIFFERENCE_WIDTH = 760, 360  # pixels
+PAIR_WIDTH, WIDTH, SMALL_WIDTH = 760, 560, 360  # pixels: of two matrices, and of the difference
 WHO = {"A or B": "either", "A": "first", "B": "second"}
 
 
@@ -22,15 +22,16 @@ def show_cells(view: ComparisonView, pair: pairs.Pair) -> None:
     dark, classes = look.is_dark(), view.record.dataset.classes
     key = f"{pair.first.strategy}_{pair.second.strategy}"
     small = len(classes) <= charts.COMPACT
-    wide: int | Literal["stretch"] = "stretch"
-    with st.container(horizontal=small):  # as many as fit beside one another
-        for figure, name, width in (
-            (charts.confusion_pair(view.record, pair, dark), f"pair_{key}", PAIR_WIDTH),
-            (charts.confusion_difference(view.record, pair, dark), f"difference_{key}", DIFFERENCE_WIDTH),
-        ):
-            with st.container(width=width + 20 if small else wide):
+    figures = (
+        (charts.confusion_pair(view.record, pair, dark), f"pair_{key}", PAIR_WIDTH),
+        (charts.confusion_difference(view.record, pair, dark), f"difference_{key}", SMALL_WIDTH if small else WIDTH),
+    )
+    stretch: int | Literal["stretch"] = "stretch"
+    with st.container(horizontal=small):  # small ones beside one another, as far as they fit
+        for figure, name, width in figures:
+            with st.container(width=width + 20 if small else stretch):
                 look.chart(figure, name, min_width=width, on_click=partial(_clicked, name, classes))
-    st.markdown("**Images of a cell**: click one with a number, or choose it here.")
+    st.markdown("**Images of a cell**: click one with a number (on a phone, tap it twice), or choose it here.")
     true, answered = pairs.largest_confusion(pair, len(classes))
     with st.container(horizontal=True):
         label = st.selectbox("True class", classes, index=true, key="cell_true", bind="query-params", width=260)

@@ -144,7 +144,7 @@ def _frame(figure: go.Figure, record: ComparisonRecord, pair: Pair, title: str, 
     fits = len(classes) * max(map(len, classes)) <= 36
     named = 0 if fits or len(classes) > TICKED else 7 * max(len(cut(name)) for name in classes)
     figure.update_layout(**layout(dark, revision, title, note, 170 + named + _side(classes)))
-    figure.update_layout(margin={"t": 124}, clickmode="event+select", dragmode="pan")
+    figure.update_layout(margin={"t": 124})
     places = list(range(len(classes))) if len(classes) <= TICKED else []
     ticks = {"tickvals": places, "ticktext": [cut(classes[place]) for place in places]}
     square = {"constrain": "domain", "showgrid": False, "zeroline": False, "automargin": True, **ticks}
