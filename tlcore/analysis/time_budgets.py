@@ -87,17 +87,17 @@ def budget_curves(record: ComparisonRecord) -> list[BudgetCurve]:
 def reigns(record: ComparisonRecord) -> list[Reign]:
     """Who has the highest mean at which time; who holds the lead keeps it at equality."""
     curves = [curve for curve in budget_curves(record) if curve.seconds]
+    if not curves:
+        return []
     times = np.unique([at for curve in curves for at in curve.seconds])
+    values = np.stack([_steps(curve, times) for curve in curves])  # [G groups, T times]
+    best = values.max(axis=0)
     found: list[Reign] = []
-    for at in times:
-        values = [(_step(curve, at), curve.group) for curve in curves]
-        known = [(value, group) for value, group in values if value is not None]
-        holder = found[-1].group if found else None
-        known.sort(key=lambda each: (-each[0], each[1] is not holder))
-        if known[0][1] is not holder:
-            accuracy, second = known[0][0], known[1] if len(known) > 1 else None
-            lead = accuracy - second[0] if second else None
-            found.append(Reign(float(at), known[0][1], accuracy, second[1] if second else None, lead))
+    holder = -1
+    for place, at in enumerate(times):
+        if holder < 0 or values[holder, place] < best[place]:
+            holder = int(values[:, place].argmax())
+            found.append(_reign(curves, values[:, place], holder, float(at)))
     return found
 
 
@@ -169,6 +169,15 @@ def _best_by(path: Path, times: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(place < 0, np.nan, best[np.maximum(place, 0)])
 
 
-def _step(curve: BudgetCurve, at: float) -> float | None:
-    place = int(np.searchsorted(curve.seconds, at, side="right")) - 1
-    return None if place < 0 else curve.accuracy[place]
+def _steps(curve: BudgetCurve, times: NDArray[Any]) -> NDArray[np.float64]:
+    """What the curve has by each time; −∞ before it begins."""
+    place = np.searchsorted(curve.seconds, times, side="right") - 1
+    return np.where(place < 0, -np.inf, np.array(curve.accuracy)[np.maximum(place, 0)])
+
+
+def _reign(curves: Sequence[BudgetCurve], values: NDArray[Any], holder: int, start: float) -> Reign:
+    others = [index for index in np.argsort(-values, kind="stable") if index != holder and np.isfinite(values[index])]
+    accuracy = float(values[holder])
+    if not others:
+        return Reign(start, curves[holder].group, accuracy, None, None)
+    return Reign(start, curves[holder].group, accuracy, curves[others[0]].group, accuracy - float(values[others[0]]))
