@@ -10,6 +10,7 @@ from pages.shared import (
     calibration_view,
     closer_views,
     differ_views,
+    gather_view,
     leaderboard,
     reads,
     result_views,
@@ -76,7 +77,7 @@ def show_actions(record: ComparisonRecord) -> None:
             st.download_button(
                 words.label, make, name, words.mime, icon="📄", on_click="ignore", key=f"report_{form}", help=words.help
             )
-    if record.recorded_on:
+    if not record.can_grow:
         return
     more, command = st.columns(2, gap="large")
     with more, guard():
@@ -101,7 +102,7 @@ def add_seeds(record: ComparisonRecord) -> None:
 
 def show() -> None:
     st.title("Compare")
-    chosen = choose_comparison()
+    chosen = gather_view.gathered_id() or choose_comparison()
     record = reads.record(chosen)
     active = record.status not in ENDED
     st.fragment(show_results, run_every=REFRESH_SECONDS if active else None)(chosen, active)

@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import closer_views, look
+from pages.shared.gather_view import show_gather
 from pages.shared.queue_view import run_name, show_errors
 from pages.shared.words import STATUS_WORDS, duration, percent, plain, size
 from tlcore.results import WeightsMatch
@@ -83,6 +84,7 @@ def show_runs(view: ComparisonView) -> None:
     ]
     look.table(rows)
     show_errors(list(view.record.runs))
+    show_gather(view)
 
 
 def _match(model: str, match: WeightsMatch) -> dict[str, object]:

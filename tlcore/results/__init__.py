@@ -14,7 +14,7 @@ from tlcore.results.contract import (
     VerdictStatus,
 )
 from tlcore.results.queue import JobView, QueueOverview, WorkerView
-from tlcore.results.records import ComparisonRecord, ComparisonSummary, DatasetSummary, RunRecord
+from tlcore.results.records import GATHERED, ComparisonRecord, ComparisonSummary, DatasetSummary, RunRecord
 from tlcore.results.runs import (
     ENDED,
     TRAINED_ON_KEY,
@@ -41,6 +41,7 @@ from tlcore.results.runs import (
 __all__ = [
     "DEFAULT_MARGIN",
     "ENDED",
+    "GATHERED",
     "TRAINED_ON_KEY",
     "AccuracyOnly",
     "ClassMetrics",

@@ -5,6 +5,8 @@ from pydantic import Field
 from tlcore.results.runs import ClassMetrics, ConfusionMatrix, EvaluationPoint, Resolved, RunOutcome, Status, Value
 from tlcore.spec import ComparisonSpec, RunSpec
 
+GATHERED = "runs:"  # before the ids of runs that are seen together, in place of a comparison's id
+
 
 class RunRecord(Value):
     """One run as the store knows it, with what pages and reports need of it."""
@@ -50,6 +52,11 @@ class ComparisonRecord(Value):
     runs: tuple[RunRecord, ...]
     recorded_on: str | None = None
     looks: int = 1
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether runs can be added: neither to a recording nor to what was gathered from several comparisons."""
+        return self.recorded_on is None and not self.comparison_id.startswith(GATHERED)
 
 
 class ComparisonSummary(Value):

@@ -10,13 +10,20 @@ import pandas as pd
 from tlcore import jobs, tracking
 from tlcore.analysis.caveats import notes_of
 from tlcore.analysis.comparison import result_of
-from tlcore.errors import SpecError
-from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, ComparisonResult, ComparisonSummary, JobView
+from tlcore.results import (
+    DEFAULT_MARGIN,
+    GATHERED,
+    ComparisonRecord,
+    ComparisonResult,
+    ComparisonSummary,
+    JobView,
+)
 from tlcore.service import recorded
+from tlcore.service.gathering import gather
+from tlcore.service.joining import missing, union
 from tlcore.service.matching import require_same_tests
 from tlcore.service.plans import Plan
 from tlcore.settings import get_settings
-from tlcore.spec import ComparisonSpec, RunSpec, SharedSpec, checked
 
 POLL_SECONDS = 0.3
 
@@ -42,12 +49,12 @@ def submit(
         comparison_id = tracking.create_comparison(settings, plan.spec, plan.dataset, name, purpose)
     else:
         existing = record(add_to)
-        wanted = [run for run in _missing(plan, existing) if cells is None or (run.model, run.strategy) in cells]
+        wanted = [run for run in missing(plan, existing) if cells is None or (run.model, run.strategy) in cells]
         comparison_id = add_to
         require_same_tests(existing)
-        union = _union(existing.spec, plan.spec)
-        looks = existing.looks + (union.seeds != existing.spec.seeds)
-        tracking.extend_comparison(settings, comparison_id, union, plan.dataset, looks)
+        grown = union(existing.spec, plan.spec)
+        looks = existing.looks + (grown.seeds != existing.spec.seeds)
+        tracking.extend_comparison(settings, comparison_id, grown, plan.dataset, looks)
     made = [(tracking.create_run(settings, comparison_id, run, plan.dataset, name), run) for run in wanted]
     jobs.submit_runs(settings, comparison_id, made, plan.device)
     return comparison_id
@@ -59,9 +66,14 @@ def list_comparisons(limit: int = 20, offset: int = 0) -> list[ComparisonSummary
 
 
 def record(comparison_id: str) -> ComparisonRecord:
-    """A comparison with its runs, curves and matrices; a shipped recording by its own id. Raises: NotFoundError."""
+    """A comparison with its runs, curves and matrices; a shipped recording by its own id.
+
+    `runs:ID,ID…` is what `gathering.gather` makes of these runs. Raises: NotFoundError, SpecError.
+    """
     if comparison_id == recorded.RECORDED_ID:
         return recorded.record()
+    if comparison_id.startswith(GATHERED):
+        return gather(comparison_id)
     return tracking.load_comparison(get_settings(), comparison_id)
 
 
@@ -90,7 +102,12 @@ def notes(comparison_id: str) -> list[str]:
 
 
 def jobs_of(comparison_id: str) -> list[JobView]:
-    """The queue's view of a comparison's runs, in order; open ones are seen to, as after a crash of the supervisor."""
+    """The queue's view of a comparison's runs, in order; open ones are seen to, as after a crash of the supervisor.
+
+    Gathered runs have none here: each is seen to in its own comparison.
+    """
+    if comparison_id.startswith(GATHERED):
+        return []
     jobs.recover(get_settings())
     return jobs.jobs_of(get_settings(), comparison_id)
 
@@ -141,63 +158,3 @@ def mlflow_command() -> str:
 def mlflow_page(comparison_id: str) -> str:
     """The comparison's address in MLflow's own pages, once `mlflow_command` runs."""
     return tracking.page_of(get_settings(), comparison_id)
-
-
-def _missing(plan: Plan, existing: ComparisonRecord) -> list[RunSpec]:
-    """The runs that the comparison lacks. Raises: SpecError when they would not be comparable, or none is new."""
-    asked, there = plan.runs[0], existing.spec.runs()[0]
-    if asked.family != there.family:
-        differing = [n for n in SharedSpec.model_fields if getattr(existing.spec, n) != getattr(plan.spec, n)]
-        raise SpecError(
-            f"these runs cannot join comparison {existing.comparison_id}: {', '.join(differing)} differ; start another"
-        )
-    have = {_place(run.spec) for run in existing.runs}
-    new = [run for run in plan.runs if _place(run) not in have]
-    if not new:
-        raise SpecError(f"comparison {existing.comparison_id} has all of these runs already: name another seed")
-    return new
-
-
-def _union(old: ComparisonSpec, new: ComparisonSpec) -> ComparisonSpec:
-    """The grid that holds both. Raises: SpecError where a run of one would be another run in it.
-
-    So may be the weights of a model, the settings or the definition of a strategy, or the network that it runs on.
-    """
-    grown = {
-        name: tuple(dict.fromkeys(getattr(old, name) + getattr(new, name)))
-        for name in ("models", "strategies", "seeds", "fractions")
-    }
-    merged = {
-        "weights": {**old.weights, **new.weights},
-        "overrides": {**old.overrides, **new.overrides},
-        "own_strategies": tuple({own.id: own for own in (*old.own_strategies, *new.own_strategies)}.values()),
-        "scratch_model": old.scratch_model or new.scratch_model,
-        "allow_partial_weights": old.allow_partial_weights or new.allow_partial_weights,
-    }
-    union = checked(ComparisonSpec, **{**old.model_dump(), **grown, **merged})
-    held = {_place(run): run for run in union.runs()}
-    for spec in (old, new):
-        for run in spec.runs():
-            _require_same(run, held.get(_place(run)), union)
-    return union
-
-
-def _place(run: RunSpec) -> tuple[str, str, int, float]:
-    return run.model, run.strategy, run.seed, run.fraction
-
-
-def _require_same(run: RunSpec, held: RunSpec | None, union: ComparisonSpec) -> None:
-    """Raises: SpecError where a run would not be the same in the union."""
-    remedy = "use the same, or start another comparison"
-    if held is None:
-        raise SpecError(
-            f"{run.strategy} would run on {run.model} in one part and on {union.scratch_model} in the other: {remedy}"
-        )
-    for name in RunSpec.model_fields:
-        here, there = getattr(run, name), getattr(held, name)
-        if here != there:
-            said = "" if name == "own_strategy" else f": {here!r} and {there!r}"
-            raise SpecError(
-                f"the {name.replace('_', ' ')} of {run.strategy} on {run.model} would differ between the comparison "
-                f"and these runs{said}: {remedy}"
-            )

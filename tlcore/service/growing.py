@@ -38,7 +38,7 @@ def next_round(found: Decision) -> Round | None:
     As many seeds as are said to be needed, within bounds; whole rounds of folds.
     """
     record = found.record
-    if found.status != "unclear" or record.status not in ENDED or record.recorded_on or record.looks >= MAX_LOOKS:
+    if found.status != "unclear" or record.status not in ENDED or not record.can_grow or record.looks >= MAX_LOOKS:
         return None
     have = min(len(group.finished) for group in found.best)
     wanted = found.needed.seeds - have if found.needed and found.needed.seeds is not None else LEAST
@@ -63,7 +63,7 @@ def more_time(found: Decision) -> ComparisonSpec | None:
     late = [rival.group for rival in found.unjudged if rival.standing != "ready"]
     if found.leader_standing != "ready" and found.leader is not None:
         late.append(found.leader)
-    if not late or found.record.recorded_on:
+    if not late or not found.record.can_grow:
         return None
     spec = found.record.spec
     strategies = {group.strategy for group in (*late, *found.best)}

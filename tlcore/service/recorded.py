@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from tlcore.errors import NotFoundError
-from tlcore.results import ComparisonRecord
+from tlcore.results import ComparisonRecord, RunRecord
 
 RECORDED_ID = "recorded-demo"
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +21,13 @@ def record() -> ComparisonRecord:
     if not file.exists():
         raise NotFoundError(f"the recorded sample is not at {file}: fetch the project again, or run the demo here")
     return ComparisonRecord.model_validate_json(file.read_text(encoding="utf-8"))
+
+
+def runs() -> tuple[RunRecord, ...]:
+    """The recorded runs, under the recording's own id; none where there is no recording."""
+    if not (FOLDER / "comparison.json").exists():
+        return ()
+    return tuple(run.model_copy(update={"comparison_id": RECORDED_ID}) for run in record().runs)
 
 
 def predictions(run_id: str) -> pd.DataFrame | None:

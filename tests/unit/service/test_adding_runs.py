@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tlcore.errors import SpecError
-from tlcore.service.comparisons import _union
+from tlcore.service.joining import union
 from tlcore.spec import ComparisonSpec
 from tlcore.strategies import Strategy, Train
 
@@ -24,7 +24,7 @@ def spec(**changes: Any) -> ComparisonSpec:
 
 
 def test_the_union_holds_both_grids_in_order() -> None:
-    grown = _union(spec(), spec(strategies=("from_scratch", "fine_tuning"), seeds=(1, 2)))
+    grown = union(spec(), spec(strategies=("from_scratch", "fine_tuning"), seeds=(1, 2)))
     assert (grown.strategies, grown.seeds) == (("fine_tuning", "from_scratch"), (0, 1, 2))
 
 
@@ -34,7 +34,7 @@ def test_the_union_holds_both_grids_in_order() -> None:
 def test_other_weights_or_settings_are_no_further_seeds_whichever_came_first(changes: dict[str, Any]) -> None:
     for old, new in ((spec(), spec(seeds=(1,), **changes)), (spec(**changes), spec(seeds=(1,)))):
         with pytest.raises(SpecError, match="use the same, or start another"):
-            _union(old, new)
+            union(old, new)
 
 
 MINE = Strategy("mine", "Mine", "Mine", "", "pretrained", (Train("head", 1.0, "head"),), "#123456")
@@ -46,7 +46,7 @@ def test_own_strategies_another_network_and_settings_of_variants_are_kept() -> N
     new = spec(
         strategies=("yours", "mine"), own_strategies=(YOURS, MINE), seeds=(1,), overrides={"yours": {"momentum": 0.5}}
     )
-    grown = _union(old, new)
+    grown = union(old, new)
     assert grown.own_strategies == (MINE, YOURS)
     assert (grown.scratch_model, grown.overrides) == ("small", {"yours": {"momentum": 0.5}})
     assert {(r.model, r.strategy) for r in grown.runs()} == {
@@ -58,7 +58,7 @@ def test_an_own_strategy_of_the_same_name_with_other_content_is_refused() -> Non
     other = replace(MINE, phases=YOURS.phases)
     old, new = (spec(strategies=("mine",), own_strategies=(own,), seeds=(s,)) for s, own in enumerate((MINE, other)))
     with pytest.raises(SpecError, match="the own strategy of mine on m would differ"):
-        _union(old, new)
+        union(old, new)
 
 
 def test_another_network_for_the_random_start_is_refused() -> None:
@@ -66,10 +66,10 @@ def test_another_network_for_the_random_start_is_refused() -> None:
     old, new = spec(strategies=both), spec(strategies=both, seeds=(1,), scratch_model="small")
     for pair in ((old, new), (new, old)):
         with pytest.raises(SpecError, match="from_scratch would run on m in one part and on small in the other"):
-            _union(*pair)
+            union(*pair)
 
 
 def test_settings_of_all_variants_do_not_reach_those_that_had_none() -> None:
     old = spec(strategies=("partial_fine_tuning:last_groups=1",), overrides={"partial_fine_tuning": {"momentum": 0.5}})
     with pytest.raises(SpecError, match="overrides of partial_fine_tuning:last_groups=2"):
-        _union(old, spec(strategies=("partial_fine_tuning:last_groups=2",)))
+        union(old, spec(strategies=("partial_fine_tuning:last_groups=2",)))

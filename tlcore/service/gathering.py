@@ -1,0 +1,67 @@
+"""Runs of several comparisons seen together, where they match: a list of run ids as a comparison of its own."""
+
+from functools import reduce
+
+from tlcore import tracking
+from tlcore.analysis.comparison import comparable
+from tlcore.errors import SpecError
+from tlcore.results import ENDED, GATHERED, ComparisonRecord, RunRecord
+from tlcore.service import recorded
+from tlcore.service.joining import place, union
+from tlcore.settings import get_settings
+from tlcore.spec import RunSpec
+
+
+def id_of(run_ids: list[str]) -> str:
+    """The id under which these runs are seen together."""
+    return GATHERED + ",".join(run_ids)
+
+
+def gather(gathered_id: str) -> ComparisonRecord:
+    """The runs of `runs:ID,ID…` as one comparison, in the order given. Nothing is stored.
+
+    Raises: NotFoundError for an unknown run; SpecError, with the reasons, where they cannot be compared.
+    """
+    run_ids = list(
+        dict.fromkeys(part.strip() for part in gathered_id.removeprefix(GATHERED).split(",") if part.strip())
+    )
+    if not run_ids:
+        raise SpecError("runs: names no run: give their ids, separated by commas")
+    runs = [_run(run_id) for run_id in run_ids]
+    _require_distinct(runs)
+    reasons = comparable(runs)
+    if reasons:
+        raise SpecError(f"these {len(runs)} runs cannot be compared: {'; '.join(reasons)}")
+    parents = [_parent(comparison_id) for comparison_id in dict.fromkeys(run.comparison_id for run in runs)]
+    first = parents[0]
+    spec = reduce(union, [parent.spec for parent in parents[1:]], first.spec)
+    return ComparisonRecord(
+        comparison_id=id_of(run_ids),
+        spec=spec.model_copy(update={"title": f"{first.dataset.name}: {len(runs)} runs of {len(parents)} comparisons"}),
+        status="FINISHED" if all(run.status in ENDED for run in runs) else "RUNNING",
+        owner="",
+        created_ms=min(parent.created_ms for parent in parents),
+        dataset=first.dataset,
+        runs=tuple(runs),
+        looks=max(parent.looks for parent in parents),
+    )
+
+
+def _run(run_id: str) -> RunRecord:
+    shipped = next((run for run in recorded.runs() if run.run_id == run_id), None)
+    return tracking.load_run(get_settings(), run_id) if shipped is None else shipped
+
+
+def _parent(comparison_id: str) -> ComparisonRecord:
+    if comparison_id == recorded.RECORDED_ID:
+        return recorded.record()
+    return tracking.load_comparison(get_settings(), comparison_id, with_history=False)
+
+
+def _require_distinct(runs: list[RunRecord]) -> None:
+    """Raises: SpecError where two runs are the same one done twice: which of them should count is not for us to say."""
+    seen: dict[tuple[str, str, int, float], RunSpec] = {}
+    for run in runs:
+        if place(run.spec) in seen:
+            raise SpecError(f"two of these runs are {run.spec.name}: leave one of them out")
+        seen[place(run.spec)] = run.spec
