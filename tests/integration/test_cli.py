@@ -83,7 +83,12 @@ def test_the_json_follows_the_contract(result: dict[str, Any]) -> None:
     assert (result["models"], result["budget"], result["device"]) == ([MODEL], {"epochs": 2}, "cpu")
     assert all(set(run) >= CONTRACT_RUN for run in result["runs"])
     assert set(result["runs"][0]["test"]) == {"accuracy", "balanced_accuracy", "loss", "ece"}
-    assert result["verdict"]["distinguishable"] is False
+    verdict = result["verdict"]
+    assert verdict["status"] in {"winner", "tie", "unclear", "alone"}
+    assert verdict["distinguishable"] is (verdict["status"] == "winner")
+    learnt = [run for run in result["runs"] if not run["did_not_learn"]]
+    assert len(verdict["pairs"]) == len(learnt) * (len(learnt) - 1) / 2
+    assert {floor["name"] for floor in result["floors"]} == {"majority_class", "nearest_class_mean"}
 
 
 def test_every_strategy_finished_and_frozen_was_frozen(result: dict[str, Any]) -> None:
@@ -97,16 +102,52 @@ def test_every_strategy_finished_and_frozen_was_frozen(result: dict[str, Any]) -
     assert runs["transfer_learning"]["num_trainable_parameters"] < runs["fine_tuning"]["num_trainable_parameters"]
 
 
-def test_the_table_names_every_strategy_and_the_verdict(shop: Path) -> None:
+def test_the_table_names_every_strategy_and_the_verdict(shop: Path, result: dict[str, Any]) -> None:
     printed = (shop / "stdout.txt").read_text()
     assert all(strategy.label in printed for strategy in [STRATEGIES[name] for name in CORE])
-    assert "not tested" in printed
+    assert "Floor: majority class" in printed
+    assert result["verdict"]["text"] in printed
+    assert "One seed: the intervals cover the choice of test images only" in printed
 
 
 def test_report_repeats_the_same_numbers(shop: Path, result: dict[str, Any]) -> None:
     done = tlcore(shop / "home", "report", result["comparison_id"], "--json", "-", "--html", shop / "report.html")
     assert json.loads(done.stdout) == result
     assert "Plotly" in (shop / "report.html").read_text()
+
+
+def test_report_writes_what_it_is_asked_for_with_the_readers_margin(shop: Path, result: dict[str, Any]) -> None:
+    done = tlcore(
+        shop / "home", "report", result["comparison_id"], "--md", shop / "report.md", "--csv", shop / "runs.csv",
+        "--margin", 50, "--json", "-",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(done.stdout)["verdict"]
+    assert verdict["margin"] == 0.5
+    assert "50 points" in verdict["text"]
+    text = (shop / "report.md").read_text()
+    assert f"**{verdict['text']}**" in text.replace("\\", "")
+    assert "## How to reproduce it" in text
+    assert len((shop / "runs.csv").read_text().splitlines()) == 1 + len(result["runs"])
+
+
+def test_settle_adds_seeds_for_those_in_contention_and_counts_its_looks(shop: Path, result: dict[str, Any]) -> None:
+    common = ("--model", MODEL, "--weights", f"file:{WEIGHTS_PATH}", "--image-size", 40, "--device", "cpu")
+    made = tlcore(
+        shop / "home", "compare", "--dataset", result["dataset"]["id"], *common, "--epochs", 1, "--seeds", "0,1",
+        "--strategy", "feature_extraction", "--strategy", "feature_extraction:classifier=linear_svm",
+        "--strategy", "from_scratch", "--json", "-",
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    before = json.loads(made.stdout)
+    done = tlcore(shop / "home", "settle", before["comparison_id"], "--looks", 2, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    after = json.loads(done.stdout)
+    assert before["verdict"]["status"] == "unclear", "20 test images settle nothing"
+    seeds = {name: [r["seed"] for r in after["runs"] if r["strategy"] == name] for name in before["verdict"]["best"]}
+    assert all(len(found) > 2 for found in seeds.values())
+    assert len([r for r in after["runs"] if r["strategy"] == "from_scratch"]) == 2 or "from_scratch" in seeds
+    assert (after["verdict"]["looks"], after["verdict"]["level"]) == (2, 0.005)
 
 
 def test_an_added_seed_joins_and_another_family_is_refused(shop: Path, result: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ def test_runs_of_two_comparisons_of_one_family_are_one_comparison(store: dict[st
 def test_what_cannot_be_compared_is_refused_with_each_reason(store: dict[str, Example]) -> None:
     one = put(store, FIRST, strategies=("fine_tuning",), seeds=(0,))
     other = put(store, SECOND, strategies=("feature_extraction",), seeds=(0,), epochs=12, num_test=99)
-    with pytest.raises(SpecError, match="cannot be compared: .*budget differs: .*6 epochs and 12 epochs"):
+    with pytest.raises(SpecError, match=r"cannot be compared: .*budget differs: .*6 epochs and 12 epochs"):
         gathering.gather(gathering.id_of([*one, *other]))
 
 
