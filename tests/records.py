@@ -209,7 +209,7 @@ def _outcome(spec: RunSpec, frame: pd.DataFrame, points: tuple[EvaluationPoint, 
     return RunOutcome(
         train=PartMetrics(num_images=194, accuracy=end.train, balanced_accuracy=end.train, loss=0.1, ece=0.02),
         val=val, last_val=val, test=part_metrics(frame, "test"), best_step=points[-1].step,
-        best_epoch=points[-1].epoch, epochs=points[-1].epoch, images_seen=0 if fit else points[-1].images_seen,
+        best_epoch=points[-1].epoch, epochs=points[-1].epoch, images_seen=points[-1].images_seen,
         train_seconds=seconds * (1 + spec.tune), total_seconds=seconds * (1 + spec.tune) + 3.5,
         tuning_seconds=seconds * spec.tune, peak_memory_bytes=1_200_000_000, num_parameters=2_226_434,
         did_not_learn=end.stuck, num_trainable_parameters=max(report.num_trainable for report in reports),

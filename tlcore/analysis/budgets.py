@@ -29,7 +29,9 @@ def unequal_budgets(record: ComparisonRecord) -> str | None:
 
 
 def _images(run: RunRecord) -> int:
-    return run.outcome.images_seen if run.outcome else 0
+    """Images met in optimiser steps: the one pass of a fit, also one before the steps, is no part of the budget."""
+    fitted = max((point.images_seen for point in run.history if point.step == 0), default=0)
+    return run.outcome.images_seen - fitted if run.outcome else 0
 
 
 def _steps(run: RunRecord) -> int:

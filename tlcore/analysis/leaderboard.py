@@ -174,4 +174,4 @@ def _learned(row: LeaderboardRow) -> str:
 
 
 def _scaled(value: float | None, factor: float, digits: int) -> float | None:
-    return None if value is None or not isfinite(value) else round(factor * value, digits)
+    return None if value is None or not isfinite(value) else round(factor * value, digits) + 0.0  # never −0.0

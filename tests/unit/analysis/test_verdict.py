@@ -9,6 +9,7 @@ from statsmodels.stats.multitest import multipletests
 from tests.records import Example, example
 from tlcore.analysis.comparison import result_of
 from tlcore.analysis.curves import rise_of
+from tlcore.analysis.floors import floors_of
 from tlcore.analysis.groups import groups_of
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.statistics.multiplicity import level_of_look
@@ -225,3 +226,13 @@ def test_many_cells_stay_fast_to_pair():
     pairs = 12 * 11 // 2
     assert len(read) == pairs * 2 * 3
     assert all(isinstance(series, pd.Series) and series.dtype == np.bool_ for series in right.values())
+
+
+def test_who_learnt_but_is_no_better_than_the_largest_class_is_named():
+    built = with_wrong(example(TWO, range(3)), {"feature_extraction": 10, "fine_tuning": 80}, moved=1)
+    floor = next(f for f in floors_of(built.record) if f.name == "majority_class").test_accuracy
+    assert floor > 1 - 80 / 153
+    said = f"Fine-tuning is no better than always naming the largest class ({100 * floor:.1f} %)."
+    assert said in verdict(built).text
+    better = with_wrong(example(TWO, range(3)), {"feature_extraction": 10, "fine_tuning": 60}, moved=1)
+    assert "largest class" not in verdict(better).text

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+from tlcore.analysis.floors import floors_of
 from tlcore.analysis.groups import Group, in_words, name_of, percent, several_models
 from tlcore.analysis.statistics.estimates import Paired
 from tlcore.analysis.statistics.multiplicity import LEVEL
@@ -22,7 +23,8 @@ def text_of(found: Decision) -> str:
     """Who to choose, by how much and how surely, in a few sentences."""
     if found.leader is None:
         return "No run has finished yet: there is nothing to compare."
-    sentences = [_headline(found), _rising(found), _cheapest(found), _behind(found), _not_judged(found), _look(found)]
+    parts = (_headline, _rising, _cheapest, _behind, _not_judged, _no_better_than_guessing, _look)
+    sentences = [part(found) for part in parts]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -149,6 +151,26 @@ def _not_judged(found: Decision) -> str:
         verb = verb if len(names) < 2 else verb.replace("is not", "are not").replace("was not", "were not")
         sentences += [f"{_listed(names[:MAX_NAMES], len(names))} {verb}: {reason}."] if names else []
     return " ".join(sentences)
+
+
+def _no_better_than_guessing(found: Decision) -> str:
+    """Who learnt something, and still has no more right than the name of the largest class would."""
+    largest = [f for f in floors_of(found.record) if f.name == "majority_class" and f.fraction == _fraction(found)]
+    floor = max((f.test_accuracy for f in largest), default=0.0)
+    means = {_name(found, _the_leader(found)): found.mean, **{_name(found, r.group): r.mean for r in found.rivals}}
+    late = {_name(found, r.group) for r in found.unjudged}
+    names = [name for name, mean in means.items() if mean <= floor and name not in late]
+    if not names:
+        return ""
+    verb = "is" if len(names) == 1 else "are"
+    return (
+        f"{_listed(names[:MAX_NAMES], len(names))} {verb} no better than always naming the largest class "
+        f"({percent(floor)})."
+    )
+
+
+def _fraction(found: Decision) -> float:
+    return _the_leader(found).fraction
 
 
 def _look(found: Decision) -> str:
