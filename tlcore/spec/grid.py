@@ -137,12 +137,15 @@ class ComparisonSpec(SharedSpec):
         """
         kept = tuple(reference for reference in self.strategies if reference in strategies)
         names = {name for reference in kept for name in (reference, split_reference(reference)[0])}
-        starts_at_random = any(not self.entry(reference).needs_weights for reference in kept)
+        at_random = [reference for reference in kept if not self.entry(reference).needs_weights]
+        alone = self.scratch_model is not None and len(at_random) == len(kept)
         mine = {
+            "models": (self.scratch_model,) if alone else self.models,
+            "weights": {} if alone else self.weights,
             "strategies": kept,
             "overrides": {name: given for name, given in self.overrides.items() if name in names},
             "own_strategies": tuple(own for own in self.own_strategies if own.id in names),
-            "scratch_model": self.scratch_model if starts_at_random else None,
+            "scratch_model": self.scratch_model if at_random and not alone else None,
         }
         return ComparisonSpec.model_validate({**self.model_dump(), **mine, **changes})
 

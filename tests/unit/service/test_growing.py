@@ -1,0 +1,67 @@
+"""How a comparison goes on: which strategies get more seeds, and which more time."""
+
+import pytest
+
+from tests.records import Example, example
+from tests.unit.analysis.test_verdict import rising, with_wrong
+from tlcore.analysis.statistics.estimates import all_right
+from tlcore.analysis.verdict import judged
+from tlcore.service import growing
+from tlcore.spec import ComparisonSpec
+
+TWO = ("feature_extraction", "fine_tuning")
+THREE = (*TWO, "staged_fine_tuning")
+
+
+def decided(found: Example):
+    return judged(found.record, all_right(found.predictions)).decision
+
+
+def test_only_those_in_contention_get_more_seeds_as_many_as_are_needed():
+    built = with_wrong(example(THREE, range(3)), dict(zip(THREE, (10, 12, 90), strict=True)), moved=1)
+    more = growing.next_round(decided(built))
+    assert {strategy for _, strategy in more.cells} == set(TWO)
+    assert more.seeds[0] == 3
+    assert growing.LEAST <= len(more.seeds) <= growing.MOST
+    assert more.num_runs == 2 * len(more.seeds)
+
+
+def test_a_settled_a_running_and_a_looked_at_comparison_get_none():
+    settled = with_wrong(example(TWO, range(6)), {"feature_extraction": 60, "fine_tuning": 10}, moved=1)
+    assert growing.next_round(decided(settled)) is None
+    unclear = with_wrong(example(TWO, range(3)), {"feature_extraction": 12, "fine_tuning": 10}, moved=1)
+    assert growing.next_round(decided(unclear)) is not None
+    for changed in ({"status": "RUNNING"}, {"looks": growing.MAX_LOOKS}, {"recorded_on": "1 Nov 2026"}):
+        record = unclear.record.model_copy(update=changed)
+        assert growing.next_round(decided(Example(record, unclear.predictions))) is None
+
+
+def test_folds_grow_by_whole_rounds():
+    built = with_wrong(example(TWO, split="kfold:4"), {"feature_extraction": 12, "fine_tuning": 10})
+    assert len(growing.next_round(decided(built)).seeds) % 4 == 0
+
+
+def test_those_that_had_too_little_time_run_again_with_the_best_on_four_times_the_budget():
+    built = with_wrong(example(THREE, range(3)), dict(zip(THREE, (10, 80, 75), strict=True)), moved=1)
+    assert growing.more_time(decided(built)) is None, "all had time enough"
+    late = rising(built, "fine_tuning", (0.3, 0.35, 0.4, 0.48, 0.5, 0.56))
+    spec = growing.more_time(decided(late))
+    assert spec.strategies == TWO, "the one that lost fairly is left out"
+    assert spec.budget.epochs == 24
+    assert spec.seeds == (0, 1, 2)
+
+
+@pytest.mark.parametrize("strategy", TWO)
+def test_a_narrowed_grid_takes_along_what_its_strategies_need_and_no_more(strategy):
+    spec = example(
+        (*TWO, "from_scratch"), models=("mobilenetv2_100",), scratch_model="resnet18",
+        overrides={"fine_tuning": {"weight_decay": 0.0}, "from_scratch": {"weight_decay": 0.1}},
+    ).record.spec  # fmt: skip
+    narrow = spec.narrowed([strategy], seeds=(7,))
+    assert isinstance(narrow, ComparisonSpec)
+    assert (narrow.strategies, narrow.seeds, narrow.scratch_model) == ((strategy,), (7,), None)
+    assert set(narrow.overrides) == ({"fine_tuning"} if strategy == "fine_tuning" else set())
+    alone = spec.narrowed(["from_scratch"])
+    assert (alone.models, alone.scratch_model, alone.weights) == (("resnet18",), None, {})
+    assert {run.model for run in alone.runs()} == {"resnet18"}
+    assert {run.family for run in narrow.runs()} == {run.family for run in spec.runs()}
