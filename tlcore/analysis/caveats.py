@@ -71,6 +71,13 @@ def caveats(record: ComparisonRecord) -> list[str]:
     undone = [run for run in record.runs if run.status != "FINISHED"]
     if undone:
         lines.append(f"{len(undone)} of {len(record.runs)} runs have no result: {_statuses(record)}.")
+    grid = len(record.spec.runs())
+    if len(record.runs) < grid:
+        lines.append(
+            f"It has {len(record.runs)} of the {grid} runs of its grid, as seeds were added for some strategies alone: "
+            f"means are over the seeds that each has, differences over those that two share, and the command for "
+            f"making it again runs the whole grid."
+        )
     lines += split_lines(record.spec)
     budget = record.spec.budget
     lines.append(f"It holds at a budget of {budget}; with a larger one, strategies that still rise may catch up.")

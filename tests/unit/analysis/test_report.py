@@ -173,3 +173,10 @@ def test_caveats_name_missing_runs_and_the_budget():
     lines = caveats(example(seeds=[0], status={("fine_tuning", 0): "KILLED"}).record)
     assert any("1 of 5 runs have no result" in line for line in lines)
     assert any("6 epochs" in line for line in lines)
+
+
+def test_caveats_say_where_some_strategies_have_more_seeds():
+    record = example(strategies=["fine_tuning", "from_scratch"]).record
+    assert not any("of its grid" in line for line in caveats(record))
+    fewer = record.model_copy(update={"runs": record.runs[:-1]})
+    assert any(line.startswith("It has 5 of the 6 runs of its grid") for line in caveats(fewer))
