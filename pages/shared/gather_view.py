@@ -17,7 +17,7 @@ def gathered_id() -> str | None:
     if not asked:
         return None
     ids = [run_id.strip() for run_id in asked.split(",") if run_id.strip()]
-    st.caption(f"{count(len(ids), 'run')} of several comparisons, seen together. Nothing of it is stored.")
+    st.caption(f"{count(len(ids), 'run')}, chosen by their ids and seen together. Nothing of it is stored.")
     st.page_link("pages/compare.py", label="Back to one comparison", icon="↩️")
     return gathering.id_of(ids)
 

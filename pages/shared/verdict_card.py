@@ -8,7 +8,7 @@ from tlcore.results import DEFAULT_MARGIN, ENDED, VerdictStatus
 from tlcore.service import growing
 from tlcore.service.views import ComparisonView
 
-SETTLE = "settle"  # in the address while seeds are added until the verdict is settled
+SETTLE = "settling"  # of the session: the comparison to which seeds are added until its verdict is settled
 ICONS: dict[VerdictStatus, str] = {
     "winner": "🏆",
     "tie": "🤝",
@@ -56,9 +56,9 @@ def show_next_steps(view: ComparisonView) -> None:
     if found is None or view.record.status not in ENDED:
         return
     more, longer = growing.next_round(found), growing.more_time(found)
-    settling = st.query_params.get(SETTLE) is not None
+    settling = st.session_state.get(SETTLE) == view.record.comparison_id
     if settling and more is None:
-        del st.query_params[SETTLE]
+        del st.session_state[SETTLE]
         words = "settled" if view.verdict.status != "unclear" else "not settled"
         st.info(f"After {count(view.record.looks, 'look')} at growing results: {words}.", icon="🏁")
     with guard():
@@ -79,12 +79,13 @@ def _offer_seeds(view: ComparisonView, more: growing.Round, settling: bool) -> N
     if (pressed or settling) and view.decision is not None:
         with st.spinner("Checking …"):
             growing.add_round(view.decision, more)
-        st.query_params[SETTLE] = "on"
+        st.session_state[SETTLE] = view.record.comparison_id
         st.rerun()
 
 
 def _offer_time(view: ComparisonView, longer: growing.ComparisonSpec) -> None:
-    late = dict.fromkeys(r.group.entry.short_label for r in (view.decision.unjudged if view.decision else []))
+    unjudged = view.decision.unjudged if view.decision else []
+    late = dict.fromkeys(r.group.entry.short_label for r in unjudged if r.standing != "ready")
     who = plain(listed(list(late))) if late else "The leader"
     pressed = st.button("Run again with more time", icon="⏱️", key="more_time")
     st.caption(

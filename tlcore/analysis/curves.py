@@ -13,6 +13,7 @@ XAxis = Literal["epoch", "images_seen", "train_seconds"]
 Metric = Literal["accuracy", "loss"]
 Part = Literal["train", "val"]
 LAST_EVALUATIONS = 3
+LOSS_FALL = 0.1  # of the validation loss, over the last part of the steps
 LAST_PART = 1 / 3  # of the steps: what the end of a curve is compared with
 RISE = 0.01  # a point: the margin below which differences do not matter to most users
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -82,29 +83,38 @@ def last_evaluations(number: int) -> int:
 
 
 def still_rising(runs: Sequence[RunRecord], margin: float = RISE) -> bool | None:
-    """Whether validation accuracy still rises where the runs end; None where no run was evaluated twice.
+    """Whether the runs still get better where they end; None where no run was evaluated twice.
 
-    `rise_of` is more than the margin, and more than its standard error. What is fitted in one pass has nothing to
-    come, so it does not rise.
+    Over the last third of the steps, the validation accuracy gained more than the margin and more than its standard
+    error, or the validation loss, which is less noisy, fell by more than a tenth. What is fitted in one pass has
+    nothing to come, so it does not rise.
     """
     rise = rise_of(runs)
     if rise is None:
         evaluated = any(run.history for run in runs)
         return False if evaluated and all(point.step == 0 for run in runs for point in run.history) else None
-    return rise > max(margin, _rise_error(runs))
+    fall = _mean_change(runs, "val_loss", relative=True)
+    return rise > max(margin, _rise_error(runs)) or (fall is not None and fall < -LOSS_FALL)
 
 
 def rise_of(runs: Sequence[RunRecord]) -> float | None:
     """How much the validation accuracy gained over the last third of the steps, mean over seeds; None for a fit."""
-    gains = [gain for gain in (_gain(run.history) for run in runs) if gain is not None]
-    return float(np.mean(gains)) if gains else None
+    return _mean_change(runs, "val_accuracy")
 
 
-def _gain(history: Sequence[EvaluationPoint]) -> float | None:
-    steps, values = _series(history, "val_accuracy", "images_seen")
+def _mean_change(runs: Sequence[RunRecord], field: str, relative: bool = False) -> float | None:
+    changes = [change for change in (_change(run.history, field, relative) for run in runs) if change is not None]
+    return float(np.mean(changes)) if changes else None
+
+
+def _change(history: Sequence[EvaluationPoint], field: str, relative: bool) -> float | None:
+    """Over the last third of the steps. relative: as a part of what it was before."""
+    steps, values = _series(history, field, "images_seen")
     if len(steps) < 2 or steps[-1] <= steps[0]:
         return None
-    return float(values[-1] - np.interp((1 - LAST_PART) * steps[-1], steps, values))
+    before = float(np.interp((1 - LAST_PART) * steps[-1], steps, values))
+    change = float(values[-1]) - before
+    return change / before if relative and before > 0 else change
 
 
 def _rise_error(runs: Sequence[RunRecord]) -> float:

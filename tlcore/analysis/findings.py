@@ -31,8 +31,8 @@ def _of_stuck(found: Sequence[Group], among: Sequence[Group]) -> str | None:
     if len(found) < 2:
         return sentence_of(found[0], name_of(found[0], among, words=True)) if found else None
     return (
-        f"{_names(found, among)} learnt nothing, each in at least one seed: the training loss stayed at the level of "
-        "guessing. This is no verdict on these strategies; give them a larger budget or another learning rate."
+        f"{_names(found, among)} learnt nothing, each in at least one seed: the training loss did not get below the "
+        "level of guessing. This is no verdict on these strategies; give them a larger budget or another learning rate."
     )
 
 
@@ -74,7 +74,7 @@ def sentence_of(group: Group, name: str) -> str | None:
     if stuck:
         who = "" if stuck == len(outcomes) else f" in {stuck} of {len(outcomes)} seeds"
         return (
-            f"{name} learnt nothing{who}: the training loss stayed at the level of guessing. "
+            f"{name} learnt nothing{who}: the training loss did not get below the level of guessing. "
             "This is no verdict on the strategy; give it a larger budget or another learning rate."
         )
     if not _overfits(outcomes):

@@ -114,7 +114,8 @@ class Verdict(Value):
     """Who to choose, how surely. text: in plain language. best: the leader and all that may be as good.
 
     status: `winner` where the leader beats all that can be judged, `tie` where the others are within the margin,
-    `unclear` where some may be as good, `alone` where there is nothing to judge it by. distinguishable: a winner.
+    `unclear` where some may be as good, `alone` where there is nothing to judge it by. distinguishable: a winner over
+    several seeds; at one seed it is the network that won, not the strategy.
     margin: accuracy that counts as negligible. level: of p_adjusted, smaller at the second look and later ones.
     claim: what the intervals speak of. needed_seeds, needed_test_images: in all, to show a difference of the margin
     between the leader and those that may be as good; None where unknown, or none would do. provisional: runs are

@@ -40,7 +40,8 @@ class DatasetSummary(Value):
 class ComparisonRecord(Value):
     """A comparison as the store knows it. `recorded_on` is set for one that was recorded elsewhere and shipped.
 
-    looks: how often its results could be looked at before seeds were added, the present time included.
+    looks: how often its results could be looked at, the present time included: one more for each time that seeds were
+    added while the verdict was open.
     """
 
     comparison_id: str

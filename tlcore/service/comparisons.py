@@ -10,8 +10,11 @@ import pandas as pd
 from tlcore import jobs, tracking
 from tlcore.analysis.caveats import notes_of
 from tlcore.analysis.comparison import result_of
+from tlcore.analysis.statistics.estimates import all_right
+from tlcore.analysis.verdict import verdict_of
 from tlcore.results import (
     DEFAULT_MARGIN,
+    ENDED,
     GATHERED,
     ComparisonRecord,
     ComparisonResult,
@@ -53,11 +56,17 @@ def submit(
         comparison_id = add_to
         require_same_tests(existing)
         grown = union(existing.spec, plan.spec)
-        looks = existing.looks + (grown.seeds != existing.spec.seeds)
+        looks = existing.looks + (grown.seeds != existing.spec.seeds and not _is_settled(existing))
         tracking.extend_comparison(settings, comparison_id, grown, plan.dataset, looks)
     made = [(tracking.create_run(settings, comparison_id, run, plan.dataset, name), run) for run in wanted]
     jobs.submit_runs(settings, comparison_id, made, plan.device)
     return comparison_id
+
+
+def _is_settled(existing: ComparisonRecord) -> bool:
+    """Whether the verdict so far says something: more seeds are then no further chance to say it."""
+    verdict = verdict_of(existing, all_right(all_predictions(existing)))
+    return existing.status in ENDED and verdict.status in {"winner", "tie"}
 
 
 def list_comparisons(limit: int = 20, offset: int = 0) -> list[ComparisonSummary]:
@@ -87,6 +96,8 @@ def all_predictions(whole: ComparisonRecord) -> dict[str, pd.DataFrame]:
     """The predictions of every finished run, by run id."""
     if whole.comparison_id == recorded.RECORDED_ID:
         return recorded.all_predictions()
+    if whole.comparison_id.startswith(GATHERED):
+        return {run.run_id: predictions(run.run_id) for run in whole.runs if run.status == "FINISHED"}
     return tracking.load_all_predictions(get_settings(), whole)
 
 

@@ -9,7 +9,7 @@ from tlcore.results import ENDED, GATHERED, ComparisonRecord, RunRecord
 from tlcore.service import recorded
 from tlcore.service.joining import place, union
 from tlcore.settings import get_settings
-from tlcore.spec import RunSpec
+from tlcore.spec import ComparisonSpec, RunSpec
 
 
 def id_of(run_ids: list[str]) -> str:
@@ -37,14 +37,31 @@ def gather(gathered_id: str) -> ComparisonRecord:
     spec = reduce(union, [parent.spec for parent in parents[1:]], first.spec)
     return ComparisonRecord(
         comparison_id=id_of(run_ids),
-        spec=spec.model_copy(update={"title": f"{first.dataset.name}: {len(runs)} runs of {len(parents)} comparisons"}),
+        spec=_narrowed(spec, runs, f"{first.dataset.name}: {len(runs)} runs"),
         status="FINISHED" if all(run.status in ENDED for run in runs) else "RUNNING",
         owner="",
         created_ms=min(parent.created_ms for parent in parents),
         dataset=first.dataset,
         runs=tuple(runs),
-        looks=max(parent.looks for parent in parents),
+        looks=_looks(runs, parents),
     )
+
+
+def _narrowed(spec: ComparisonSpec, runs: list[RunRecord], title: str) -> ComparisonSpec:
+    """The grid of these runs alone."""
+    strategies = {run.spec.strategy for run in runs}
+    seeds = tuple(seed for seed in spec.seeds if any(run.spec.seed == seed for run in runs))
+    fractions = tuple(fraction for fraction in spec.fractions if any(run.spec.fraction == fraction for run in runs))
+    return spec.narrowed(strategies, seeds=seeds, fractions=fractions, title=title)
+
+
+def _looks(runs: list[RunRecord], parents: list[ComparisonRecord]) -> int:
+    """Seeds of one strategy that come from several comparisons were added after looking at the first."""
+    looks = {parent.comparison_id: parent.looks for parent in parents}
+    sources: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        sources.setdefault((run.spec.model, run.spec.strategy), set()).add(run.comparison_id)
+    return max(sum(looks.get(source, 1) for source in found) for found in sources.values())
 
 
 def _run(run_id: str) -> RunRecord:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.verdict import Decision, judged
 from tlcore.errors import SpecError
-from tlcore.results import DEFAULT_MARGIN, ENDED
+from tlcore.results import DEFAULT_MARGIN
 from tlcore.service import comparisons, plans
 from tlcore.spec import Budget, ComparisonSpec
 
@@ -35,18 +35,29 @@ def decision(comparison_id: str, margin: float = DEFAULT_MARGIN) -> Decision | N
 def next_round(found: Decision) -> Round | None:
     """What would bring the verdict on, or None: it has ended, more seeds can settle nothing, or looks are used up.
 
-    As many seeds as are said to be needed, within bounds; whole rounds of folds.
+    As many seeds as are said to be needed, within bounds; whole rounds of folds. One seed cannot tell how many are, and
+    its winner is one network, so all that were judged go on.
     """
     record = found.record
-    if found.status != "unclear" or record.status not in ENDED or not record.can_grow or record.looks >= MAX_LOOKS:
+    one_seed = found.status == "winner" and max(len(group.finished) for group in found.best) == 1
+    if (
+        not (found.status == "unclear" or one_seed)
+        or record.status != "FINISHED"
+        or not record.can_grow
+        or record.looks >= MAX_LOOKS
+    ):
         return None
     have = min(len(group.finished) for group in found.best)
-    wanted = found.needed.seeds - have if found.needed and found.needed.seeds is not None else LEAST
+    needed = found.needed.seeds if found.needed else None
+    if needed is None and have > 1:
+        return None
+    wanted = LEAST if needed is None else needed - have
     count = min(max(wanted, LEAST), MOST)
     folds = record.spec.split_plan.folds
     count = -(-count // folds) * folds if folds else count
     first = max(record.spec.seeds) + 1
-    cells = tuple((group.model, group.strategy) for group in found.best)
+    chosen = [*found.best, *(rival.group for rival in found.behind)] if one_seed else found.best
+    cells = tuple((group.model, group.strategy) for group in chosen)
     return Round(cells, tuple(range(first, first + count)))
 
 

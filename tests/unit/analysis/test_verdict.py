@@ -37,9 +37,16 @@ def with_wrong(found: Example, wrong: dict[str, int], moved: int = 0) -> Example
         outcome = run.outcome.model_copy(
             update={"test": run.outcome.test.model_copy(update={"accuracy": accuracy}), "did_not_learn": False}
         )
-        runs.append(run.model_copy(update={"outcome": outcome, "history": run.history[:1]}))
+        runs.append(run.model_copy(update={"outcome": outcome, "history": flat(run)}))
         predictions[run.run_id] = frame
     return Example(found.record.model_copy(update={"runs": tuple(runs)}), predictions)
+
+
+def flat(run):
+    """Two evaluations that show no rise; one for a fit."""
+    first = run.history[0]
+    return (first,) if first.step == 0 and len(run.history) == 1 else (first, first.model_copy(update={
+        "step": first.step + 10, "images_seen": first.images_seen + 320}))  # fmt: skip
 
 
 def verdict(found: Example, margin: float = 0.01):
@@ -80,7 +87,9 @@ def test_one_seed_is_tested_by_mcnemar_and_claims_nothing_of_strategies():
     found = verdict(with_wrong(example(TWO, (4,)), {"feature_extraction": 30, "fine_tuning": 10}))
     (pair,) = found.pairs
     assert pair.p_value == pytest.approx(stats.binomtest(0, 20).pvalue), "20 images that only one has right"
-    assert found.distinguishable
+    assert found.status == "winner"
+    assert not found.distinguishable, "one seed: a network won, not a strategy"
+    assert found.text.startswith("Of these networks, that of Fine-tuning")
     assert "not of the strategies" in found.claim
     assert found.pairs[0].basis == "images"
 
@@ -102,7 +111,7 @@ def test_all_pairs_are_corrected_by_holm():
     raw = [pair.p_value for pair in found.pairs]
     assert [pair.p_adjusted for pair in found.pairs] == pytest.approx(multipletests(raw, method="holm")[1])
     assert len(raw) == 3
-    assert found.distinguishable is False, "the runner-up is one image behind"
+    assert found.status == "unclear", "the runner-up is one image behind"
     assert "Fine-tuning beats Feature extraction by 7.8 points" in found.text
 
 
@@ -110,11 +119,11 @@ def test_later_looks_need_stronger_evidence_and_it_is_said():
     built = with_wrong(example(TWO, (0,)), {"feature_extraction": 21, "fine_tuning": 10})
     first = verdict(built)
     assert 0.0005 < first.pairs[0].p_value < 0.05
-    assert first.distinguishable
+    assert first.status == "winner"
     again = Example(built.record.model_copy(update={"looks": 4}), built.predictions)
     fourth = verdict(again)
     assert fourth.level == level_of_look(4)
-    assert not fourth.distinguishable
+    assert fourth.status == "unclear"
     assert "this look, number 4, needs p below 0.00083 instead of 0.05" in fourth.text
     assert "look" not in first.text
 
@@ -144,16 +153,16 @@ def test_who_still_rises_or_has_not_learnt_is_never_said_to_lose():
     late = rising(late, "staged_fine_tuning", (0.5, 0.5, 0.5), did_not_learn=True)
     found = verdict(late)
     assert {(n.name, n.reason.split()[1]) for n in found.not_judged} == {
-        ("fine_tuning", "validation"),
+        ("fine_tuning", "was"),
         ("staged_fine_tuning", "training"),
     }
     assert "beats" not in found.text
     assert "wins" not in found.text
+    assert "Fine-tuning (47.7 %) was not given enough time to judge: it was still getting better" in found.text
     assert (
-        "Fine-tuning (47.7 %) was not given enough time to judge: the validation accuracy was still rising"
+        "Staged fine-tuning (51.0 %) was not given enough time to judge: the training loss did not get below"
         in found.text
     )
-    assert "Staged fine-tuning (51.0 %) was not given enough time to judge: the training loss stayed" in found.text
     assert found.best == ("feature_extraction",)
     assert found.distinguishable is False
 
@@ -224,7 +233,7 @@ def test_many_cells_stay_fast_to_pair():
 
     decide(built.record, groups_of(built.record), Counting(right))
     pairs = 12 * 11 // 2
-    assert len(read) == pairs * 2 * 3
+    assert len(read) == pairs * 2 * 3 + 3, "each pair, and the leader's own interval"
     assert all(isinstance(series, pd.Series) and series.dtype == np.bool_ for series in right.values())
 
 
@@ -236,3 +245,61 @@ def test_who_learnt_but_is_no_better_than_the_largest_class_is_named():
     assert said in verdict(built).text
     better = with_wrong(example(TWO, range(3)), {"feature_extraction": 10, "fine_tuning": 60}, moved=1)
     assert "largest class" not in verdict(better).text
+
+
+def test_a_lead_that_is_sure_but_may_not_matter_says_so():
+    built = with_wrong(example(TWO, range(6), num_test=4000), {"feature_extraction": 480, "fine_tuning": 400}, moved=1)
+    sure = verdict(built)
+    low, high = sorted(abs(end) for end in sure.pairs[0].ci95)
+    assert sure.status == "winner"
+    assert "may be less than" not in sure.text or low < 0.01
+    between = verdict(built, margin=(low + 0.02) / 2)
+    assert between.status == "winner"
+    assert "it may be less than the" in between.text
+    beyond = verdict(built, margin=0.021)
+    assert beyond.status == "unclear", "2 points are less than what matters"
+    assert high > 0.021
+
+
+def test_a_strategy_that_was_evaluated_once_is_not_said_to_lose():
+    built = with_wrong(example(TWO, range(3)), {"feature_extraction": 10, "fine_tuning": 80}, moved=1)
+    runs = tuple(run.model_copy(update={"history": run.history[:1]}) for run in built.record.runs)
+    found = verdict(Example(built.record.model_copy(update={"runs": runs}), built.predictions))
+    assert "was not given enough time to judge: it was evaluated once" in found.text
+    assert found.status == "alone"
+
+
+def test_a_noisy_start_costs_the_others_no_certainty():
+    """The pairs of the strategy that varies most are pooled apart."""
+    wrong = dict(zip(THREE, (30, 10, 12), strict=True))
+    alone = with_wrong(example(THREE[:2], range(3)), wrong, moved=1)
+    width = np.ptp(verdict(alone).pairs[0].ci95)
+    noisy = with_wrong(example(THREE, range(3)), wrong, moved=1)
+    frames = dict(noisy.predictions)
+    for run in noisy.record.runs:
+        if run.spec.strategy == "staged_fine_tuning" and run.spec.seed != 1:
+            frame = frames[run.run_id].copy()
+            test = frame.index[frame["split"] == "test"]
+            frame.loc[test[30 : 30 + 40 * run.spec.seed + 20], "predicted"] ^= 1
+            frames[run.run_id] = frame
+    pairs = verdict(Example(noisy.record, frames)).pairs
+    quiet = next(p for p in pairs if {p.first, p.second} == {"feature_extraction", "fine_tuning"})
+    loud = next(p for p in pairs if "staged_fine_tuning" in {p.first, p.second})
+    assert np.ptp(quiet.ci95) < 1.5 * width
+    assert np.ptp(loud.ci95) > 3 * width
+
+
+def test_the_leader_is_one_that_nobody_beats_on_the_seeds_they_share():
+    built = with_wrong(example(TWO, range(4)), {"feature_extraction": 30, "fine_tuning": 12}, moved=1)
+    runs = []
+    for run in built.record.runs:
+        better = run.spec.strategy == "feature_extraction" and run.spec.seed == 3
+        part = run.outcome.test.model_copy(update={"accuracy": 1.0 if better else run.outcome.test.accuracy})
+        gone = run.spec.strategy == "fine_tuning" and run.spec.seed == 3
+        outcome = run.outcome.model_copy(update={"test": part})
+        runs.append(run.model_copy(update={"outcome": outcome, "status": "FAILED" if gone else "FINISHED"}))
+    low = [r.outcome.test.accuracy for r in runs if r.spec.strategy == "fine_tuning" and r.status == "FINISHED"]
+    assert max(low) < 1
+    found = verdict(Example(built.record.model_copy(update={"runs": tuple(runs)}), built.predictions))
+    assert found.best == ("fine_tuning",)
+    assert "−" not in found.text.split("points")[0], "the lead is a lead"

@@ -18,7 +18,7 @@ def decided(found: Example):
 
 
 def test_only_those_in_contention_get_more_seeds_as_many_as_are_needed():
-    built = with_wrong(example(THREE, range(3)), dict(zip(THREE, (10, 12, 90), strict=True)), moved=1)
+    built = with_wrong(example(THREE, range(3), num_test=1500), dict(zip(THREE, (100, 112, 900), strict=True)), moved=9)
     more = growing.next_round(decided(built))
     assert {strategy for _, strategy in more.cells} == set(TWO)
     assert more.seeds[0] == 3
@@ -29,9 +29,16 @@ def test_only_those_in_contention_get_more_seeds_as_many_as_are_needed():
 def test_a_settled_a_running_and_a_looked_at_comparison_get_none():
     settled = with_wrong(example(TWO, range(6)), {"feature_extraction": 60, "fine_tuning": 10}, moved=1)
     assert growing.next_round(decided(settled)) is None
-    unclear = with_wrong(example(TWO, range(3)), {"feature_extraction": 12, "fine_tuning": 10}, moved=1)
+    unclear = with_wrong(
+        example(TWO, range(3), num_test=1500), {"feature_extraction": 112, "fine_tuning": 100}, moved=9
+    )
     assert growing.next_round(decided(unclear)) is not None
-    for changed in ({"status": "RUNNING"}, {"looks": growing.MAX_LOOKS}, {"recorded_on": "1 Nov 2026"}):
+    for changed in (
+        {"status": "RUNNING"},
+        {"status": "KILLED"},
+        {"looks": growing.MAX_LOOKS},
+        {"recorded_on": "1 Nov 2026"},
+    ):
         record = unclear.record.model_copy(update=changed)
         assert growing.next_round(decided(Example(record, unclear.predictions))) is None
 
@@ -65,3 +72,14 @@ def test_a_narrowed_grid_takes_along_what_its_strategies_need_and_no_more(strate
     assert (alone.models, alone.scratch_model, alone.weights) == (("resnet18",), None, {})
     assert {run.model for run in alone.runs()} == {"resnet18"}
     assert {run.family for run in narrow.runs()} == {run.family for run in spec.runs()}
+
+
+def test_where_no_number_of_seeds_would_do_none_are_added_but_one_seed_cannot_know():
+    few = with_wrong(example(TWO, range(3)), {"feature_extraction": 12, "fine_tuning": 10}, moved=1)
+    assert decided(few).needed.seeds is None, "153 images cannot show a point"
+    assert growing.next_round(decided(few)) is None
+    one = with_wrong(example(TWO, (0,)), {"feature_extraction": 12, "fine_tuning": 10})
+    assert len(growing.next_round(decided(one)).seeds) == growing.LEAST
+    won = with_wrong(example(TWO, (0,)), {"feature_extraction": 60, "fine_tuning": 10})
+    assert decided(won).status == "winner"
+    assert growing.next_round(decided(won)).num_runs == 2 * growing.LEAST, "one network is no strategy"

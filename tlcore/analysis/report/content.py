@@ -124,6 +124,10 @@ def _settings(record: ComparisonRecord) -> Section:
 
 
 def _reproduce(record: ComparisonRecord) -> Section:
+    if record.recorded_on:
+        return Section(
+            "How to reproduce it", [Code("python -m tlcore demo"), Words("It makes the same pictures.", "muted")]
+        )
     note = f"The dataset has the fingerprint {record.dataset.fingerprint[:12]}; add it first where it is not known."
     own = [
         block

@@ -20,7 +20,8 @@ EXPLAINED = (
     "largest class; a fit in one pass is at guessing until its pass is paid for, and stays as it is afterwards. "
     "Transfer ratio: that gain over from scratch's own mean above guessing; not defined where the latter may be none. "
     "Higher end (asymptote): the mean of the last evaluations, three, or fewer where that is more than half of them; "
-    "“still rises” where the last third of the steps gained more than a point and more than chance. In brackets: 95 % "
+    "“still rises” where the last third of the steps gained more than a point and more than chance, or the validation "
+    "loss fell there by more than a tenth. In brackets: 95 % "
     "interval over seeds. p: of the end, corrected for the number of rows (Holm)."
 )
 REACHED_EXPLAINED = (

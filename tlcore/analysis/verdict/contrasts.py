@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
 
 from tlcore.analysis.groups import Group
 from tlcore.analysis.statistics.estimates import Paired, Right, difference_of
-from tlcore.analysis.statistics.multiplicity import holm
-from tlcore.analysis.statistics.pooling import pooled_estimates
+from tlcore.analysis.statistics.multiplicity import LEVEL, holm
+from tlcore.analysis.statistics.pooling import pooled_estimates, seed_variance
 from tlcore.results import ComparisonRecord
 
 Relation = Literal["better", "worse", "negligible", "unclear"]
+FEW_SEEDS = 2  # at which even a single pair needs care: by luck its two seeds agree
 OPPOSITE: dict[Relation, Relation] = {"better": "worse", "worse": "better"}
 
 
@@ -36,25 +38,45 @@ class Contrast:
 def contrasts_of(
     record: ComparisonRecord, groups: Sequence[Group], right: Right, margin: float, level: float
 ) -> list[Contrast]:
-    """All pairs of the groups that share a seed. right: as of `all_right`; level: of the adjusted p-value.
+    """All pairs of the groups that share seeds. right: as of `all_right`; level: of the adjusted p-value.
 
+    One shared seed is not enough where others share more. A pair with fewer seeds than the others was settled at an
+    earlier look and got no more: nothing new was looked at, so LEVEL holds for it.
     negligible: the 95 % interval lies within ±margin, so that the two count as equal whatever the p-value says (two
-    one-sided tests at 2.5 % each, Schuirmann 1987). better, worse: the adjusted p-value is below the level.
+    one-sided tests at 2.5 % each, Schuirmann 1987). better, worse: the adjusted p-value is below the level, and the
+    mean difference is no smaller than the margin.
     """
-    pairs = [(a, b, difference_of(record, a, b, right)) for a, b in combinations(groups, 2)]
-    known = [(a, b, paired) for a, b, paired in pairs if paired is not None]
-    if record.spec.split_plan.is_fixed and len(known) > 1:
-        known = _pooled(known, len(groups))
+    found = [(a, b, difference_of(record, a, b, right)) for a, b in combinations(groups, 2)]
+    pairs = [(a, b, paired) for a, b, paired in found if paired is not None]
+    most = max((len(paired.seeds) for _, _, paired in pairs), default=0)
+    known = [(a, b, paired) for a, b, paired in pairs if len(paired.seeds) > 1 or most == 1]
+    if record.spec.split_plan.is_fixed and most > 1 and (len(known) > 1 or most == FEW_SEEDS):
+        known = _pooled(known)
     adjusted = holm([paired.p_value for _, _, paired in known])
     return [
-        Contrast(a, b, paired, p, _relation(paired, p, margin, level))
+        Contrast(a, b, paired, p, _relation(paired, p, margin, level if len(paired.seeds) == most else LEVEL))
         for (a, b, paired), p in zip(known, adjusted, strict=True)
     ]
 
 
-def _pooled(known: Sequence[tuple[Group, Group, Paired]], groups: int) -> list[tuple[Group, Group, Paired]]:
-    """The same with what seeds add to the variance pooled over all pairs: a few seeds of one pair show it too badly."""
-    estimates = pooled_estimates([np.stack(paired.differences) for _, _, paired in known], groups - 1)
+Known = tuple[Group, Group, Paired]
+
+
+def _pooled(known: Sequence[Known]) -> list[Known]:
+    """The same with what seeds add to the variance pooled: a few seeds of one pair show it too badly.
+
+    The pairs of the strategy that varies most are pooled apart: a noisy start costs the others no certainty.
+    """
+    differences = [np.stack(paired.differences) for _, _, paired in known]
+    variances = [seed_variance(difference) for difference in differences]
+    groups = list({id(group): group for a, b, _ in known for group in (a, b)}.values())
+
+    def own(group: Group) -> float:
+        return fmean(v for (a, b, _), v in zip(known, variances, strict=True) if group is a or group is b)
+
+    noisiest = max(groups, key=own)
+    pools = [int(noisiest is a or noisiest is b) for a, b, _ in known] if len(groups) > 2 else None
+    estimates = pooled_estimates(differences, max(1, len(groups) - 2), pools)
     return [
         (a, b, replace(paired, estimate=estimate)) for (a, b, paired), estimate in zip(known, estimates, strict=True)
     ]
@@ -64,6 +86,6 @@ def _relation(paired: Paired, p_adjusted: float, margin: float, level: float) ->
     interval = paired.estimate.interval
     if interval is not None and -margin <= interval[0] and interval[1] <= margin:
         return "negligible"
-    if p_adjusted >= level:
+    if p_adjusted >= level or abs(paired.estimate.mean) < margin:
         return "unclear"
     return "better" if paired.estimate.mean > 0 else "worse"

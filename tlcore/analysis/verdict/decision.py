@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from tlcore.analysis.groups import Group
-from tlcore.analysis.statistics.estimates import Right, resampling_of
+from tlcore.analysis.statistics.estimates import Right, estimate_of, resampling_of
+from tlcore.analysis.statistics.intervals import Interval
 from tlcore.analysis.statistics.multiplicity import level_of_look
 from tlcore.analysis.statistics.planning import images_needed, resampled_seeds_needed, seeds_needed, spread_of
 from tlcore.analysis.verdict.contrasts import Contrast, Relation, contrasts_of
@@ -15,18 +16,22 @@ from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, VerdictStatus
 
 @dataclass(frozen=True)
 class Rival:
-    """A group and how it stands to the leader. contrast: None where the two share no seed with predictions."""
+    """A group and how it stands to the leader. contrast: None where the two share too few seeds with predictions.
+
+    sign: 1 where the contrast is the leader's minus the group's, −1 the other way round.
+    """
 
     group: Group
     mean: float
     standing: Standing
     relation: Relation | None
     contrast: Contrast | None
+    sign: int
 
     @property
     def is_judged(self) -> bool:
         """To be behind for want of time is no answer about the strategy."""
-        late = self.standing == "did not learn" or (self.standing == "still rising" and self.relation == "worse")
+        late = self.standing == "did not learn" or (self.standing != "ready" and self.relation == "worse")
         return self.relation is not None and not late
 
 
@@ -45,12 +50,14 @@ class Needed:
 class Decision:
     """The verdict on groups of one fraction. leader: the highest mean, also where nothing can be said of it.
 
+    mean, interval: its test accuracy, the latter None where it is not known.
     rivals: the others, from the highest mean. level: of an adjusted p-value, see `multiplicity`.
     """
 
     record: ComparisonRecord
     leader: Group | None
     mean: float
+    interval: Interval | None
     leader_standing: Standing
     rivals: tuple[Rival, ...]
     contrasts: tuple[Contrast, ...]
@@ -91,16 +98,34 @@ def decide(record: ComparisonRecord, groups: Sequence[Group], right: Right, marg
     means = {id(group): _mean(group) for group in groups if group.finished}
     ranked = sorted((group for group in groups if group.finished), key=lambda group: -means[id(group)])
     if not ranked:
-        return Decision(record, None, 0.0, "ready", (), (), margin, level)
-    leader, *others = ranked
+        return Decision(record, None, 0.0, None, "ready", (), (), margin, level)
     learnt = [group for group in ranked if standing_of(group, margin) != "did not learn"]
     contrasts = contrasts_of(record, learnt, right, margin, level)
+    leader = _leader(ranked, contrasts)
+    others = [group for group in ranked if group is not leader]
     rivals = tuple(_rival(leader, group, means[id(group)], contrasts, margin) for group in others)
+    estimate = estimate_of(record, leader, right)
     found = Decision(
-        record, leader, means[id(leader)], standing_of(leader, margin), rivals, tuple(contrasts), margin, level
+        record=record,
+        leader=leader,
+        mean=means[id(leader)],
+        interval=estimate.interval if estimate else None,
+        leader_standing=standing_of(leader, margin),
+        rivals=rivals,
+        contrasts=tuple(contrasts),
+        margin=margin,
+        level=level,
     )
     status = _status(found)
     return replace(found, status=status, needed=_needed(found) if status == "unclear" else None)
+
+
+def _leader(ranked: Sequence[Group], contrasts: Sequence[Contrast]) -> Group:
+    """The highest mean that no other beats: means may be over other seeds than those that two share."""
+    beaten = {
+        id(c.first if c.relation == "worse" else c.second) for c in contrasts if c.relation in {"better", "worse"}
+    }
+    return next((group for group in ranked if id(group) not in beaten), ranked[0])
 
 
 def _mean(group: Group) -> float:
@@ -111,8 +136,10 @@ def _rival(leader: Group, group: Group, mean: float, contrasts: Sequence[Contras
     """The rival's relation to the leader: `worse` where it is behind."""
     for contrast in contrasts:
         if contrast.first is leader and contrast.second is group:
-            return Rival(group, mean, standing_of(group, margin), contrast.reverse, contrast)
-    return Rival(group, mean, standing_of(group, margin), None, None)
+            return Rival(group, mean, standing_of(group, margin), contrast.reverse, contrast, 1)
+        if contrast.second is leader and contrast.first is group:
+            return Rival(group, mean, standing_of(group, margin), contrast.relation, contrast, -1)
+    return Rival(group, mean, standing_of(group, margin), None, None, 1)
 
 
 def _status(found: Decision) -> VerdictStatus:
@@ -127,9 +154,9 @@ def _status(found: Decision) -> VerdictStatus:
 
 
 def _needed(found: Decision) -> Needed:
-    """For the closest contender, at the level of one of all pairs (Bonferroni)."""
+    """For the closest contender, at the next look's level, of one of all pairs (Bonferroni)."""
     closest = next(r.contrast for r in found.contenders if r.relation != "negligible" and r.contrast is not None)
-    return _needed_of(found, closest, found.level / len(found.contrasts))
+    return _needed_of(found, closest, level_of_look(found.record.looks + 1) / len(found.contrasts))
 
 
 def _needed_of(found: Decision, contrast: Contrast, level: float) -> Needed:

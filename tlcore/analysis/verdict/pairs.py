@@ -15,10 +15,11 @@ def pairs_note(verdict: Verdict) -> str:
     """What the columns of `pair_rows` are."""
     count = len(verdict.pairs)
     return (
-        f"Interval: of the pair by itself. p: how often chance alone would show such a difference or a larger one; "
-        f"corrected for {count} pair{'' if count == 1 else 's'} (Holm), it is a claim below {verdict.level:.2g}. What "
-        f"seeds add to the uncertainty is pooled over the pairs. Strategies that did not learn are left out. A "
-        f"difference within {points(verdict.margin)} does not matter."
+        f"Interval: 95 %, not corrected for the number of pairs. p: how often chance alone would show such a "
+        f"difference or a larger one; corrected for {count} pair{'' if count == 1 else 's'} (Holm), it is a claim "
+        f"below {verdict.level:.2g}. With several strategies and seeds on the same test images, what seeds add to the "
+        f"uncertainty is pooled over the pairs. Strategies that did not learn are left out. A difference within "
+        f"{points(verdict.margin)} does not matter."
     )
 
 
@@ -41,4 +42,4 @@ def _name(record: ComparisonRecord, reference: str) -> str:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")
+    return f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−")

@@ -5,7 +5,7 @@ from typing import Literal
 from tlcore.analysis.curves import still_rising
 from tlcore.analysis.groups import Group
 
-Standing = Literal["ready", "did not learn", "still rising"]
+Standing = Literal["ready", "did not learn", "still rising", "evaluated once"]
 
 
 def standing_of(group: Group, margin: float) -> Standing:
@@ -16,4 +16,7 @@ def standing_of(group: Group, margin: float) -> Standing:
     outcomes = [run.outcome for run in group.finished if run.outcome is not None]
     if sum(outcome.did_not_learn for outcome in outcomes) * 2 > len(outcomes):
         return "did not learn"
-    return "still rising" if still_rising(group.finished, margin) else "ready"
+    rising = still_rising(group.finished, margin)
+    if rising is None:
+        return "evaluated once"
+    return "still rising" if rising else "ready"

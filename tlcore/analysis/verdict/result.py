@@ -57,7 +57,7 @@ def _verdict(found: Decision, several: bool) -> Verdict:
     return Verdict(
         text=text_of(found),
         best=tuple(_reference(group, several) for group in found.best),
-        distinguishable=found.status == "winner",
+        distinguishable=found.status == "winner" and all(len(c.paired.seeds) > 1 for c in found.contrasts),
         status=found.status,
         provisional=found.record.status not in ENDED,
         margin=found.margin,

@@ -13,9 +13,10 @@ from tlcore.analysis.verdict.readiness import Standing
 MAX_NAMES = 3  # that a sentence lists; the table has them all
 SIGN_FLIP_SEEDS = 6  # fewer can never show p < .05 by their signs alone: the least is 2 / 2^n
 TOO_EARLY: dict[Standing, str] = {
-    "did not learn": "the training loss stayed at the level of guessing",
-    "still rising": "the validation accuracy was still rising at the end",
-    "ready": "no seed is shared with the leader, or no predictions are at hand",
+    "did not learn": "the training loss did not get below the level of guessing",
+    "still rising": "it was still getting better at the end",
+    "evaluated once": "it was evaluated once, which does not tell whether it still gets better",
+    "ready": "too few seeds are shared with the leader, or no predictions are at hand",
 }
 
 
@@ -23,7 +24,7 @@ def text_of(found: Decision) -> str:
     """Who to choose, by how much and how surely, in a few sentences."""
     if found.leader is None:
         return "No run has finished yet: there is nothing to compare."
-    parts = (_headline, _rising, _cheapest, _behind, _not_judged, _no_better_than_guessing, _look)
+    parts = (_headline, _rising, _untrained, _cheapest, _behind, _not_judged, _no_better_than_guessing, _look)
     sentences = [part(found) for part in parts]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -32,8 +33,7 @@ def claim_of(found: Decision) -> str:
     """What the intervals speak of: networks or strategies, and by which variation."""
     if found.leader is None:
         return ""
-    groups = [found.leader, *(rival.group for rival in found.rivals)]
-    seeds = min(len(group.finished) for group in groups)
+    seeds = _seeds(found)
     if seeds == 1:
         return (
             "One seed: the intervals cover the choice of test images only. They speak of these trained networks, not "
@@ -69,6 +69,12 @@ def points(share: float) -> str:
     return f"{number} point{'' if number == '1' else 's'}"
 
 
+def _seeds(found: Decision) -> int:
+    """Seeds behind the weakest of the leader's comparisons; its own where there is none."""
+    paired = [len(rival.contrast.paired.seeds) for rival in found.rivals if rival.contrast is not None]
+    return min(paired, default=len(_the_leader(found).finished))
+
+
 def _headline(found: Decision) -> str:
     leader, score = _leader(found), percent(found.mean)
     at = f"at a budget of {found.record.spec.budget}"
@@ -76,27 +82,44 @@ def _headline(found: Decision) -> str:
         return f"Nothing to judge {at}: even the highest, {leader} ({score}), did not learn. Give more time."
     if found.status == "alone":
         return f"{leader} has {score} of the test images right {at}; there is nothing to judge it by."
+    if found.status == "winner" and _seeds(found) == 1:
+        second = next(rival for rival in found.rivals if rival.is_judged)
+        return (
+            f"Of these networks, that of {leader} is the best {at}: {score} of the test images right, "
+            f"{_lead(found, second)}.{_small(found, second)}"
+        )
     if found.status == "winner":
         second = next(rival for rival in found.rivals if rival.is_judged)
-        return f"{leader} wins {at}: {score} of the test images right, {_lead(found, second)}."
+        return f"{leader} wins {at}: {score} of the test images right, {_lead(found, second)}.{_small(found, second)}"
     names = _listed([_lead(found, rival) for rival in found.contenders[:MAX_NAMES]], len(found.contenders))
     if found.status == "tie":
         return f"A tie {at}: {leader} has {score}, {names}; less than {points(found.margin)} counts as negligible."
     return f"Not distinguishable {at}: {leader} has {score}, {names}.{_correction(found)} {_needed(found)}"
 
 
+def _small(found: Decision, second: Rival) -> str:
+    """Where the lead is beyond chance, but may be too small to matter."""
+    interval = second.contrast.paired.estimate.interval if second.contrast is not None else None
+    if interval is None or min(abs(end) for end in interval) >= found.margin:
+        return ""
+    return f" The lead is beyond chance, but it may be less than the {points(found.margin)} that matter."
+
+
 def _lead(found: Decision, rival: Rival) -> str:
     """`2.1 points (95 % interval 0.8 to 3.4) more than Fine-tuning`."""
     assert rival.contrast is not None
-    return f"{gap_of(rival.contrast.paired)} more than {_name(found, rival.group)}"
+    return f"{gap_of(rival.contrast.paired, rival.sign)} more than {_name(found, rival.group)}"
 
 
 def _correction(found: Decision) -> str:
     """Why an interval without 0 is no claim: it is that of its pair alone."""
     intervals = [r.contrast.paired.estimate.interval for r in found.contenders if r.contrast is not None]
-    if any(interval is not None and (interval[0] > 0 or interval[1] < 0) for interval in intervals):
-        return f" Among {len(found.contrasts)} pairs, an interval without 0 may be chance, so it is no claim by itself."
-    return ""
+    if not any(interval is not None and (interval[0] > 0 or interval[1] < 0) for interval in intervals):
+        return ""
+    if len(found.contrasts) == 1:
+        p_value = found.contrasts[0].paired.p_value
+        return f" The test gives p = {p_value:.2g}, or the lead is too small to matter, so it is no claim."
+    return f" Among {len(found.contrasts)} pairs, an interval without 0 may be chance, so it is no claim by itself."
 
 
 def _needed(found: Decision) -> str:
@@ -109,8 +132,13 @@ def _needed(found: Decision) -> str:
     more_images = 0 if needed.images is None else max(0, needed.images - len(paired.differences[0]))
     ways = [f"{_rounded(more_seeds)} more seed{'' if more_seeds == 1 else 's'}"] if more_seeds else []
     ways += [f"{_rounded(more_images)} more test images"] if more_images else []
+    settled = f"About {' or '.join(ways)} would settle {to_settle}." if ways else ""
+    if len(paired.seeds) == 1:
+        return f"{settled} More seeds would show how much of it is chance in training.".strip()
     if ways:
-        return f"About {' or '.join(ways)} would settle {to_settle}."
+        return settled
+    if needed.seeds is not None or needed.images is not None:
+        return f"There are seeds and images enough to show {to_settle}: the true one is probably smaller."
     if not found.record.spec.split_plan.is_fixed:
         return f"No affordable number of seeds would settle {to_settle}: it takes more images."
     return f"Neither more seeds alone nor more test images alone would settle {to_settle}: it takes both."
@@ -132,13 +160,28 @@ def _rising(found: Decision) -> str:
     return "It was itself still rising at the end." if found.leader_standing == "still rising" else ""
 
 
+def _untrained(found: Decision) -> str:
+    """The pretrained network without any training, where the leader is not clearly above it."""
+    leader = _the_leader(found)
+    known = [f for f in floors_of(found.record) if (f.name, f.fraction) == ("nearest_class_mean", leader.fraction)]
+    best = max((f.test_accuracy for f in known if f.model == leader.model), default=None)
+    if best is None or found.interval is None or best < found.interval[0]:
+        return ""
+    return (
+        f"Training at all is not shown to pay: the pretrained network as it is (nearest class mean) has "
+        f"{percent(best)}, and the leader's interval is {percent(found.interval[0])} to {percent(found.interval[1])}."
+    )
+
+
 def _behind(found: Decision) -> str:
     """A winner's runner-up is in the headline already."""
     named = found.behind[1:] if found.status == "winner" else found.behind
     if not named:
         return ""
     subject = "It" if found.status == "winner" else _name(found, _the_leader(found))
-    beaten = [f"{_name(found, r.group)} by {gap_of(r.contrast.paired)}" for r in named if r.contrast is not None]
+    beaten = [
+        f"{_name(found, r.group)} by {gap_of(r.contrast.paired, r.sign)}" for r in named if r.contrast is not None
+    ]
     return f"{subject} beats {_listed(beaten[:MAX_NAMES], len(beaten))}."
 
 
@@ -216,7 +259,7 @@ def _rounded(number: int) -> str:
 
 
 def _signed(number: float) -> str:
-    return f"{number:.1f}".replace("-", "−")
+    return f"{round(number, 1) + 0.0:.1f}".replace("-", "−")
 
 
 def _listed(names: Sequence[str], count: int = 0) -> str:
