@@ -248,6 +248,9 @@ def test_a_proxy_may_be_near_but_what_it_is_asked_for_may_not(web, routes, archi
     monkeypatch.setenv("https_proxy", web)
     with pytest.raises(DatasetError, match="leads into the network of this machine"):
         add_dataset("https://127.0.0.1/a.zip", settings=settings)
+    with pytest.raises(DatasetError, match=r"no-such-host\.invalid") as caught:  # this proxy makes no tunnels
+        add_dataset("https://no-such-host.invalid/a.zip", settings=settings)
+    assert "network of this machine" not in str(caught.value)
     routes["http://no-such-host.invalid/a.zip"] = send(archive)
     assert add_dataset("http://no-such-host.invalid/a.zip", settings=settings).num_images == 20
 
