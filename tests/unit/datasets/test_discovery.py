@@ -289,6 +289,13 @@ def test_a_look_at_tables_can_be_cancelled(tmp_path, stage):
     assert len(asked) == before + 1
 
 
+def test_a_table_that_is_read_can_be_cancelled(tmp_path):
+    asked = []
+    lay(tmp_path, "1.png", t_csv="path,label\n" + "1.png,a\n" * 20 + "broken\n")
+    with pytest.raises(RunCancelledError):
+        discover_by_table(tmp_path / "t.csv", LIMITS, lambda: asked.append(1) or len(asked) > 5)
+
+
 def test_one_table_per_part(tmp_path):
     lay(tmp_path, "img/1.png", "img/2.png", train_csv="file,label\n1.png,a\n", test_csv="file,label\n2.png,b\n")
     assert found(tmp_path)[0] == {"img/1.png": ("a", "train"), "img/2.png": ("b", "test")}

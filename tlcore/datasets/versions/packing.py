@@ -47,11 +47,25 @@ def pack(
         with storage_errors(to):
             check_space(to.parent, dataset.info.total_bytes + _ENTRY_BYTES * dataset.info.num_images)
             _write(draft, dataset, card, progress or silent, should_stop or never)
-        _require_new(to)  # again: it took a while
-        draft.rename(to)
+        _keep(draft, to)
     finally:
         draft.unlink(missing_ok=True)
     return to
+
+
+def _keep(draft: Path, to: Path) -> None:
+    """Give the file its name unless another has it by now. Raises: StorageError."""
+    try:
+        with storage_errors(to):
+            os.link(draft, to)
+    except FileExistsError:
+        _require_new(to)
+        raise
+    except (OSError, StorageError):  # some file systems have no links: the name is taken first
+        _require_new(to)
+        with storage_errors(to):
+            to.touch(exist_ok=False)
+            draft.replace(to)
 
 
 def _require_new(to: Path) -> None:
