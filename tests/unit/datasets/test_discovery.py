@@ -353,6 +353,12 @@ def test_safe_names(name):
     assert safe.encode().decode() == safe
 
 
+def test_safe_names_have_no_spaces_of_any_alphabet_around_them():
+    assert safe_name("\u2003a b.png\u00a0") == "a b.png"
+    assert safe_name("\u3000x .\u2003.") == "x"
+    assert safe_name("x" * 119 + "\u2003y" * 20) == "x" * 119
+
+
 def test_unique_paths_tell_names_apart_that_differ_by_case():
     names = UniquePaths()
     taken = [names.take(parts) for parts in (["a", "X.png"], ["a", "x.png"], ["A", "x.PNG"], ["a", "x~2.png"], ["b"])]
