@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from tlcore import tracking
 from tlcore.errors import StorageError
-from tlcore.jobs.caretaking import work_folder, zip_folder
+from tlcore.jobs.caretaking import work_folder
 from tlcore.jobs.queue import Kind
+from tlcore.jobs.removing import zip_folder
 from tlcore.jobs.serving import Assignment, Handler, serve
 from tlcore.results import EvaluationPoint, Resolved, RunOutcome, TrainedOn, TrainedStep, Trial
 from tlcore.settings import Settings, get_settings

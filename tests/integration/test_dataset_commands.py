@@ -3,6 +3,7 @@
 import io
 import shutil
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from tlcore import jobs, tracking
 from tlcore.cli.app import main
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.datasets.intake import add_dataset
+from tlcore.datasets.staging import datasets_lock
 from tlcore.datasets.store import load_dataset
-from tlcore.errors import DatasetError, NotFoundError
+from tlcore.datasets.versions.card import DataCard, put_card
+from tlcore.errors import DatasetError, NotFoundError, StorageError
+from tlcore.jobs import queue
 from tlcore.results import DatasetSummary
 from tlcore.service import datasets as service
 from tlcore.service import label_errors as label_error_service
@@ -322,3 +326,72 @@ def test_an_id_of_neither(tracked, said):
     with pytest.raises(NotFoundError, match="neither a comparison nor a dataset version"):
         label_error_service.label_errors("0" * 32)
     assert said("label-errors", "nothing")[0] == 2
+
+
+def test_a_dataset_that_open_jobs_need_is_not_deleted(info, said, settings, monkeypatch):
+    monkeypatch.setattr("tlcore.jobs.api.ensure_supervisor", lambda settings: None)
+    job_id = versions.submit_zip(info.id)
+    message = rf"{info.id} is still needed by Zip of {info.name} \(zip {job_id}\): wait until that is over, or cancel"
+    with pytest.raises(DatasetError, match=message):
+        service.delete_dataset(info.id)
+    code, out, err = said("delete", info.id, "--yes")
+    assert (code, out) == (2, "")
+    assert "is still needed by" in err
+    assert "deleting it frees" not in err
+    versions.cancel_work(job_id)
+    service.delete_dataset(info.id)
+    assert service.list_datasets() == []
+
+
+def test_a_dataset_takes_its_zips_along_and_they_count(info, settings, monkeypatch):
+    monkeypatch.setattr("tlcore.jobs.api.ensure_supervisor", lambda settings: None)
+    before = versions.freed_bytes(info.id)
+    job_id = versions.submit_zip(info.id)
+    file = jobs.zip_folder(settings, job_id) / "made.zip"
+    file.parent.mkdir(parents=True)
+    versions.export_zip(info.id, file)
+    (job,) = queue.select(settings, "id = ?", (job_id,))
+    queue.end(settings, job, "FINISHED", result=str(file))
+    assert versions.freed_bytes(info.id) == before + file.stat().st_size
+    assert versions.submit_zip(info.id) == job_id
+    versions.write_card(info.id, licence="CC0")
+    anew = versions.submit_zip(info.id)
+    assert anew != job_id, "the card in it is old"
+    versions.cancel_work(anew)
+    service.delete_dataset(info.id)
+    assert not file.parent.exists()
+
+
+def test_an_upload_whose_import_cannot_be_queued_is_removed(settings, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise StorageError("the disk is full")
+
+    uploaded, own = service.upload_folder() / "x" / "a.zip", tmp_path / "own.zip"
+    for file in (uploaded, own):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"zip")
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs, "submit_import", refuse)
+            with pytest.raises(StorageError, match="the disk is full"):
+                service.submit_import(file, None)
+    assert not uploaded.parent.exists()
+    assert own.exists()
+
+
+def test_an_id_wins_over_a_folder_of_that_name(info, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_image_folder(tmp_path / "other", ("cats", "dogs"), 4).rename(tmp_path / info.id)
+    assert service.resolve_dataset(info.id) == info
+    assert service.resolve_dataset(f"./{info.id}").classes == ("cats", "dogs")
+
+
+def test_fields_of_a_card_that_are_changed_at_the_same_time_both_stay(info, settings):
+    """While the lock is held by another change, this one has not read the card yet."""
+    with datasets_lock(settings.datasets):
+        thread = threading.Thread(target=versions.write_card, args=(info.id,), kwargs={"licence": "CC0"})
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive(), "it waits"
+        put_card(settings.datasets / info.id, DataCard(notes="of the other"))
+    thread.join(30)
+    assert versions.read_card(info.id) == DataCard(licence="CC0", notes="of the other")

@@ -14,7 +14,7 @@ from tests.web import chunked, redirect, send, slow, web_server
 from tlcore.datasets.files import never
 from tlcore.datasets.intake import add_dataset, download
 from tlcore.datasets.intake.addresses import checked_address, file_name, is_address, shown
-from tlcore.datasets.intake.connecting import is_public
+from tlcore.datasets.intake.connecting import is_public, opener
 from tlcore.datasets.intake.download import Download
 from tlcore.errors import ArchiveError, DatasetError, RunCancelledError, StorageError, TlcoreError
 from tlcore.settings import Settings
@@ -140,6 +140,9 @@ def test_what_is_wrong_is_one_clear_line_and_leaves_nothing(web, routes, setting
         ("http://host:99999999/a.zip", "is no valid address"),
         ("http://ann:secret@host/a.zip", "an address with a name or password in it is not asked for"),
         ("http://ho st/a.zip", "names no host"),
+        ("http://127%2E0%2E0%2E1:{closed}/a.zip", "names no host"),
+        ("http://127\uff052E0.0.1:{closed}/a.zip", "names no host"),
+        ("http://[fe80::1%25eth0]/a.zip", "names no host"),
         ("http://no-such-host.invalid/a.zip", "no-such-host.invalid cannot be found: check the address, and whether"),
         ("http://127.0.0.1:{closed}/a.zip", "127.0.0.1 cannot be reached .*: check the address, and whether"),
     ],
@@ -176,6 +179,23 @@ def test_addresses_of_this_network_are_refused_unless_allowed(home, host, place)
     with pytest.raises(DatasetError, match=LOCAL.format(place, "TLCORE_ALLOW_LOCAL_ADDRESSES")):
         add_dataset(f"http://{host}:9/a.zip", settings=settings)
     assert leftovers(settings) == []
+
+
+@pytest.mark.parametrize("host", ["127%2E0%2E0%2E1", "127.0.0.%31", "%6cocalhost"])
+def test_a_redirect_to_an_encoded_host_is_refused(web, routes, settings, host):
+    """Python's opener decodes it, so that it would connect to another host than was checked."""
+    routes["/a.zip"] = redirect(f"http://{host}:{web.rpartition(':')[2]}/b.zip")
+    routes["/b.zip"] = send(b"secret")
+    with pytest.raises(DatasetError, match="names no host"):
+        add_dataset(f"{web}/a.zip", settings=settings)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_host_that_is_written_oddly_is_connected_to_as_checked(scheme, monkeypatch):
+    """Whatever comes past the check of the address: without a proxy, every connection is to a checked address."""
+    monkeypatch.setattr(socket, "create_connection", lambda place, *more: pytest.fail(f"connected to {place}"))
+    with pytest.raises(DatasetError, match=r"leads into the network of this machine \(127.0.0.1\)"):
+        opener(False).open(f"{scheme}://127%2E0%2E0%2E1:9/a.zip", timeout=5)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -225,6 +245,12 @@ def test_a_proxy_may_be_near_but_what_it_is_asked_for_may_not(web, routes, archi
     settings = Settings(home=home, allow_local_addresses=False)
     with pytest.raises(DatasetError, match="leads into the network of this machine"):
         add_dataset("http://127.0.0.1/a.zip", settings=settings)
+    monkeypatch.setenv("https_proxy", web)
+    with pytest.raises(DatasetError, match="leads into the network of this machine"):
+        add_dataset("https://127.0.0.1/a.zip", settings=settings)
+    with pytest.raises(DatasetError, match=r"no-such-host\.invalid") as caught:  # this proxy makes no tunnels
+        add_dataset("https://no-such-host.invalid/a.zip", settings=settings)
+    assert "network of this machine" not in str(caught.value)
     routes["http://no-such-host.invalid/a.zip"] = send(archive)
     assert add_dataset("http://no-such-host.invalid/a.zip", settings=settings).num_images == 20
 

@@ -1,5 +1,7 @@
 """A decoder that crashes, hangs or fills the disk: the children are played by a script that does so on purpose."""
 
+import json
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from tests.helpers import draw
 from tlcore.datasets.pictures import inspection
 from tlcore.datasets.pictures.inspection import inspect_files, inspector_command
+from tlcore.datasets.pictures.inspector import MEMORY_BYTES
 from tlcore.errors import DatasetError, RunCancelledError, StorageError
 
 CHILD = """
@@ -76,6 +79,20 @@ def test_the_real_child(tmp_path):
     assert answers[1].refused == "damaged: its header cannot be read"
     assert answers[2].refused == "cannot be opened: No such file or directory"
     assert len(list((tmp_path / "thumbnails").rglob("*.jpg"))) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds the memory of a process so")
+def test_the_real_child_has_bounded_memory_and_leaves_no_core_file(tmp_path):
+    import resource
+
+    command = inspector_command(tmp_path / "thumbnails")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        try:
+            assert json.loads(child.stdout.readline()) == {"ready": True}
+            assert resource.prlimit(child.pid, resource.RLIMIT_AS) == (MEMORY_BYTES, MEMORY_BYTES)
+            assert resource.prlimit(child.pid, resource.RLIMIT_CORE) == (0, 0)
+        finally:
+            child.stdin.close()
 
 
 @pytest.mark.parametrize(("gigabytes", "children"), [(64, 8), (17, 4), (4, 2)])

@@ -473,6 +473,21 @@ def test_a_folder_swapped_for_a_link_is_not_followed(tmp_path, settings, monkeyp
     assert leftovers(settings.root) == []
 
 
+def test_an_image_swapped_for_a_link_to_another_image_is_not_followed(tmp_path, settings, monkeypatch):
+    source = make_image_folder(tmp_path, 2, 5)
+    secret = make_image_folder(tmp_path / "elsewhere", 3, 1) / "class_2" / "class_2_0000.png"
+    victim = source / "class_1" / "class_1_0003.png"
+
+    def swap(place: Path, size: int) -> None:
+        victim.unlink()
+        victim.symlink_to(secret)
+
+    monkeypatch.setattr(adding, "check_space", swap)
+    with pytest.raises(DatasetError, match=r"class_1_0003\.png changed during the import .*: import again"):
+        add_dataset(source, settings=settings)
+    assert leftovers(settings.root) == []
+
+
 def test_a_table_may_name_files_through_a_link_inside_its_folder(tmp_path, settings):
     source = make_image_folder(tmp_path, 2, 4)
     (source / "alias").symlink_to(source / "class_0")

@@ -1,11 +1,14 @@
 """Listing, opening, looking at, checking and deleting datasets."""
 
 import pytest
+from filelock import Timeout
 from PIL import Image
 
 from tests.helpers import make_image_folder
+from tlcore.datasets import store
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.datasets.intake import add_dataset
+from tlcore.datasets.staging import datasets_lock
 from tlcore.datasets.store import (
     check_dataset,
     delete_dataset,
@@ -109,6 +112,24 @@ def test_delete_keeps_the_cache_that_another_dataset_of_the_same_content_uses(in
     assert cached.exists()
     delete_dataset(other.id, settings)
     assert not cached.exists()
+
+
+def test_caches_go_before_the_same_content_can_land_again(info, settings, monkeypatch):
+    cached = settings.cache / "images" / f"{info.fingerprint[:16]}-224"
+    cached.mkdir(parents=True)
+    held = []
+    remove = store.shutil.rmtree
+
+    def removed(folder, *more, **options):
+        if folder == cached:
+            with pytest.raises(Timeout):
+                datasets_lock(settings.datasets).acquire(timeout=0)
+            held.append(folder)
+        remove(folder, *more, **options)
+
+    monkeypatch.setattr(store.shutil, "rmtree", removed)
+    delete_dataset(info.id, settings)
+    assert held == [cached]
 
 
 def test_the_same_content_again_tells_its_own_left_out_files(info, tmp_path, settings):

@@ -99,7 +99,11 @@ def test_a_set_whose_files_are_given_becomes_a_dataset(settings):
     assert leftovers(settings) == [info.id]
     assert len(list(settings.public_sets.rglob("*ubyte"))) == 4
     again = service.resolve_dataset("TorchVision:MNIST")
-    assert again.id == info.id
+    assert (again.id, again.notes) == (info.id, info.notes)
+    named = service.resolve_dataset("torchvision:MNIST", "digits")
+    assert (named.id, named.name) == (info.id, "MNIST")
+    kept = f"torchvision:MNIST was added before, as {info.id}: its name and id are kept, and 'digits' was not taken."
+    assert named.notes[-1] == kept
 
 
 def test_without_a_network_the_remedy_is_told_and_nothing_is_left(settings, monkeypatch):

@@ -1,5 +1,6 @@
 """Versions of a dataset: what edits make of one, and that the old one stays as it was."""
 
+import errno
 import hashlib
 import json
 import os
@@ -34,6 +35,7 @@ from tlcore.datasets.versions import (
     leave_out_all,
     move_all,
     pack,
+    packing,
     read_card,
     versions_of,
     write_card,
@@ -375,6 +377,35 @@ def test_a_packed_version_imported_again_is_the_same_dataset(which, request, set
     assert content(load_dataset(again.id)) == content(load_dataset(info.id, settings))
 
 
+def test_a_card_that_comes_with_content_that_is_there_is_taken_or_told_of(info, settings, tmp_path):
+    card = DataCard(source="our garden", licence="CC0")
+    write_card(info.id, card, settings)
+    file = pack(info.id, tmp_path / "out.zip", settings)
+    same = add_dataset(file, settings=settings)
+    assert (same.id, [note for note in same.notes if "card" in note]) == (info.id, [])
+    write_card(info.id, DataCard(), settings)
+    filled = add_dataset(file, settings=settings)
+    assert (filled.id, [note for note in filled.notes if "card" in note]) == (info.id, [])
+    assert read_card(info.id, settings) == card
+    write_card(info.id, DataCard(licence="own"), settings)
+    other = add_dataset(file, settings=settings)
+    note = f"{info.id} has another data card, which is kept; the card in this source was not taken."
+    assert (other.id, other.notes[-1]) == (info.id, note)
+    assert read_card(info.id, settings) == DataCard(licence="own")
+
+
+@pytest.mark.parametrize("name", ["odd.png\u00a0", "odd\u2003", "odd\u3000. .", "\u2003odd.png"])
+def test_names_with_spaces_of_any_alphabet_come_back_with_the_zip(tmp_path, settings, monkeypatch, name):
+    folder = make_image_folder(tmp_path, ("ants", "bees"), 4)
+    (folder / "ants" / "ants_0000.png").rename(folder / "ants" / name)
+    info = add_dataset(folder, settings=settings)
+    file = pack(info.id, tmp_path / "out.zip", settings)
+    monkeypatch.setenv("TLCORE_HOME", str(tmp_path / "other"))
+    again = add_dataset(file)
+    assert (again.num_images, again.fingerprint) == (8, info.fingerprint)
+    assert again.left_out == ()
+
+
 def test_the_card_comes_back_with_the_zip(info, settings, tmp_path, monkeypatch):
     card = DataCard(source="our garden\x1b[31m", licence="CC BY 4.0", notes="<b>taken</b> in June\nby Ann")
     write_card(info.id, card, settings)
@@ -460,6 +491,35 @@ def test_a_zip_that_cannot_be_made_leaves_nothing(info, settings, tmp_path):
     with pytest.raises(DatasetError, match=r"ants_0000\.png of .* is gone"):
         pack(info.id, place / "a.zip", settings)
     assert {p.name: p.read_bytes() for p in place.iterdir()} == {"there.zip": b"mine"}
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_zip_replaces_no_file_that_appears_while_it_is_made(info, settings, tmp_path, monkeypatch, links):
+    """At the last moment: after every look at the place."""
+    to = tmp_path / "out" / "a.zip"
+    to.parent.mkdir()
+    link = os.link
+
+    def late(draft, target):
+        to.write_bytes(b"mine")
+        if not links:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        link(draft, target)
+
+    monkeypatch.setattr(packing.os, "link", late)
+    with pytest.raises(StorageError, match="exists already"):
+        pack(info.id, to, settings)
+    assert {p.name: p.read_bytes() for p in to.parent.iterdir()} == {"a.zip": b"mine"}
+
+
+def test_a_zip_is_made_where_there_are_no_links(info, settings, tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(packing.os, "link", refused)
+    assert zipfile.is_zipfile(pack(info.id, tmp_path / "out" / "a.zip", settings))
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.zip"]
 
 
 def test_packing_takes_no_more_memory_for_a_large_file(tmp_path, settings):

@@ -46,7 +46,7 @@ def edits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         read = EDITS.validate_python(edits)
         return ended("version", dataset_id, lambda _: versions.derive_version(dataset_id, read).id)
 
-    def packed(settings: Settings, dataset_id: str, name: str) -> str:
+    def packed(settings: Settings, dataset_id: str, name: str, stamp: str) -> str:
         def make(job_id: str) -> str:
             to = jobs.zip_folder(settings, job_id) / "a.zip"
             to.parent.mkdir(parents=True)

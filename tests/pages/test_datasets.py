@@ -431,6 +431,17 @@ def test_delete_says_what_it_does_and_does_it(open_page: Open, full: fakes.Store
     assert "no dataset yet" in shown(app)
 
 
+def test_delete_tells_which_jobs_still_need_the_version(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "users_of", lambda settings, dataset_id: [job("RUNNING")])
+    app = look_at(open_page("datasets"), "Versions")
+    app.toggle(key=f"delete_{insects.id}").set_value(True).run()
+    app.button(key="delete_yes").click().run()
+    assert f"{insects.id} is still needed by pictures (import j1): wait until that is over" in shown(app)
+    assert [info.id for info in datasets.list_datasets()] == [insects.id]
+
+
 def test_an_unknown_dataset_in_the_address_is_one_clear_line(
     open_page: Open, full: fakes.Store, insects: DatasetInfo
 ) -> None:

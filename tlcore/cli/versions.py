@@ -79,6 +79,7 @@ def export(dataset: str, to: Annotated[Path, typer.Option(metavar="FILE.zip", he
 def delete(dataset: str, yes: Annotated[bool, typer.Option("--yes", help="do not ask; for scripts")] = False) -> None:
     """Remove one version of a dataset from the disk; results of its runs stay."""
     info = service.get_dataset(dataset)
+    service.require_unused(info.id)
     freed = editing.freed_bytes(info.id)
     others = [v.id for v in editing.versions_of(info.id) if v.info is not None and v.id != info.id]
     stay = f"; {', '.join(others)} {'stays' if len(others) == 1 else 'stay'}" if others else ""

@@ -18,6 +18,7 @@ _SYSTEM_NAMES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycl
 # Stand-ins that sites serve for a photo that is gone; the picture decodes, but it shows nothing of its class.
 _PLACEHOLDER = re.compile(r"(image|img|photo|picture)[-_ ]?(not[-_ ]?found|not[-_ ]?available|unavailable)", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_END = re.compile(r"[\s.]+$")
 MAX_CLASS_CHARACTERS = 100
 MAX_NAME_BYTES = 120  # file systems take 255 bytes; leaves room for a number that tells equal names apart
 
@@ -48,16 +49,18 @@ def readable(name: str) -> str:
 def safe_name(name: str) -> str:
     """One path component that every file system takes and that hides nothing.
 
-    Keeps the extension; never empty, `.`, `..` or hidden.
+    Keeps the extension; never empty, `.`, `..` or hidden, and without spaces of any alphabet around it, which a table
+    of paths could not tell.
     """
-    clean = re.sub(r'[/\\:*?"<>|]', "_", readable(name)).strip(" ").rstrip(".")
+    clean = _END.sub("", re.sub(r'[/\\:*?"<>|]', "_", readable(name)).strip())
     if not clean or clean.startswith("."):
         clean = f"_{clean}"
     stem, dot, suffix = clean.rpartition(".")
     if not dot or len(suffix) > 10:
         stem, dot, suffix = clean, "", ""
     room = MAX_NAME_BYTES - len((dot + suffix).encode())
-    return stem.encode()[:room].decode("utf-8", "ignore") + dot + suffix
+    short = stem.encode()[:room].decode("utf-8", "ignore")
+    return short + dot + suffix if dot else _END.sub("", short)
 
 
 def class_name(label: str) -> str:

@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,9 +61,10 @@ def remove_leftovers(datasets: Path) -> None:
         lock.release()
 
 
-def remove_dataset_folder(folder: Path) -> None:
+def remove_dataset_folder(folder: Path, while_locked: Callable[[], None] = lambda: None) -> None:
     """Make a dataset vanish at once, then free its disk space; a crash in between leaves a leftover.
 
+    while_locked: what else goes, before a dataset of the same content can land.
     Raises: OSError; FileNotFoundError where it is gone already.
     """
     with datasets_lock(folder.parent):
@@ -75,6 +76,7 @@ def remove_dataset_folder(folder: Path) -> None:
         except OSError:
             _discard(grave, lock)
             raise
+        while_locked()
     _discard(grave, lock)
 
 

@@ -88,11 +88,14 @@ def delete_dataset(dataset_id: str, settings: Settings | None = None) -> None:
     info, folder = load_info(dataset_id, settings), dataset_folder(dataset_id, settings)
     with storage_errors(folder):
         try:
-            remove_dataset_folder(folder)
+            remove_dataset_folder(folder, lambda: _remove_caches(info, settings))
         except FileNotFoundError:  # somebody else was faster
             raise _unknown(dataset_id, settings) from None
-        for cached in caches_of(info, settings):
-            shutil.rmtree(cached) if cached.is_dir() else cached.unlink(missing_ok=True)
+
+
+def _remove_caches(info: DatasetInfo, settings: Settings) -> None:
+    for cached in caches_of(info, settings):
+        shutil.rmtree(cached) if cached.is_dir() else cached.unlink(missing_ok=True)
 
 
 def caches_of(info: DatasetInfo, settings: Settings) -> list[Path]:

@@ -19,10 +19,12 @@ from tlcore.jobs.api import (
     submit_runs,
     submit_version,
     submit_zip,
+    users_of,
+    zip_bytes,
 )
-from tlcore.jobs.caretaking import zip_folder
 from tlcore.jobs.processes import code_version
 from tlcore.jobs.questions import answer_of, answers, ask, ask_several, submit_question
+from tlcore.jobs.removing import clear_upload, remove_zips, zip_folder
 from tlcore.jobs.roster import slot_of
 from tlcore.jobs.supervision import ensure_supervisor
 
@@ -32,6 +34,7 @@ __all__ = [
     "ask",
     "ask_several",
     "cancel",
+    "clear_upload",
     "code_version",
     "ensure_supervisor",
     "get_job",
@@ -43,6 +46,7 @@ __all__ = [
     "overview",
     "recent",
     "recover",
+    "remove_zips",
     "retry",
     "slot_of",
     "submit_import",
@@ -50,5 +54,7 @@ __all__ = [
     "submit_runs",
     "submit_version",
     "submit_zip",
+    "users_of",
+    "zip_bytes",
     "zip_folder",
 ]

@@ -54,11 +54,23 @@ def submit_version(settings: Settings, dataset_id: str, name: str, edits: Sequen
     return _submit(settings, "version", f"New version of {name}", EDIT_SLOT, payload)
 
 
-def submit_zip(settings: Settings, dataset_id: str, name: str) -> str:
-    """Queue the zip of a dataset, which is kept for a day; returns the job's id. Raises: StorageError."""
+def submit_zip(settings: Settings, dataset_id: str, name: str, stamp: str = "") -> str:
+    """Queue the zip of a dataset, which is kept for a day; returns the job's id. Raises: StorageError.
+
+    stamp: of what is packed, beside the version; a zip of the same stamp that is still there is taken instead.
+    """
     prepare(settings)
-    removing.forget_zips(settings)
-    return _submit(settings, "zip", f"Zip of {name}", EDIT_SLOT, {"dataset_id": dataset_id})
+    removing.sweep(settings)
+    for job in reversed(removing.zips_of(settings, dataset_id)):
+        if job.status == "FINISHED" and job.payload.get("stamp") == stamp and job.result and Path(job.result).exists():
+            return job.id
+    return _submit(settings, "zip", f"Zip of {name}", EDIT_SLOT, {"dataset_id": dataset_id, "stamp": stamp})
+
+
+def zip_bytes(settings: Settings, dataset_id: str) -> int:
+    """Bytes on the disk of the zips that were made of a dataset."""
+    folders = [removing.zip_folder(settings, job.id) for job in removing.zips_of(settings, dataset_id)]
+    return sum(file.stat().st_size for folder in folders for file in folder.glob("*.zip"))
 
 
 def _submit(settings: Settings, kind: queue.Kind, title: str, slot: str, payload: dict[str, Any]) -> str:
@@ -143,6 +155,14 @@ def open_work(settings: Settings, dataset_id: str) -> list[JobView]:
     return [job for job in found if job.dataset_id == dataset_id]
 
 
+def users_of(settings: Settings, dataset_id: str) -> list[JobView]:
+    """Runs, versions and zips that wait or run and need this dataset, in order."""
+    if not queue_path(settings).exists():
+        return []
+    jobs = [job for job in queue.open_jobs(settings) if job.kind != "question"]
+    return [_view(job) for job in jobs if job.payload.get("dataset_id") == dataset_id]
+
+
 def overview(settings: Settings) -> QueueOverview:
     """The state of the queue at a glance."""
     if not queue_path(settings).exists():
@@ -160,9 +180,13 @@ def overview(settings: Settings) -> QueueOverview:
 
 
 def recover(settings: Settings) -> None:
-    """See that open jobs are looked after, as after a restart of the machine; cheap enough for every look at them."""
+    """See that open jobs are looked after, as after a restart of the machine, and that what is old goes.
+
+    Cheap enough for every look at jobs.
+    """
     if is_supervised(settings) or is_starting(settings) or not queue_path(settings).exists():
         return
+    removing.sweep(settings)
     if queue.needs_care(settings):
         ensure_supervisor(settings)
 

@@ -94,27 +94,14 @@ def clear_work(settings: Settings, job: Job) -> None:
     if job.kind == "run":
         shutil.rmtree(work_folder(settings, job.id), ignore_errors=True)
     if job.kind == "zip":
-        shutil.rmtree(zip_folder(settings, job.id), ignore_errors=True)
+        shutil.rmtree(removing.zip_folder(settings, job.id), ignore_errors=True)
     if job.kind == "import":
-        _clear_upload(settings.jobs / "uploads", Path(job.payload["path"]))
-
-
-def _clear_upload(uploads: Path, file: Path) -> None:
-    """Remove a file that lies in `uploads`, or in a folder of its own there; no other."""
-    if file.parent == uploads:
-        file.unlink(missing_ok=True)
-    elif file.parent.parent == uploads and file.parent.name != "..":
-        shutil.rmtree(file.parent, ignore_errors=True)
+        removing.remove_upload(settings.jobs / "uploads", Path(job.payload["path"]))
 
 
 def work_folder(settings: Settings, run_id: str) -> Path:
     """Where a run keeps its checkpoint while it is not over, and after a failure of the disk or of MLflow."""
     return settings.jobs / "runs" / run_id
-
-
-def zip_folder(settings: Settings, job_id: str) -> Path:
-    """Where a job makes the zip of a dataset; nothing else lies there."""
-    return settings.jobs / "zips" / job_id
 
 
 def end_stubborn(crew: Crew) -> None:
@@ -130,12 +117,12 @@ def end_stubborn(crew: Crew) -> None:
 
 
 def forget_old(crew: Crew) -> None:
-    """Remove answers that nobody reads and zips that nobody fetches any more, once an hour."""
+    """Remove answers that nobody reads, and zips and uploads that nobody needs any more, once an hour."""
     now = time.monotonic()
     if now - crew.last_forgot < FORGET_SECONDS:
         return
     crew.last_forgot = now
-    removing.forget_zips(crew.settings)
+    removing.sweep(crew.settings)
     removed = removing.forget_answers(crew.settings)
     if removed:
         _log.info("forgot %d old answers", removed)
@@ -174,7 +161,9 @@ def _give_up(crew: Crew, slot: str) -> None:
     error = f"no worker for {slot} could be started, {MAX_START_FAILURES} times in a row: {last} (see {path})"
     _log.info("%s", error)
     for job in queue.select(crew.settings, "status = 'QUEUED' AND slot = ?", (slot,)):
-        queue.end(crew.settings, job, "FAILED", error=error, settled=job.kind != "run")
+        ended = queue.end(crew.settings, job, "FAILED", error=error, settled=job.kind != "run")
+        if ended and job.kind != "run":  # a run may be retried, from the checkpoint of an earlier attempt
+            clear_work(crew.settings, job)
     del crew.failures[slot]
 
 

@@ -7,16 +7,17 @@ from tlcore import jobs
 from tlcore.datasets import intake, splits, store
 from tlcore.datasets.dataset import DatasetInfo, LeftOut
 from tlcore.datasets.intake import PublicSet
-from tlcore.errors import NotFoundError
+from tlcore.errors import DatasetError, NotFoundError
 from tlcore.results import JobView
 from tlcore.settings import get_settings
 from tlcore.spec import FIXED
 
 __all__ = [
     "DatasetInfo", "PublicSet", "add_dataset", "cancel_import", "damaged_files", "delete_dataset", "get_dataset",
-    "import_job", "is_elsewhere", "list_datasets", "open_imports", "public_sets", "resolve_dataset", "split_note",
-    "split_sizes", "submit_import", "upload_folder",
+    "import_job", "is_elsewhere", "list_datasets", "open_imports", "public_sets", "require_unused", "resolve_dataset",
+    "split_note", "split_sizes", "submit_import", "upload_folder",
 ]  # fmt: skip
+MAX_NAMED = 3  # jobs in an error
 Progress = Callable[[float, str], None]
 
 
@@ -42,17 +43,29 @@ def get_dataset(dataset_id: str) -> DatasetInfo:
 def resolve_dataset(id_or_source: str, name: str | None = None, progress: Progress | None = None) -> DatasetInfo:
     """The dataset of this id, or one made from this path, web address or public set.
 
-    The same content gives the same dataset; a public set that was added before is not downloaded again.
+    The same content gives the same dataset; a public set that was added before is not downloaded again. An id wins
+    over a file or folder of that name.
     """
+    for info in list_datasets():
+        if info.id == id_or_source:
+            return info
     if intake.is_public(id_or_source):
         source = intake.find_set(id_or_source).source
         added = [info for info in list_datasets() if info.source == source and info.parent is None]
-        return added[-1] if added else add_dataset(source, name, progress)
+        return _kept_name(added[-1], name) if added else add_dataset(source, name, progress)
     if intake.is_elsewhere(id_or_source):
         return add_dataset(id_or_source, name, progress)
     path = Path(id_or_source).expanduser()
     looks_like_path = path.exists() or "/" in id_or_source or "\\" in id_or_source
     return add_dataset(path, name, progress) if looks_like_path else get_dataset(id_or_source)
+
+
+def _kept_name(info: DatasetInfo, name: str | None) -> DatasetInfo:
+    """A dataset that is there, with a note where another name was asked for."""
+    if name is None or name == info.name:
+        return info
+    note = f"{info.source} was added before, as {info.id}: its name and id are kept, and {name!r} was not taken."
+    return info.model_copy(update={"notes": (*info.notes, note)})
 
 
 def add_dataset(source: Path | str, name: str | None = None, progress: Progress | None = None) -> DatasetInfo:
@@ -88,8 +101,12 @@ def submit_import(source: Path | str, name: str | None, owner: str = "") -> str:
     at once; StorageError.
     """
     settings = get_settings()
-    intake.find_source(source, settings)
-    return jobs.submit_import(settings, source, name, owner)
+    try:
+        intake.find_source(source, settings)
+        return jobs.submit_import(settings, source, name, owner)
+    except BaseException:
+        jobs.clear_upload(settings, source)
+        raise
 
 
 def open_imports() -> list[JobView]:
@@ -118,9 +135,22 @@ def upload_folder() -> Path:
 def delete_dataset(dataset_id: str) -> None:
     """Remove a version and its caches from the disk; other versions stay, and runs made with it keep their results.
 
-    `versions.freed_bytes` tells before how much that frees. Raises: NotFoundError, StorageError.
+    `versions.freed_bytes` tells before how much that frees.
+    Raises: NotFoundError, StorageError, DatasetError while jobs need it.
     """
-    store.delete_dataset(dataset_id, get_settings())
+    settings = get_settings()
+    require_unused(dataset_id)
+    store.delete_dataset(dataset_id, settings)
+    jobs.remove_zips(settings, dataset_id)
+
+
+def require_unused(dataset_id: str) -> None:
+    """Raises: DatasetError that names the runs, new versions and zips which wait or run and need this dataset."""
+    users = jobs.users_of(get_settings(), dataset_id)
+    if users:
+        named = ", ".join(f"{job.title} ({job.kind} {job.id})" for job in users[:MAX_NAMED])
+        more = f" and {len(users) - MAX_NAMED:,} more" if len(users) > MAX_NAMED else ""
+        raise DatasetError(f"{dataset_id} is still needed by {named}{more}: wait until that is over, or cancel it")
 
 
 def split_note(info: DatasetInfo, plan: str = FIXED) -> str:

@@ -1,5 +1,6 @@
 """Versions of a dataset: edit one, see where it comes from, say what it is, pack it."""
 
+import hashlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def submit_version(dataset_id: str, edits: Sequence[Edit]) -> str:
 def submit_zip(dataset_id: str) -> str:
     """Pack a version in the background, for a browser's download; returns the job's id, to be watched with `work`.
 
+    A zip that was made within a day, with the card as it is now, is taken again.
     Raises: NotFoundError, DatasetError beyond the upload limit, StorageError.
     """
     settings = get_settings()
@@ -47,7 +49,8 @@ def submit_zip(dataset_id: str) -> str:
             f"{info.id} has {info.total_bytes / 1e6:,.0f} MB, more than the {settings.max_upload_mb:,} MB that a "
             f"browser is given: run `python -m tlcore dataset export {info.id} --to FILE.zip` on this machine"
         )
-    return jobs.submit_zip(settings, info.id, info.name)
+    stamp = hashlib.sha256(versions.packed_card(info.name, read_card(info.id)).encode()).hexdigest()
+    return jobs.submit_zip(settings, info.id, info.name, stamp)
 
 
 def open_work(dataset_id: str) -> list[JobView]:
@@ -116,8 +119,9 @@ def num_comparisons(dataset_id: str) -> int:
 
 
 def freed_bytes(dataset_id: str) -> int:
-    """Bytes that the disk gets back when this version is deleted: no more than no other version shares."""
-    return versions.freed_bytes(dataset_id, get_settings())
+    """Bytes that the disk gets back when this version is deleted: files that no other version shares, and its zips."""
+    settings = get_settings()
+    return versions.freed_bytes(dataset_id, settings) + jobs.zip_bytes(settings, dataset_id)
 
 
 def read_card(dataset_id: str) -> DataCard:
@@ -131,8 +135,7 @@ def write_card(
     """Change the fields of the card that are given; returns the whole card. Raises: NotFoundError, DatasetError."""
     given = {"source": source, "licence": licence, "notes": notes}
     changed = {name: text for name, text in given.items() if text is not None}
-    card = DataCard() if len(changed) == len(given) else read_card(dataset_id)
-    return versions.write_card(dataset_id, card.model_copy(update=changed), get_settings())
+    return versions.change_card(dataset_id, changed, get_settings())
 
 
 def export_zip(dataset_id: str, to: Path, progress: Progress | None = None) -> Path:

@@ -14,6 +14,7 @@ import pytest
 from tlcore.datasets.files import Limits, never
 from tlcore.datasets.intake import archives
 from tlcore.datasets.intake.archives import archive_kind, unpack
+from tlcore.datasets.intake.streams import Allowance, Bounded
 from tlcore.errors import ArchiveError, DatasetError, RunCancelledError
 
 LIMITS = Limits(num_files=100, num_bytes=20_000_000, free_bytes=1_000_000)
@@ -156,6 +157,31 @@ def test_bytes_that_a_tar_only_skips_count_too(tmp_path):
     path = make_tar(tmp_path / "a", {".hidden": bytes(3_000_000), "a/1": b"good"}, "w:gz")
     with pytest.raises(ArchiveError, match="unpacks to more than 100 times"):
         unpacked(path)
+
+
+@pytest.mark.parametrize("skip", [lambda stream: stream.seek(10**15), lambda stream: stream.drain()])
+def test_what_is_skipped_is_counted_block_by_block(tmp_path, skip):
+    """Not at the end of it, which may be days away."""
+
+    class Endless:
+        at = 0
+
+        def read(self, size: int = -1, /) -> bytes:
+            self.at += size
+            assert self.at < 50_000_000, "far beyond what is allowed"
+            return bytes(size)
+
+        def tell(self) -> int:
+            return self.at
+
+        def seek(self, offset: int, whence: int = 0, /) -> int:
+            return offset
+
+    inner = Endless()
+    limits = Limits(num_files=100, num_bytes=10**9, free_bytes=10_000_000)
+    with pytest.raises(ArchiveError, match="unpacks to more than 100 times"):
+        skip(Bounded(inner, Allowance(tmp_path / "a.tar.gz", 1000, limits, never), limit=1000, counts=True))
+    assert inner.at < 12_000_000
 
 
 def test_a_giant_header_is_refused_and_not_read_into_memory(tmp_path):

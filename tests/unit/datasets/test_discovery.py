@@ -1,6 +1,7 @@
 """Labels come from folders or tables, however people arrange them."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tlcore.datasets.files import Limits, Listing, list_files, sort_out
 from tlcore.datasets.intake.discovery import discover, discover_by_table
 from tlcore.datasets.names import UniquePaths, distinct, is_placeholder, part_of, safe_name, slug
-from tlcore.errors import DatasetError
+from tlcore.errors import DatasetError, RunCancelledError
 
 LIMITS = Limits(num_files=1000, num_bytes=10**9)
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -192,9 +193,107 @@ def test_table_rows_find_their_files(tmp_path):
 
 
 def test_a_table_that_names_no_file_leaves_the_folders_to_speak(tmp_path):
-    labels, left_out, _ = found(lay(tmp_path, "cats/1", "dogs/1", results_csv="id,label\n77,x\n"))
+    labels, left_out, notes = found(lay(tmp_path, "cats/1", "dogs/1", results_csv="id,label\n77,x\n"))
     assert set(labels) == {"cats/1", "dogs/1"}
+    assert notes == ["results.csv names none of the images: it was not used."]
     assert left_out == {"results.csv": "not an image but text"}
+
+
+def test_a_table_that_names_other_files_alone_leaves_the_folders_to_speak(tmp_path):
+    lay(tmp_path, "cats/1", "dogs/1", results_csv="id,label\nweights,x\n", weights_csv="a,b\n")
+    labels, _, notes = found(tmp_path)
+    assert set(labels) == {"cats/1", "dogs/1"}
+    assert notes == ["results.csv names none of the images: it was not used."]
+
+
+@pytest.mark.parametrize("text", ["id,class,set\n7,x,train\n8\n", "id,class\n" + '9,"x\n' + "x\n" * 200_000])
+def test_a_broken_table_at_the_top_is_told_of_where_folders_have_labels(tmp_path, text):
+    labels, _, notes = found(lay(tmp_path, "cats/1", "dogs/1", results_csv=text))
+    assert set(labels) == {"cats/1", "dogs/1"}
+    assert len(notes) == 1
+    assert notes[0].startswith("results.csv was not used: results.csv")
+
+
+def test_a_broken_table_at_the_top_is_told_where_nothing_else_has_labels(tmp_path):
+    lay(tmp_path, "images/1.png", "images/2.png", results_csv="id,class\n1,x\n2\n")
+    with pytest.raises(DatasetError, match=r"^results\.csv, line 3, has 1 columns, fewer than the header"):
+        found(tmp_path)
+
+
+@pytest.mark.parametrize("header", ["fold", "set", "dataset", "subset", "split"])
+def test_a_column_that_says_other_things_than_parts_is_no_split(tmp_path, header):
+    rows = "1.png,a,train,7\n2.png,b,,8\n3.png,b,spring,9\n"
+    labels, _, notes = found(
+        lay(tmp_path, "img/1.png", "img/2.png", "img/3.png", t_csv=f"path,label,{header},n\n{rows}")
+    )
+    assert labels == {"img/1.png": ("a", ""), "img/2.png": ("b", ""), "img/3.png": ("b", "")}
+    assert notes == [
+        "Labels were read from t.csv.",
+        f"The column '{header}' of t.csv was not taken for the split, as 'spring' is no part (train, val or test).",
+    ]
+
+
+def test_the_first_column_of_parts_alone_is_the_split_and_an_empty_cell_is_no_part(tmp_path):
+    text = "path,label,fold,set,split\n1.png,a,1,test,2019\n2.png,b,2, ,2020\n3.png,b,2\n4.png,a,2,Train\n"
+    lay(tmp_path, *(f"img/{n}.png" for n in (1, 2, 3, 4)), t_csv=text)
+    labels, _, notes = found(tmp_path)
+    assert [part for _, part in labels.values()] == ["test", "", "", "train"]
+    assert notes[1:] == [
+        "The column 'split' of t.csv was not taken for the split, as '2019' is no part (train, val or test)."
+    ]
+
+
+def test_a_column_without_any_part_leaves_the_name_of_the_table_to_speak(tmp_path):
+    lay(tmp_path, "1.png", "2.png", train_csv="file,label,split\n1.png,a,\n", test_csv="file,label,set\n2.png,b,9\n")
+    assert found(tmp_path)[0] == {"1.png": ("a", "train"), "2.png": ("b", "test")}
+
+
+def test_notes_on_columns_of_many_tables_are_few(tmp_path):
+    for n in range(9):
+        lay(tmp_path, f"x{n}/1.png")
+        (tmp_path / f"x{n}" / "t.csv").write_text(f"path,label,fold\n1.png,{n % 2},7\n")
+    _, _, notes = found(tmp_path)
+    assert len(notes) == 6
+    assert notes[-1] == "So it is with 5 more columns."
+
+
+def deep(tmp_path: Path, depth: int, width: int, tables: int) -> Listing:
+    """As a small archive may say: many files, and tables that name none of them, below one long chain of folders."""
+    image = lay(tmp_path, "1.png") / "1.png"
+    (tmp_path / "t").write_text("path,label\n" + "".join(f"{'x/' * n}1.png,a\n" for n in range(1, 21)))
+    chain = tuple(f"f{n}" for n in range(depth))
+    images = {(*chain, f"{n}.png"): image for n in range(width)}
+    return Listing(images, {(*chain, f"{n}.csv"): tmp_path / "t" for n in range(tables)}, [])
+
+
+def test_tables_in_deep_folders_take_memory_for_the_files_alone(tmp_path):
+    listing = deep(tmp_path, 64, 2000, 1)
+    tracemalloc.start()
+    try:
+        assert len(discover(listing, LIMITS, "the source").entries) == 2000
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000  # an index per folder and length took 1.2 GB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("stage", ["reading", "matching at the top", "matching below"])
+def test_a_look_at_tables_can_be_cancelled(tmp_path, stage):
+    """Each stage asks as often as there are lines or rows; in a folder below, once more for each folder above."""
+    listing = deep(tmp_path, 10, 3, 1)
+    if stage != "matching below":
+        listing = Listing({("1.png",): next(iter(listing.images.values()))}, {("t.csv",): tmp_path / "t"}, [])
+    before = {"reading": 3, "matching at the top": 21 + 3, "matching below": 21 + 20 + 21 + 5 * 20 + 3}[stage]
+    asked = []
+    with pytest.raises(RunCancelledError):
+        discover(listing, LIMITS, "the source", None, lambda: asked.append(1) or len(asked) > before)
+    assert len(asked) == before + 1
+
+
+def test_a_table_that_is_read_can_be_cancelled(tmp_path):
+    asked = []
+    lay(tmp_path, "1.png", t_csv="path,label\n" + "1.png,a\n" * 20 + "broken\n")
+    with pytest.raises(RunCancelledError):
+        discover_by_table(tmp_path / "t.csv", LIMITS, lambda: asked.append(1) or len(asked) > 5)
 
 
 def test_one_table_per_part(tmp_path):
@@ -211,7 +310,6 @@ def test_two_tables_are_one_too_many(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,label,split\n1.png,a,fold7\n", r"labels\.csv, line 2: 'fold7' is no part: use train, val or test"),
         ("path,label\n1.png\n", r"labels\.csv, line 2, has 1 columns, fewer than the header"),
         ("path,colour\n1.png,a\n", r"labels\.csv has no columns for path and label .*'path,colour'"),
     ],
@@ -253,6 +351,12 @@ def test_safe_names(name):
     assert not set(safe) & set("/\\:\0")
     assert len(safe.encode()) <= 120
     assert safe.encode().decode() == safe
+
+
+def test_safe_names_have_no_spaces_of_any_alphabet_around_them():
+    assert safe_name("\u2003a b.png\u00a0") == "a b.png"
+    assert safe_name("\u3000x .\u2003.") == "x"
+    assert safe_name("x" * 119 + "\u2003y" * 20) == "x" * 119
 
 
 def test_unique_paths_tell_names_apart_that_differ_by_case():
@@ -370,14 +474,14 @@ def test_a_broken_table_below_is_told_where_nothing_else_has_labels(tmp_path, im
     lay(tmp_path, *images)
     (tmp_path / "readme.txt").write_text("about these data")
     (tmp_path / "data" / "tables").mkdir(parents=True)
-    (tmp_path / "data" / "tables" / "labels.csv").write_text("path,label,split\n1.png,a,fold7\n")
-    with pytest.raises(DatasetError, match=r"data/tables/labels\.csv, line 2: 'fold7' is no part"):
+    (tmp_path / "data" / "tables" / "labels.csv").write_text("path,label\n1.png\n")
+    with pytest.raises(DatasetError, match=r"data/tables/labels\.csv, line 2, has 1 columns"):
         found(tmp_path)
 
 
 def test_a_broken_table_is_no_matter_where_class_folders_are(tmp_path):
     lay(tmp_path, "cats/1.png", "dogs/1.png")
-    (tmp_path / "dogs" / "x.csv").write_text("path,label,split\n1.png,a,fold7\n")
+    (tmp_path / "dogs" / "x.csv").write_text("path,label,split\n1.png\n")
     assert set(found(tmp_path)[0].values()) == {("cats", ""), ("dogs", "")}
 
 
@@ -404,7 +508,6 @@ def test_a_file_that_is_called_as_the_folder_of_a_table(tmp_path):
     ("name", "text", "message"),
     [
         ("m.jsonl", '{"path": "1.png", "label": "a"}\nno json\n', r"m\.jsonl, line 2, is no JSON object: write one"),
-        ("m.jsonl", '{"path": "1.png", "label": "a", "split": "x"}\n', r"m\.jsonl, line 1: 'x' is no part"),
         ("m.jsonl", "[" * 100_000, r"m\.jsonl has no columns for path and label"),
         ("m.jsonl", "[1, 2]\n", r"m\.jsonl has no columns for path and label"),
         ("m.csv", "path,label\n" + "x" * 2_000_000, r"m\.csv has a line beyond 1,048,576 characters"),

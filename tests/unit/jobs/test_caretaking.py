@@ -11,7 +11,7 @@ import pytest
 
 from tlcore import errors, jobs
 from tlcore.errors import JobError, SpecError, StorageError
-from tlcore.jobs import api, questions, queue, removing, roster, serving, settling
+from tlcore.jobs import api, caretaking, questions, queue, removing, roster, serving, settling
 from tlcore.jobs.caretaking import Crew, recover_dead, worker_log_name
 from tlcore.jobs.database import prepare
 from tlcore.jobs.processes import code_version, create_time, is_alive, kill_group
@@ -242,3 +242,86 @@ def test_a_worker_that_looks_for_weights_elsewhere_is_not_asked(
     assert questions._idle_worker(ready) is not None
     monkeypatch.setenv(place, "/elsewhere")
     assert questions._idle_worker(ready) is None
+
+
+def test_uploads_of_imports_that_no_worker_can_do_are_removed_and_checkpoints_stay(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "ensure_supervisor", lambda settings: None)
+    uploaded = ready.jobs / "uploads" / "x" / "a.zip"
+    uploaded.parent.mkdir(parents=True)
+    uploaded.write_bytes(b"zip")
+    job_id = jobs.submit_import(ready, uploaded, None)
+    queue.add(ready, [NewJob("run", "run", "title", api.IMPORT_SLOT, {}, "v")])
+    caretaking.work_folder(ready, "run").mkdir(parents=True)
+    crew = caretaking.Crew(ready, failures={api.IMPORT_SLOT: caretaking.MAX_START_FAILURES})
+    caretaking._give_up(crew, api.IMPORT_SLOT)
+    assert jobs.get_job(ready, job_id).status == "FAILED"
+    assert not uploaded.parent.exists()
+    assert caretaking.work_folder(ready, "run").exists(), "a run may be retried"
+
+
+def test_nothing_but_the_upload_itself_is_removed(ready: Settings) -> None:
+    uploads = ready.jobs / "uploads"
+    (uploads / "a folder").mkdir(parents=True)
+    for path in (
+        uploads / ".." / "a.zip",
+        uploads / "a folder",
+        uploads,
+        ready.jobs / "a.zip",
+        Path("https://h/a.zip"),
+    ):
+        removing.remove_upload(uploads, path)
+    assert (uploads / "a folder").is_dir()
+    assert queue.select(ready) == []
+
+
+def test_old_uploads_that_no_open_import_needs_are_swept(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "ensure_supervisor", lambda settings: None)
+    uploads = ready.jobs / "uploads"
+    for name in ("old", "fresh", "needed", "ended"):
+        (uploads / name).mkdir(parents=True)
+        (uploads / name / "a.zip").write_bytes(b"zip")
+    (uploads / "old.zip").write_bytes(b"zip")
+    jobs.submit_import(ready, uploads / "needed" / "a.zip", None)
+    ended = jobs.submit_import(ready, uploads / "ended" / "a.zip", None)
+    (job,) = queue.select(ready, "id = ?", (ended,))
+    assert queue.end(ready, job, "FAILED", error="by a hard stop")
+    for name in ("old", "needed", "ended", "old.zip"):
+        os.utime(uploads / name, (time.time() - 90_000,) * 2)
+    caretaking.forget_old(caretaking.Crew(ready))
+    assert sorted(path.name for path in uploads.iterdir()) == ["fresh", "needed"]
+
+
+@pytest.mark.parametrize("kept_for", ["a day", "longer"])
+def test_without_a_supervisor_a_look_at_a_job_sweeps_too(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch, kept_for: str
+) -> None:
+    monkeypatch.setattr(api, "ensure_supervisor", lambda settings: None)
+    job_id = jobs.submit_zip(ready, "d", "name", "stamp")
+    (job,) = queue.select(ready)
+    folder = jobs.zip_folder(ready, job_id)
+    folder.mkdir(parents=True)
+    (folder / "d.zip").write_bytes(b"zip")
+    queue.end(ready, job, "FINISHED", result=str(folder / "d.zip"))
+    assert jobs.zip_bytes(ready, "d") == 3
+    assert jobs.zip_bytes(ready, "other") == 0
+    assert jobs.submit_zip(ready, "d", "name", "stamp") == job_id, "it is taken again"
+    assert jobs.submit_zip(ready, "d", "name", "of another card") != job_id
+    assert jobs.submit_zip(ready, "other", "name", "stamp") != job_id
+    if kept_for == "longer":
+        monkeypatch.setattr(removing, "ZIP_MS", -1)
+    jobs.recover(ready)
+    assert folder.exists() == (kept_for == "a day")
+    assert (jobs.submit_zip(ready, "d", "name", "stamp") == job_id) == (kept_for == "a day")
+
+
+def test_what_uses_a_dataset_is_open_jobs_of_its_own(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "ensure_supervisor", lambda settings: None)
+    wanted = [jobs.submit_zip(ready, "d", "name"), jobs.submit_version(ready, "d", "name", [])]
+    queue.add(ready, [NewJob("r", "run", "a run", "cpu:0", {"dataset_id": "d"}, "v")])
+    queue.add(ready, [NewJob("q", "question", "asked", "", {"dataset_id": "d"}, "v")])
+    jobs.submit_zip(ready, "other", "name")
+    ended = jobs.submit_version(ready, "d", "name", [])
+    jobs.cancel(ready, [ended])
+    assert [job.id for job in jobs.users_of(ready, "d")] == [*wanted, "r"]

@@ -20,7 +20,7 @@ from tlcore.datasets.names import MAX_CLASS_CHARACTERS, UniquePaths, class_name,
 from tlcore.datasets.pictures.inspection import Inspected, inspect_files, inspector_command
 from tlcore.datasets.staging import check_space, place_file, staging, unchanging
 from tlcore.datasets.store import land
-from tlcore.datasets.versions.card import put_card
+from tlcore.datasets.versions.card import DataCard, fill_card, put_card
 from tlcore.errors import DatasetError
 from tlcore.settings import Settings, get_settings
 
@@ -60,10 +60,22 @@ def add_dataset(
         found = replace(found, left_out=refused + found.left_out)
         images["group"] = near_groups(images, comparing(stage(tell, _CHECKED, 1.0), stop))
         dataset = _described(images, found, name or gathered.brought.name or brought.name, brought.told, target)
-        if gathered.brought.card != NO_CARD:
-            put_card(target, gathered.brought.card)
+        card = gathered.brought.card
+        if card != NO_CARD:
+            put_card(target, card)
         tell(1.0, f"{dataset.info.num_images:,} images")
-        return land(dataset, target, settings)
+        info = land(dataset, target, settings)
+        if card != NO_CARD and target.exists():  # the content is there already, so that the folder does not stay
+            info = _with_card(info, card, settings)
+        return info
+
+
+def _with_card(info: DatasetInfo, card: DataCard, settings: Settings) -> DatasetInfo:
+    """The card that came along goes to the dataset that is there, where that has none."""
+    if fill_card(info.id, card, settings):
+        return info
+    note = f"{info.id} has another data card, which is kept; the card in this source was not taken."
+    return info.model_copy(update={"notes": (*info.notes, note)})
 
 
 def _tidied(found: Found) -> Found:

@@ -9,6 +9,7 @@ from tlcore.datasets.names import safe_name
 from tlcore.errors import DatasetError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HOST = re.compile(r"[\w.-]+|[0-9a-f.]*:[0-9a-f:.]*", re.ASCII | re.I)  # no %: Python's opener would decode it
 _SECRET = re.compile(r"sig|token|key|secret|auth|credential|password|session", re.I)
 
 
@@ -48,7 +49,9 @@ def checked_address(address: str) -> str:
         place = (host or "").encode("idna").decode()
     except UnicodeError:
         place = ""
-    if not place or re.search(r"[\s\x00-\x1f]", address.strip()[: len(parts.scheme) + 3 + len(parts.netloc)]):
+    if not _HOST.fullmatch(place) or re.search(
+        r"[\s\x00-\x1f]", address.strip()[: len(parts.scheme) + 3 + len(parts.netloc)]
+    ):
         raise DatasetError(f"{address!r} names no host: write it as https://host/path")
     netloc = (f"[{place}]" if ":" in place else place) + (f":{port}" if port is not None else "")
     path, query = quote(parts.path, safe="/%:@!$&'()*+,;=~"), quote(parts.query, safe="/%:@!$&'()*+,;=~?")

@@ -1,4 +1,7 @@
-"""Connections to web addresses that lead to the internet and nowhere into this machine's own network, hop by hop."""
+"""Connections to web addresses that lead to the internet and nowhere into this machine's own network, hop by hop.
+
+Where a proxy connects instead, only what this machine knows of the name can be checked.
+"""
 
 import functools
 import http.client
@@ -95,7 +98,8 @@ def _maker(kind: type[http.client.HTTPConnection], req: Request, local: bool) ->
 
 
 def _goes_through_proxy(req: Request) -> bool:
-    return req.host != urlsplit(req.full_url).netloc
+    """As the opener has set it: the whole address is asked of a proxy, or a tunnel of it is (https)."""
+    return req.has_proxy() or bool(getattr(req, "_tunnel_host", None))
 
 
 def _check_name(req: Request) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from tlcore.datasets.dataset import LeftOut
 from tlcore.datasets.files import Limits, Listing, Stop, check_limits, left_out_others, list_files, never, sort_out
-from tlcore.datasets.intake.matching import Entry, Index, beside, match, relative_to
+from tlcore.datasets.intake.matching import Entry, Index, beside, match, outside, relative_to
 from tlcore.datasets.intake.nested import parts_by_folder, read_nested, shared_depth
-from tlcore.datasets.intake.tables import Row, header_of, is_table, read_table
+from tlcore.datasets.intake.tables import Table, header_of, is_table, read_table
 from tlcore.datasets.names import part_of
 from tlcore.errors import DatasetError
 
 HOW = "put one folder per class (cats/1.jpg, dogs/2.jpg), or a CSV with the columns path and label beside the images"
 
 Below = tuple[str, ...]
+_MAX_NOTES = 4  # on columns of tables
 
 
 @dataclass(frozen=True)
@@ -27,90 +28,123 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def discover(listing: Listing, limits: Limits, source: str, root: Path | None = None) -> Found:
-    """Labels from a table if there is one at the top, else from tables further down that name at least half of the
-    images, else from folders. root: the folder that is listed, of which tables may hold absolute paths; None for an
-    archive. Raises: DatasetError.
+@dataclass
+class _Top:
+    """What tables at the top say. tables: those that name an image. problem: of the first that cannot be used.
+
+    notes: for people, where the folders do without them.
     """
-    tables = _tables(listing, limits, root)
-    if tables:
-        return _by_table(listing, tables)
+
+    tables: dict[Below, Table] = field(default_factory=dict)
+    problem: DatasetError | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def discover(
+    listing: Listing, limits: Limits, source: str, root: Path | None = None, should_stop: Stop = never
+) -> Found:
+    """Labels from a table at the top that names an image, else from tables further down that name at least half of the
+    images, else from folders. root: the folder that is listed, of which tables may hold absolute paths; None for an
+    archive. Raises: DatasetError, RunCancelledError.
+    """
+    index = Index(listing.images | listing.others)
+    top = _tables(listing, index, limits, root, should_stop)
+    if top.tables:
+        return _by_table(listing, index, top.tables, should_stop)
     if not listing.images:
         first = listing.left_out + left_out_others(listing.others)
         seen = f"; {first[0].path}: {first[0].reason}" if first else ""
         raise DatasetError(f"no images found in {source}{seen}: {HOW}")
-    nested = read_nested(listing, limits, root)
+    nested = read_nested(listing, index, limits, root, should_stop)
     if 2 * len(nested.images) >= len(listing.images):
-        return _completed(listing, nested.tables, nested.entries, nested.left_out)
+        return _completed(listing, nested.tables, nested.entries, nested.left_out, nested.used)
+    problem = top.problem or nested.problem
     try:
         found = _by_folders(listing, source)
     except DatasetError:
         if nested.images:
-            return _completed(listing, nested.tables, nested.entries, nested.left_out)
-        if nested.problem is None:
+            return _completed(listing, nested.tables, nested.entries, nested.left_out, nested.used)
+        if problem is None:
             raise
         found = Found([])
-    if nested.problem is not None and len({entry.label for entry in found.entries}) < 2:
-        raise nested.problem  # with its table mended, the images may have labels
-    return replace(found, notes=[*found.notes, *nested.notes])
+    if problem is not None and len({entry.label for entry in found.entries}) < 2:
+        raise problem  # with its table mended, the images may have labels
+    return replace(found, notes=[*found.notes, *top.notes, *nested.notes])
 
 
 def discover_by_table(table: Path, limits: Limits, should_stop: Stop = never) -> Found:
-    """Images that a table on disk names, relative to its folder or anywhere below it. Raises: DatasetError."""
-    rows = read_table(table, table.name, limits.num_files)
-    if rows is None:
+    """Images that a table on disk names, relative to its folder or anywhere below it.
+
+    Raises: DatasetError, RunCancelledError.
+    """
+    read = read_table(table, table.name, limits.num_files, should_stop=should_stop)
+    if read is None:
         raise DatasetError(
             f"{table.name} has no columns for path and label (its first line is {header_of(table)!r}): "
             "name them path, label and, if there is one, split"
         )
     folder = table.parent.resolve()
-    rows = relative_to(rows, folder)
+    rows = relative_to(read.rows, folder)
     named = beside(rows, folder)
     check_limits(len(named), sum(file.stat().st_size for file in named.values()), limits, table)
     if 2 * len(named) >= len(rows):
         listing = sort_out(named, [], should_stop)
     else:  # the images are in a folder that the table does not name
         listing = sort_out(*list_files(folder, limits, should_stop), should_stop)
-    return _labelled(listing, *match(rows, Index(listing.images | listing.others)), [table.name])
+    matched = match(rows, Index(listing.images | listing.others), should_stop=should_stop)
+    return _labelled(listing, *matched, [table.name], read.notes)
 
 
-def _tables(listing: Listing, limits: Limits, root: Path | None) -> dict[tuple[str, ...], list[Row]]:
-    """Tables of labels that lie at the top, in the folder that holds everything, and name at least one file."""
-    everything = listing.images | listing.others
-    top = shared_depth([below[:-1] for below in everything])
-    tables = {}
-    index = Index(everything)
+def _tables(listing: Listing, index: Index, limits: Limits, root: Path | None, should_stop: Stop) -> _Top:
+    """Tables of labels that lie at the top, in the folder that holds everything."""
+    depth = shared_depth([below[:-1] for below in index.files])
+    top = _Top()
     for below, file in listing.others.items():
-        if len(below) == top + 1 and is_table(below[-1]):
-            rows = read_table(file, "/".join(below), limits.num_files)
-            rows = relative_to(rows or (), root) if root else rows
-            if rows and match(rows, index)[0]:
-                tables[below] = rows
-    return tables
+        if len(below) != depth + 1 or not is_table(below[-1]):
+            continue
+        name = "/".join(below)
+        try:
+            table = read_table(file, name, limits.num_files, should_stop=should_stop)
+        except DatasetError as problem:
+            top.problem = top.problem or problem
+            top.notes.append(f"{name} was not used: {problem}.")
+            continue
+        rows = relative_to(table.rows, root) if table and root else table.rows if table else []
+        if any(entry.below in listing.images for entry in match(rows, index, should_stop=should_stop)[0]):
+            top.tables[below] = Table(rows, table.notes if table else [])
+        elif rows and not outside(rows):  # of those outside, the tables further down are told
+            top.notes.append(f"{name} names none of the images: it was not used.")
+    return top
 
 
-def _by_table(listing: Listing, tables: dict[tuple[str, ...], list[Row]]) -> Found:
+def _by_table(listing: Listing, index: Index, tables: dict[Below, Table], should_stop: Stop) -> Found:
     names = [below[-1] for below in tables]
     if len(tables) > 1 and not all(part_of(Path(name).stem) for name in names):
         raise DatasetError(f"{' and '.join(names)} both look like tables of labels: keep one of them")
-    rows = [row for table in tables.values() for row in table]
-    return _completed(listing, list(tables), *match(rows, Index(listing.images | listing.others)))
+    rows = [row for table in tables.values() for row in table.rows]
+    notes = [note for table in tables.values() for note in table.notes]
+    return _completed(listing, list(tables), *match(rows, index, should_stop=should_stop), notes)
 
 
-def _completed(listing: Listing, tables: Collection[Below], entries: list[Entry], left_out: list[LeftOut]) -> Found:
+def _completed(
+    listing: Listing, tables: Collection[Below], entries: list[Entry], left_out: list[LeftOut], notes: list[str]
+) -> Found:
     """What tables say of a whole listing: their own files are no images, and images that they do not name stay out."""
     rest = Listing(listing.images, {b: f for b, f in listing.others.items() if b not in tables}, listing.left_out)
-    found = _labelled(rest, entries, left_out, ["/".join(below) for below in tables])
+    found = _labelled(rest, entries, left_out, ["/".join(below) for below in tables], notes)
     named = {entry.below for entry in found.entries} | {tuple(left.path.split("/")) for left in found.left_out}
     unnamed = [LeftOut(path="/".join(b), reason="not in the table") for b in listing.images if b not in named]
     return Found(found.entries, found.left_out + unnamed, found.notes)
 
 
-def _labelled(listing: Listing, entries: list[Entry], left_out: list[LeftOut], tables: list[str]) -> Found:
+def _labelled(
+    listing: Listing, entries: list[Entry], left_out: list[LeftOut], tables: list[str], of_tables: list[str]
+) -> Found:
     """Leave out what tables name, but is no image; entries of no part get the part of their folders."""
     no_images = left_out_others({e.below: e.file for e in entries if e.below in listing.others})
     images, told = parts_by_folder([entry for entry in entries if entry.below in listing.images])
-    notes = [f"Labels were read from {_listed(tables)}.", *told]
+    more = [f"So it is with {len(of_tables) - _MAX_NOTES:,} more columns."] if len(of_tables) > _MAX_NOTES else []
+    notes = [f"Labels were read from {_listed(tables)}.", *of_tables[:_MAX_NOTES], *more, *told]
     return Found(images, listing.left_out + left_out + no_images, notes)
 
 

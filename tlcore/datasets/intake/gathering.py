@@ -33,25 +33,27 @@ def gather(source: Source, folder: Path, limits: Limits, tell: Progress, should_
     tell(source.share, "Looking at the files")
     if source.place.is_dir():
         listing = sort_out(*list_files(source.place, limits, should_stop), should_stop)
-        return _of_listing(source, listing, source.place, limits, source.share)
+        return _of_listing(source, listing, source.place, limits, source.share, should_stop)
     if archive_kind(source.place):
         share = source.share + _UNPACKING * (1 - source.share)
         told, unpacked = stage(tell, source.share, share), folder / "unpacked"
         listing = sort_out(*unpack(source.place, unpacked, limits, told, should_stop), should_stop)
         if source.ours:
             source.place.unlink()
-        return _of_listing(source, listing, unpacked, limits, share)
+        return _of_listing(source, listing, unpacked, limits, share, should_stop)
     found = _by_table(source.place, limits, should_stop)
     return Gathered(found, source.place.parent.resolve(), False, source.share)
 
 
-def _of_listing(source: Source, listing: Listing, root: Path, limits: Limits, share: float) -> Gathered:
+def _of_listing(
+    source: Source, listing: Listing, root: Path, limits: Limits, share: float, should_stop: Stop
+) -> Gathered:
     """A public set has notes of its own; nobody wants to know of the table that it was written with."""
     brought, listing = take_card(listing)
     if root == source.place:
-        found = discover(listing, limits, source.told, root)
+        found = discover(listing, limits, source.told, root, should_stop)
     else:
-        found = discover(listing, limits, source.place.name)
+        found = discover(listing, limits, source.place.name, should_stop=should_stop)
     notes = list(source.notes) or [*found.notes, *brought.notes]
     return Gathered(replace(found, notes=notes), root, source.ours or root != source.place, share, brought)
 

@@ -2,17 +2,22 @@
 
 import os
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from tlcore.datasets.dataset import LeftOut
-from tlcore.datasets.files import Files, is_regular
+from tlcore.datasets.files import Files, Stop, check_stop, is_regular, never
 from tlcore.datasets.intake.tables import Row
 from tlcore.datasets.names import readable
 
 Below = tuple[str, ...]
+_Named = tuple[str, Below]  # the last name of a path, with or without its extension, and the path
+_LAST = "\U0010ffff"  # sorts after every name
 _DRIVE = re.compile(r"[A-Za-z]:/")  # as Windows begins its paths; tables are read with / for \
 
 
@@ -27,42 +32,65 @@ class Entry:
 
 
 class Index:
-    """Files by the end of their path, with and without the extension; an end of n names is looked up in one step."""
+    """Files by the end of their path, with and without the extension, anywhere or inside one folder.
+
+    Its memory grows with the number of files, however deep they lie: the two orders hold the same pairs.
+    """
 
     def __init__(self, files: Files) -> None:
         self.files = files
-        self._deepest = max(map(len, files), default=0)
-        self._ends: dict[int, dict[Below, list[Below]]] = {}
 
-    def ending_with(self, parts: Below) -> list[Below]:
-        """Files whose path ends with these names."""
-        if len(parts) > self._deepest:
-            return []
-        if len(parts) not in self._ends:
-            self._ends[len(parts)] = self._index(len(parts))
-        return self._ends[len(parts)].get(parts, [])
+    @cached_property
+    def _by_folder(self) -> list[_Named]:
+        return sorted((last, below) for below in self.files for last in {below[-1], PurePosixPath(below[-1]).stem})
 
-    def _index(self, length: int) -> dict[Below, list[Below]]:
-        index: dict[Below, list[Below]] = defaultdict(list)
-        for below in self.files:
-            if len(below) >= length:
-                *above, name = below[len(below) - length :]
-                for last in {name, PurePosixPath(name).stem}:
-                    index[(*above, last)].append(below)
-        return index
+    @cached_property
+    def _by_end(self) -> list[_Named]:
+        return sorted(self._by_folder, key=_backwards)
+
+    def ending_with(self, parts: Below, folder: Below = ()) -> list[Below]:
+        """Files inside the folder whose path below it ends with these names."""
+        end, last = parts[::-1], parts[-1]
+        low = bisect_left(self._by_end, end, key=_backwards)
+        high = bisect_left(self._by_end, (*end, _LAST), low, key=_backwards)
+        found = self._by_end, low, high
+        if folder and high - low > 1:  # names may repeat in many folders
+            low = bisect_left(self._by_folder, (last, folder))
+            high = bisect_left(self._by_folder, (last, (*folder, _LAST)), low)
+            found = min(found, (self._by_folder, low, high), key=lambda part: part[2] - part[1])
+        order, low, high = found
+        depth, above = len(folder), parts[:-1]
+        return [
+            below
+            for _, below in islice(order, low, high)
+            if below[:depth] == folder and len(below) >= depth + len(parts) and below[-len(parts) : -1] == above
+        ]
 
 
-def match(rows: Sequence[Row], index: Index) -> tuple[list[Entry], list[LeftOut]]:
-    """The file that each row names: by its path, else by the end of it, with or without the extension.
+def _backwards(named: _Named) -> Below:
+    last, below = named
+    return last, *below[-2::-1]
+
+
+def match(
+    rows: Sequence[Row], index: Index, folder: Below = (), should_stop: Stop = never
+) -> tuple[list[Entry], list[LeftOut]]:
+    """The file inside the folder that each row names: by its path below it, else by the end of it, with or without
+    the extension.
 
     Rows that name no file, several files, a place outside, or contradict another row are left out with the reason.
+    Raises: RunCancelledError.
     """
     labels: dict[Below, set[tuple[str, str]]] = defaultdict(set)
     left_out: list[LeftOut] = []
+    seen: dict[str, tuple[Below | None, str]] = {}
     for row in rows:
-        found, reason = _find(row, index)
+        check_stop(should_stop)
+        if row.path not in seen:
+            seen[row.path] = _find(row.path, index, folder)
+        found, reason = seen[row.path] if row.label else (None, "has no label in the table")
         if found is None:
-            left_out.append(LeftOut(path=readable(row.path), reason=reason))
+            left_out.append(LeftOut(path="/".join((*folder, readable(row.path))), reason=reason))
         else:
             labels[found].add((row.label, row.part))
     entries = []
@@ -123,15 +151,13 @@ def _components(path: str, folder: Path) -> Below | None:
     return None if ".." in pure.parts or "\0" in path or not pure.parts else pure.parts
 
 
-def _find(row: Row, index: Index) -> tuple[Below | None, str]:
-    parts = tuple(readable(part) for part in PurePosixPath(row.path).parts)
-    if not row.label:
-        return None, "has no label in the table"
+def _find(path: str, index: Index, folder: Below) -> tuple[Below | None, str]:
+    parts = tuple(readable(part) for part in PurePosixPath(path).parts)
     if not parts or parts[0] == "/" or ".." in parts:
         return None, "its path points outside the folder of the table: write paths relative to the table"
-    if parts in index.files:
-        return parts, ""
-    ends = index.ending_with(parts)
+    if (*folder, *parts) in index.files:
+        return (*folder, *parts), ""
+    ends = index.ending_with(parts, folder)
     if len(ends) == 1:
         return ends[0], ""
     return None, f"names {len(ends)} files" if ends else "named in the table, but not there"

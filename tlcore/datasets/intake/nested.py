@@ -1,18 +1,16 @@
 """Tables below the top: one in each of the train, validation and test folders, or one per class or batch of images."""
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tlcore.datasets.dataset import LeftOut
-from tlcore.datasets.files import Files, Limits, Listing
+from tlcore.datasets.files import Limits, Listing, Stop, never
 from tlcore.datasets.intake.matching import Entry, Index, match, outside, relative_to
 from tlcore.datasets.intake.tables import Row, is_table, read_table
 from tlcore.datasets.names import part_of
 from tlcore.errors import DatasetError
 
-_LAST = "\U0010ffff"  # sorts after every name
 Below = tuple[str, ...]
 
 
@@ -21,6 +19,7 @@ class Nested:
     """What tables in folders say. tables: those that name a file. images: the entries that are images.
 
     problem: why the first of the other tables cannot be used. notes: for people, where the folders do without it.
+    used: for people, where the tables are used.
     """
 
     tables: list[Below] = field(default_factory=list)
@@ -29,31 +28,38 @@ class Nested:
     images: list[Entry] = field(default_factory=list)
     problem: DatasetError | None = None
     notes: list[str] = field(default_factory=list)
+    used: list[str] = field(default_factory=list)
 
 
-def read_nested(listing: Listing, limits: Limits, root: Path | None = None) -> Nested:
+def read_nested(
+    listing: Listing, index: Index, limits: Limits, root: Path | None = None, should_stop: Stop = never
+) -> Nested:
     """The images that tables in folders name, each relative to its own folder, else to one above.
 
     A table without a column for the part stands for the part that its folder means. An image that two tables name
-    differently is left out. root: of the listing; absolute paths below it are taken as relative.
+    differently is left out. index: of all files. root: of the listing; absolute paths below it are taken as relative.
+    Raises: RunCancelledError.
     """
     found = Nested()
-    nearby = _Nearby(listing.images | listing.others)
     said: dict[Below, set[Entry]] = {}
     num_rows = 0
     for below, file in listing.others.items():
         if not is_table(below[-1]):
             continue
         try:
-            rows = read_table(file, "/".join(below), limits.num_files - num_rows, _part_above(below[:-1]))
+            left = limits.num_files - num_rows
+            table = read_table(file, "/".join(below), left, _part_above(below[:-1]), should_stop)
         except DatasetError as problem:
             found.problem = found.problem or problem
             continue
-        rows = relative_to(rows or (), root) if root else rows or []
+        if table is None:
+            continue
+        rows = relative_to(table.rows, root) if root else table.rows
         num_rows += len(rows)
-        entries, left_out = _match_nearby(rows, below[:-1], nearby)
+        entries, left_out = _match_nearby(rows, below[:-1], index, should_stop)
         if entries:
             found.tables.append(below)
+            found.used += table.notes
             found.left_out += left_out
             for entry in entries:
                 said.setdefault(entry.below, set()).add(entry)
@@ -85,45 +91,20 @@ def _part_above(folders: Below) -> str:
     return next((part for folder in reversed(folders) if (part := part_of(folder))), "")
 
 
-def _match_nearby(rows: Sequence[Row], folder: Below, nearby: "_Nearby") -> tuple[list[Entry], list[LeftOut]]:
+def _match_nearby(
+    rows: Sequence[Row], folder: Below, index: Index, should_stop: Stop
+) -> tuple[list[Entry], list[LeftOut]]:
     """Match below the table's folder, or below the nearest one above it where at least half of the rows name a file.
 
     Where there is none, below the one where most do.
     """
     best: tuple[list[Entry], list[LeftOut]] = ([], [])
     for depth in range(len(folder), -1, -1) if rows else ():
-        above = folder[:depth]
-        entries, left_out = match(rows, nearby.inside(above))
-        if len(entries) > len(best[0]):
-            best = _from_the_top(above, entries, left_out)
+        matched = match(rows, index, folder[:depth], should_stop)
+        best = matched if len(matched[0]) > len(best[0]) else best
         if 2 * len(best[0]) >= len(rows):
             break
     return best
-
-
-def _from_the_top(
-    above: Below, entries: Iterable[Entry], left_out: Iterable[LeftOut]
-) -> tuple[list[Entry], list[LeftOut]]:
-    return (
-        [replace(entry, below=(*above, *entry.below)) for entry in entries],
-        [left.model_copy(update={"path": "/".join((*above, left.path))}) for left in left_out],
-    )
-
-
-class _Nearby:
-    """The files inside each folder, by their path below it."""
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-        self._order = sorted(files)
-        self._indexes: dict[Below, Index] = {}
-
-    def inside(self, folder: Below) -> Index:
-        if folder not in self._indexes:
-            start, end = bisect_left(self._order, (*folder, "")), bisect_left(self._order, (*folder, _LAST))
-            paths = self._order[start:end]
-            self._indexes[folder] = Index({path[len(folder) :]: self._files[path] for path in paths})
-        return self._indexes[folder]
 
 
 def shared_depth(folders: Sequence[Below]) -> int:

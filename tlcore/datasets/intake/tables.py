@@ -3,15 +3,17 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from tlcore.datasets.content import head_of, is_text
+from tlcore.datasets.files import Stop, check_stop, never
 from tlcore.datasets.names import part_of, readable
 from tlcore.errors import DatasetError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl")
+_MAX_SHOWN = 100  # characters of a value in a note
 _MAX_LINE = 1024 * 1024  # characters; bounds the memory that a file without line ends takes
 _PATH_HEADERS = (
     "path",
@@ -42,16 +44,46 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Table:
+    """The rows of a table, and remarks for people: columns of parts that were not used."""
+
+    rows: list[Row]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class _Columns:
-    """Which columns hold what, by position in the header. split: None where there is no such column."""
+    """Which columns hold what, by position in the header. splits: those that may say the part, the likeliest first."""
 
     path: int
     label: int
-    split: int | None
+    splits: list["_Splits"]
 
     @property
     def last(self) -> int:
-        return max(self.path, self.label, self.split or 0)
+        return max(self.path, self.label)
+
+
+@dataclass
+class _Splits:
+    """A column that may say the part of each row; it does where all that it says are parts.
+
+    parts: of each row, `""` where the cell is empty. stray: the first value that is no part.
+    """
+
+    header: str
+    position: int
+    parts: list[str] = field(default_factory=list)
+    stray: str = ""
+
+    def take(self, row: Sequence[str]) -> None:
+        said = row[self.position].strip() if self.position < len(row) else ""
+        part = part_of(said) if said else ""
+        if part is None and not self.stray:
+            self.stray = readable(said)[:_MAX_SHOWN]
+            self.parts.clear()
+        if not self.stray:
+            self.parts.append(part or "")
 
 
 def is_table(name: str) -> bool:
@@ -59,18 +91,18 @@ def is_table(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def read_table(table: Path, name: str, limit: int, part: str = "") -> list[Row] | None:
+def read_table(table: Path, name: str, limit: int, part: str = "", should_stop: Stop = never) -> Table | None:
     """The rows of a table, or None if it has no columns for path and label.
 
     name: for messages; where it says a part, and no column does, all rows are of that part, else of `part`.
-    Raises: DatasetError for a table that names columns but cannot be used.
+    Raises: DatasetError for a table that names columns but cannot be used, RunCancelledError.
     """
     head = head_of(table)
     if not is_text(head):
         return None
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            lines = _lines(file, name)
+            lines = _lines(file, name, should_stop)
             cells = _json_cells(lines, name) if name.lower().endswith(".jsonl") else _csv_cells(lines, head)
             columns = _columns(next(cells, []))
             return None if columns is None else _rows(cells, columns, name, limit, part)
@@ -89,8 +121,9 @@ def _first_line(head: bytes) -> str:
     return next(iter(head.decode("utf-8-sig", "replace").splitlines()), "")
 
 
-def _lines(file: IO[str], name: str) -> Iterator[str]:
+def _lines(file: IO[str], name: str, should_stop: Stop) -> Iterator[str]:
     while line := file.readline(_MAX_LINE):
+        check_stop(should_stop)
         if len(line) == _MAX_LINE:
             raise DatasetError(f"{name} has a line beyond {_MAX_LINE:,} characters: write one line per image")
         yield line
@@ -140,12 +173,14 @@ def _columns(header: Sequence[str]) -> _Columns | None:
         return next((plain.index(name) for name in names if name in plain), None)
 
     path, label = column(_PATH_HEADERS), column(_LABEL_HEADERS)
-    return None if path is None or label is None else _Columns(path, label, column(_SPLIT_HEADERS))
+    if path is None or label is None:
+        return None
+    splits = [plain.index(name) for name in _SPLIT_HEADERS if name in plain]
+    return _Columns(path, label, [_Splits(readable(header[place])[:_MAX_SHOWN], place) for place in splits])
 
 
-def _rows(cells: Iterable[list[str]], columns: _Columns, name: str, limit: int, part: str) -> list[Row]:
-    rows: list[Row] = []
-    default = part_of(PurePosixPath(name).stem) or part
+def _rows(cells: Iterable[list[str]], columns: _Columns, name: str, limit: int, part: str) -> Table:
+    rows: list[tuple[str, str]] = []
     first = 1 if name.lower().endswith(".jsonl") else 2
     for number, row in enumerate(cells, start=first):
         if len(rows) == limit:
@@ -157,8 +192,23 @@ def _rows(cells: Iterable[list[str]], columns: _Columns, name: str, limit: int, 
             continue
         if len(row) <= columns.last:
             raise DatasetError(f"{name}, line {number}, has {len(row)} columns, fewer than the header: mend that line")
-        said = default if columns.split is None else part_of(row[columns.split])
-        if said is None:
-            raise DatasetError(f"{name}, line {number}: {row[columns.split or 0]!r} is no part: use train, val or test")
-        rows.append(Row(row[columns.path].strip().replace("\\", "/"), readable(row[columns.label].strip()), said))
-    return rows
+        rows.append((row[columns.path].strip().replace("\\", "/"), readable(row[columns.label].strip())))
+        for splits in columns.splits:
+            splits.take(row)
+    parts, notes = _parts(columns.splits, name)
+    default = part_of(PurePosixPath(name).stem) or part
+    return Table([Row(*row, said) for row, said in zip(rows, parts or [default] * len(rows), strict=True)], notes)
+
+
+def _parts(columns: Sequence[_Splits], name: str) -> tuple[list[str], list[str]]:
+    """The part of each row by the first column that says parts, empty where none does; and notes on those before."""
+    notes = []
+    for column in columns:
+        if column.stray:
+            notes.append(
+                f"The column {column.header!r} of {name} was not taken for the split, as {column.stray!r} is no part "
+                "(train, val or test)."
+            )
+        elif any(column.parts):
+            return column.parts, notes
+    return [], notes

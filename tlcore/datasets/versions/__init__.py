@@ -1,6 +1,6 @@
 """Versions of a dataset: edits make a new one, the old one stays; with a data card, a history and a download."""
 
-from tlcore.datasets.versions.card import DataCard, read_card, write_card
+from tlcore.datasets.versions.card import DataCard, change_card, packed_card, read_card, write_card
 from tlcore.datasets.versions.derive import derive
 from tlcore.datasets.versions.edits import (
     EDITS,
@@ -25,12 +25,14 @@ __all__ = [
     "Relabel",
     "RenameClass",
     "Version",
+    "change_card",
     "derive",
     "freed_bytes",
     "keep_one",
     "leave_out_all",
     "move_all",
     "pack",
+    "packed_card",
     "read_card",
     "versions_of",
     "write_card",

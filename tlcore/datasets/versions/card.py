@@ -1,6 +1,8 @@
 """The data card: where the images come from, under which licence, and notes, as a person typed them."""
 
 import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -56,11 +58,47 @@ def write_card(dataset_id: str, card: DataCard, settings: Settings | None = None
 
     Raises: NotFoundError, DatasetError for a field beyond `MAX_CHARACTERS`, StorageError.
     """
+    return change_card(dataset_id, card.model_dump(), settings)
+
+
+def change_card(dataset_id: str, fields: Mapping[str, str], settings: Settings | None = None) -> DataCard:
+    """Replace these fields of the card; what others change at the same time stays. Returns the card as it was stored.
+
+    Raises: as `write_card`; DatasetError for a damaged card of which fields would stay.
+    """
     settings = settings or get_settings()
-    clean = _clean(card)
-    with storage_errors(settings.datasets), datasets_lock(settings.datasets):  # so that no deletion comes between
+    with _changing(settings):
+        whole = fields.keys() >= DataCard.model_fields.keys()
+        there = DataCard() if whole else read_card(dataset_id, settings)
+        clean = _clean(there.model_copy(update=dict(fields)))
         put_card(dataset_folder(dataset_id, settings), clean)
     return clean
+
+
+def fill_card(dataset_id: str, card: DataCard, settings: Settings) -> bool:
+    """Write the card of a version that has an empty one; whether the version has this card then.
+
+    Raises: NotFoundError, StorageError.
+    """
+    with _changing(settings):
+        try:
+            there = read_card(dataset_id, settings)
+        except DatasetError:  # a damaged one may be mended by hand
+            return False
+        if there == DataCard():
+            put_card(dataset_folder(dataset_id, settings), card)
+            return True
+        return there == card
+
+
+@contextmanager
+def _changing(settings: Settings) -> Iterator[None]:
+    """No other change and no deletion comes between. Raises: StorageError."""
+    if not settings.datasets.is_dir():  # a lock needs a folder to lie in
+        yield
+        return
+    with storage_errors(settings.datasets), datasets_lock(settings.datasets):
+        yield
 
 
 def put_card(folder: Path, card: DataCard) -> None:

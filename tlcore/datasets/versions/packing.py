@@ -47,16 +47,34 @@ def pack(
         with storage_errors(to):
             check_space(to.parent, dataset.info.total_bytes + _ENTRY_BYTES * dataset.info.num_images)
             _write(draft, dataset, card, progress or silent, should_stop or never)
-        _require_new(to)  # again: it took a while
-        draft.rename(to)
+        _keep(draft, to)
     finally:
         draft.unlink(missing_ok=True)
     return to
 
 
+def _keep(draft: Path, to: Path) -> None:
+    """Give the file its name unless another has it by now. Raises: StorageError."""
+    with storage_errors(to):
+        try:
+            os.link(draft, to)
+        except FileExistsError:
+            raise _taken(to) from None
+        except OSError:  # some file systems have no links: the name is taken first
+            try:
+                to.touch(exist_ok=False)
+            except FileExistsError:
+                raise _taken(to) from None
+            draft.replace(to)
+
+
+def _taken(to: Path) -> StorageError:
+    return StorageError(f"{to} exists already: name a new file, or remove that one")
+
+
 def _require_new(to: Path) -> None:
     if to.exists():
-        raise StorageError(f"{to} exists already: name a new file, or remove that one")
+        raise _taken(to)
     if not to.parent.is_dir():
         raise StorageError(f"there is no folder {to.parent}: name a file in a folder that exists")
 
