@@ -134,6 +134,22 @@ def test_a_version_equals_the_import_of_the_same_images(info, tmp_path, settings
     assert any("added before" in note for note in again.notes)
 
 
+def test_notes_that_still_hold_go_along(settings, tmp_path):
+    """On a name, a card and a part without a class; not those that count images which are no longer there."""
+    root = make_image_folder(tmp_path, ("ants", "bees"), 6, parts=("train", "test"))
+    shutil.rmtree(root / "test" / "bees")
+    shutil.copy(root / "train" / "ants" / "ants_0000.png", root / "train" / "ants" / "copy.png")
+    (root / "card.json").write_text('{"transfer_lab_card": 2}')
+    old = add_dataset(Path(shutil.make_archive(str(tmp_path / "packed"), "zip", root)), settings=settings)
+    gap = "The given test part has no image of bees."
+    assert {note.split()[0] for note in old.notes} == {"card.json", "1", "The"}
+    made = derive(old.id, [LeaveOut(paths=("train/ants/copy.png",))], settings)
+    assert made.notes == (next(note for note in old.notes if note.startswith("card.json")), gap)
+    moved = load_dataset(old.id, settings).images["path"]
+    given = next(path for path in moved if path.startswith("train/bees"))
+    assert gap not in derive(old.id, [Move(paths=(given,), part="test")], settings).notes
+
+
 def test_edits_work_one_after_the_other(info, settings):
     made = derive(
         info.id,
