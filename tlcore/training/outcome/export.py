@@ -31,7 +31,7 @@ _START = '''\
 """Classify images with this model: python predict.py IMAGE..."""
 import io, json, runpy, sys, numpy as np, torch, {library}
 from pathlib import Path
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageChops, ImageCms, ImageOps
 from safetensors.torch import load_file
 from torchvision.transforms import v2 as T
 here = Path(__file__).resolve().parent
@@ -41,14 +41,25 @@ shape = [T.Resize({resize}, T.InterpolationMode(p["interpolation"])), T.CenterCr
 prepare = T.Compose([*shape, T.ToDtype(torch.float32, scale=True), T.Normalize(p["mean"], p["std"])])
 model = {build}
 {changes}model.load_state_dict(load_file(here / "weights.safetensors"))
-def in_srgb(image):  # colours as the file's profile means them, where it can be read and is of the picture's kind
-    mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
+def in_srgb(image):  # colours as the file's profile means them: one that is read, of the picture's kind, not sRGB's
+    grey, clear, steps = image.mode in ("L", "LA", "La"), image.has_transparency_data, range(0, 256, 51)
+    mode = "L" if grey else "RGBA" if clear else "RGB" if image.mode == "P" else image.mode
     try:
         own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"])), ImageCms.createProfile("sRGB")
         spaces = {{"RGB": "RGB", "RGBA": "RGB", "L": "GRAY", "CMYK": "CMYK"}}
-        if own.profile.xcolor_space.strip() != spaces.get(mode) or "sRGB" in ImageCms.getProfileDescription(own):
+        if own.profile.xcolor_space.strip() != spaces.get(mode):
             return image
-        return ImageCms.profileToProfile(image.convert(mode), own, srgb, outputMode=mode if mode == "RGBA" else "RGB")
+        change = ImageCms.buildTransform(own, srgb, mode, mode if mode == "RGBA" else "RGB")
+        colours = bytes(value for r in steps for g in steps for b in steps for value in (r, g, b))
+        sample = Image.frombytes("RGB", (36, 6), colours).convert(mode)
+        moved = ImageChops.difference(change.apply(sample).convert("RGB"), sample.convert("RGB")).getextrema()
+        if max(high for _, high in moved) <= 2:
+            return image
+        pixels = image.convert("LA") if grey else image.convert(mode)
+        changed = change.apply(pixels.getchannel("L") if grey else pixels)
+        if grey and clear:
+            changed.putalpha(pixels.getchannel("A"))
+        return changed
     except (OSError, ImageCms.PyCMSError):
         return image
 def open_rgb(path):  # upright; white where transparent; deep greyscale white at the bit depth that it uses
