@@ -176,6 +176,17 @@ def test_images_that_show_nothing(tmp_path, settings):
     }
 
 
+def test_a_fine_pattern_is_not_one_even_tone(tmp_path, settings):
+    """Though a small version of it is; what is measured is every pixel."""
+    root = folder(tmp_path / "fine", {"ants": 6, "bees": 6})
+    fine = (np.indices((640, 640)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(fine).save(root / "ants" / "fine.png")
+    dataset = imported(root, settings)
+    (row,) = dataset.images[dataset.images["path"] == "ants/fine.png"].itertuples()
+    assert (row.brightness, row.contrast) == (127.5, 127.5)
+    assert health_of(dataset).of("blank") is None
+
+
 def test_a_file_whose_ending_says_another_format(tmp_path, settings):
     root = folder(tmp_path / "endings", {"ants": 6, "bees": 6})
     png = io.BytesIO()
