@@ -30,15 +30,13 @@ from tlcore.datasets.versions import (
     RenameClass,
     derive,
     freed_bytes,
-    keep_one,
-    leave_out_all,
-    move_all,
     pack,
     read_card,
     versions_of,
     write_card,
 )
 from tlcore.datasets.versions import derive as derive_function
+from tlcore.datasets.versions.edits import keep_one, leave_out_all
 from tlcore.errors import DatasetError, NotFoundError, RunCancelledError, StorageError
 
 derive_module = sys.modules[derive_function.__module__]
@@ -250,7 +248,6 @@ def test_groups_of_duplicates_become_edits(info, settings):
     groups = [["bees/bees_0003.png", "bees/copy.png"], ["ants/ants_0001.png", "ants/ants_0002.png"]]
     assert keep_one(groups).paths == ("bees/copy.png", "ants/ants_0002.png")
     assert leave_out_all(groups).paths == tuple(groups[0] + groups[1])
-    assert (move_all(groups, "test").paths, move_all(groups, "test").part) == (tuple(groups[0] + groups[1]), "test")
     made = derive(info.id, [keep_one(groups[:1])], settings)
     assert load_dataset(made.id, settings).images["sha256"].is_unique
 
