@@ -31,7 +31,7 @@ _START = '''\
 """Classify images with this model: python predict.py IMAGE..."""
 import io, json, runpy, sys, numpy as np, torch, {library}
 from pathlib import Path
-from PIL import Image, ImageChops, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from safetensors.torch import load_file
 from torchvision.transforms import v2 as T
 here = Path(__file__).resolve().parent
@@ -41,25 +41,15 @@ shape = [T.Resize({resize}, T.InterpolationMode(p["interpolation"])), T.CenterCr
 prepare = T.Compose([*shape, T.ToDtype(torch.float32, scale=True), T.Normalize(p["mean"], p["std"])])
 model = {build}
 {changes}model.load_state_dict(load_file(here / "weights.safetensors"))
-def in_srgb(image):  # colours as the file's profile means them: one that is read, of the picture's kind, not sRGB's
-    grey, clear, steps = image.mode in ("L", "LA", "La"), image.has_transparency_data, range(0, 256, 51)
-    mode = "L" if grey else "RGBA" if clear else "RGB" if image.mode == "P" else image.mode
+def in_srgb(image, n=np.arange(216)[None]):  # colours as the file's profile means them, unless it is unfit or sRGB's
+    mode = "L" if image.mode in ("L", "LA", "La") else "RGBA" if image.has_transparency_data else image.mode
+    own, srgb, mode = io.BytesIO(image.info["icc_profile"]), ImageCms.createProfile("sRGB"), mode.replace("P", "RGB")
     try:
-        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"])), ImageCms.createProfile("sRGB")
-        spaces = {{"RGB": "RGB", "RGBA": "RGB", "L": "GRAY", "CMYK": "CMYK"}}
-        if own.profile.xcolor_space.strip() != spaces.get(mode):
-            return image
         change = ImageCms.buildTransform(own, srgb, mode, mode if mode == "RGBA" else "RGB")
-        colours = bytes(value for r in steps for g in steps for b in steps for value in (r, g, b))
-        sample = Image.frombytes("RGB", (36, 6), colours).convert(mode)
-        moved = ImageChops.difference(change.apply(sample).convert("RGB"), sample.convert("RGB")).getextrema()
-        if max(high for _, high in moved) <= 2:
-            return image
-        pixels = image.convert("LA") if grey else image.convert(mode)
-        changed = change.apply(pixels.getchannel("L") if grey else pixels)
-        if grey and clear:
-            changed.putalpha(pixels.getchannel("A"))
-        return changed
+        cube = Image.fromarray(np.stack([n // 36, n // 6 % 6, n % 6], 2).astype("uint8") * 51).convert(mode)
+        shown = change.apply((grey := image.convert("LA")).getchannel("L") if mode == "L" else image.convert(mode))
+        shown.putalpha(grey.getchannel("A")) if mode == "L" else None
+        return shown if abs(np.int16(change.apply(cube).convert("RGB")) - cube.convert("RGB")).max() > 2 else image
     except (OSError, ImageCms.PyCMSError):
         return image
 def open_rgb(path):  # upright; white where transparent; deep greyscale white at the bit depth that it uses
