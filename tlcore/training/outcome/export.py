@@ -55,8 +55,7 @@ def in_srgb(image, n=np.arange(216)[None]):  # colours as the file's profile mea
 def open_rgb(path):  # upright; white where transparent; deep greyscale white at the bit depth that it uses
     image = ImageOps.exif_transpose(Image.open(path))
     if image.mode[0] in "IF":
-        v = np.asarray(image).astype("float32")
-        low, high = float(v.min()), float(v.max())
+        low, high = float((v := np.asarray(image).astype("float32")).min()), float(v.max())
         tops = [1, 255] if image.mode == "F" else [2**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
         low, high = (0, min(t for t in tops if high <= t)) if low >= 0 and high <= tops[-1] else (low, high)
         v = np.where(v == image.info.get("transparency"), 255, (v - low) * (255 / (high - low or 1)) + 0.5)
