@@ -47,6 +47,8 @@ def show_facts(info: DatasetInfo) -> None:
     source = Path(info.source)  # an upload is known to its owner by its name alone
     shown = source.name if source.is_relative_to(datasets.upload_folder()) else info.source
     st.caption(f"From `{shown}`, added {added:%Y-%m-%d}. Id `{info.id}`.")
+    if info.notes:
+        st.caption("\n".join(f"- {plain(note)}" for note in info.notes))
 
 
 VIEWS = {

@@ -1,6 +1,7 @@
 """Pictures for tests: small, deterministic, and learnable by their colour and texture."""
 
 import colorsys
+import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,10 @@ def odd_pictures(folder: Path) -> list[Path]:
         "swapped.jpg": (plain, {"icc_profile": swapped_profile()}),
         "swapped_rgba.png": (see_through, {"icc_profile": swapped_profile()}),
         "swapped_palette.png": (colours, {"icc_profile": swapped_profile(), "transparency": 0}),
+        "linear.png": (plain, {"icc_profile": linear_profile()}),
+        "grey_profile.png": (plain.convert("L"), {"icc_profile": grey_profile()}),
+        "grey_alpha_profile.png": (see_through.convert("LA"), {"icc_profile": grey_profile()}),
+        "grey_transparent_profile.png": (plain.convert("L"), {"icc_profile": grey_profile(), "transparency": 7}),
         "profile_of_another_kind.png": (plain.convert("L"), {"icc_profile": swapped_profile()}),
         "profile_damaged.png": (plain, {"icc_profile": swapped_profile()[:200]}),
     }
@@ -80,6 +85,30 @@ def swapped_profile() -> bytes:
     data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = data.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
     return data.replace("sRGB".encode("utf-16-be"), "Swap".encode("utf-16-be"))
+
+
+def linear_profile() -> bytes:
+    """An ICC profile with sRGB's primaries, and values that are amounts of light: it calls itself sRGB too."""
+    data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    curve, ones = data.index(b"para"), struct.pack(">5i", 1 << 16, 1 << 16, 0, 1 << 16, 0)  # (1·x + 0)^1
+    return data.replace(data[curve + 12 : curve + 32], ones)
+
+
+def grey_profile() -> bytes:
+    """The same for a picture in grey, with a curve of its own and no primaries."""
+    tags = [(b"wtpt", b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)),
+            (b"kTRC", b"curv\0\0\0\0\0\0\0\0"), (b"desc", b"desc" + bytes(6) + b"\0\5Grey\0" + bytes(79))]  # fmt: skip
+    place, table, body = 128 + 4 + 12 * len(tags), b"", b""
+    for name, content in tags:
+        padded = content + bytes(-len(content) % 4)
+        table += name + struct.pack(">2I", place + len(body), len(content))
+        body += padded
+    head = bytearray(128)
+    head[0:4] = struct.pack(">I", place + len(body))
+    head[8:24] = b"\2\x10\0\0mntrGRAYXYZ "
+    head[36:40] = b"acsp"
+    head[68:80] = struct.pack(">3i", 63190, 65536, 54061)
+    return bytes(head) + struct.pack(">I", len(tags)) + table + body
 
 
 def _turned(orientation: int) -> Image.Exif:

@@ -19,9 +19,10 @@ from tlcore.settings import Settings, get_settings
 from tlcore.spec import RunSpec
 
 if TYPE_CHECKING:
-    from tlcore.datasets.dataset import Dataset, Split
+    from tlcore.datasets.dataset import Dataset, DatasetInfo, Split
 
 _log = logging.getLogger("tlcore.worker")
+MAX_NAMED = 20  # files that an import of known content left out, by name
 
 
 class RunReporter:
@@ -153,8 +154,9 @@ def load_trainer(settings: Settings) -> Any:
 
 
 def do_import(assignment: Assignment) -> str:
-    """Import a dataset; returns its id."""
+    """Import a dataset; returns its id and, where it was there before, what is to be said, a line each."""
     from tlcore.datasets.intake import add_dataset
+    from tlcore.datasets.store import load_info
 
     payload, settings = assignment.job.payload, assignment.settings
     found = add_dataset(
@@ -164,7 +166,18 @@ def do_import(assignment: Assignment) -> str:
         progress=assignment.progress,
         should_stop=assignment.should_stop,
     )
-    return str(found.id)
+    return "\n".join([found.id, *_news(found, load_info(found.id, settings))])
+
+
+def _news(found: "DatasetInfo", kept: "DatasetInfo") -> list[str]:
+    """What an import told that the dataset that was there does not: nothing where the import made it."""
+    if found == kept:
+        return []
+    out = [f"Left out this time: {left.path}: {left.reason}" for left in found.left_out[:MAX_NAMED]]
+    more = len(found.left_out) - len(out)
+    told = [*(note for note in found.notes if note not in kept.notes), *out]
+    told += [f"{more:,} more files were left out."] if more > 0 else []
+    return [" ".join(line.split()) for line in told]
 
 
 def do_version(assignment: Assignment) -> str:

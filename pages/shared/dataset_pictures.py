@@ -8,13 +8,12 @@ from pages.shared.words import count, guard, plain
 from tlcore.service import versions
 from tlcore.service.datasets import DatasetInfo
 from tlcore.service.pictures import Picture
-from tlcore.service.versions import Edit, LeaveOut, Move, Relabel
+from tlcore.service.versions import PARTS, Edit, LeaveOut, Move, Relabel
 
 WIDTH, GAP, FRAME = 132, 16, 20  # pixels: of a picture, between two, and of a frame around them
 MAX_FRAME = 900
 MAX_NAME = 15
 NEW_CLASS = "a new class …"
-PARTS = ("train", "val", "test")
 PART_WORDS = {"train": "training", "val": "validation", "test": "test", "": ""}
 
 

@@ -75,11 +75,11 @@ def _show_delete(info: DatasetInfo) -> None:
     if not st.toggle("Delete this version …", key=f"delete_{info.id}"):
         return
     with guard():
-        freed = versions.freed_bytes(info.id)
+        freed, used = versions.freed_bytes(info.id), versions.num_comparisons(info.id)
+        stay = f" Results of its runs stay, which belong to {count(used, 'comparison')}." if used else ""
         st.markdown(
             f"**{plain(info.name)}**, {count(info.num_images, 'image')}, goes from the disk and frees "
-            f"{size(freed)}: files that other versions share stay. Results of its runs stay, which belong to "
-            f"{count(versions.num_comparisons(info.id), 'comparison')}."
+            f"{size(freed)}: files that other versions share stay.{stay or ' No comparison was made on it.'}"
         )
         if st.button("Yes, delete it", type="primary", key="delete_yes"):
             datasets.delete_dataset(info.id)

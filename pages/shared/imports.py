@@ -2,13 +2,15 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
 from pages.shared.choose import show_next
 from pages.shared.reads import is_active
 from pages.shared.words import guard, plain
+from tlcore.errors import TlcoreError
 from tlcore.results import JobView
 from tlcore.service import datasets
 
@@ -22,6 +24,18 @@ def show_imports() -> None:
         others = [job.id for job in datasets.open_imports() if job.id != mine]
         for job_id in [*([mine] if mine else []), *others][:MOST]:
             _watch(job_id, job_id == mine)
+
+
+@contextmanager
+def forgetting_ended() -> Iterator[None]:
+    """Where the block ends in an error, how this viewer's last import ended is no longer told beside it."""
+    try:
+        yield
+    except TlcoreError:
+        mine = st.session_state.get("import_job")
+        if mine and not is_active([datasets.import_job(mine)]):
+            del st.session_state["import_job"]
+        raise
 
 
 def _watch(job_id: str, mine: bool) -> None:
@@ -54,7 +68,8 @@ def _show_ended(job: JobView, was_running: bool, mine: bool) -> None:
     if job.status == "FAILED":
         st.error(plain(by_name(job.error or "the import failed")), icon="⚠️")
     elif job.status == "FINISHED" and job.result:
-        st.success("The images are here.", icon="✅")
+        news = "".join(f"\n- {plain(by_name(line))}" for line in job.message.splitlines())
+        st.success(f"The images are here.{news}", icon="✅")
         if was_running and mine:
             show_next("dataset", job.result)
     elif job.status == "CANCELLED":

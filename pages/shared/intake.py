@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 
 import streamlit as st
 
-from pages.shared.imports import show_imports
+from pages.shared.imports import forgetting_ended, show_imports
 from pages.shared.words import guard, plain, size
 from tlcore.errors import DatasetError, StorageError
 from tlcore.service import datasets
@@ -28,9 +28,11 @@ LAYOUT_HELP = (
 def show_intake() -> None:
     """The form, and the progress of imports under it."""
     sources = (UPLOAD, SERVER, WEB, PUBLIC)
-    source = st.segmented_control("Where are the images?", sources, default=UPLOAD, required=True, key="source")
+    source = st.segmented_control(
+        "Where are the images?", sources, default=UPLOAD, required=True, key="source", wrap=True
+    )
     name = st.text_input("Name (optional)", key="dataset_name", placeholder="taken from the file", max_chars=80)
-    with guard():
+    with guard(), forgetting_ended():
         {UPLOAD: _upload, SERVER: _path, WEB: _address, PUBLIC: _public_set}[source or UPLOAD](name)
     show_imports()
 

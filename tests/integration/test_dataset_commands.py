@@ -16,6 +16,7 @@ from tests.fake_trainer import write_files
 from tests.helpers import make_image_folder
 from tests.helpers_mlflow import make_history, make_outcome, make_spec
 from tlcore import jobs, tracking
+from tlcore.analysis.label_errors import Judge
 from tlcore.cli.app import main
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.datasets.intake import add_dataset
@@ -24,7 +25,7 @@ from tlcore.datasets.store import load_dataset
 from tlcore.datasets.versions.card import DataCard, put_card
 from tlcore.errors import DatasetError, NotFoundError, StorageError
 from tlcore.jobs import queue
-from tlcore.results import DatasetSummary
+from tlcore.results import DatasetSummary, TrainedOn, TrainedStep
 from tlcore.service import datasets as service
 from tlcore.service import label_errors as label_error_service
 from tlcore.service import recorded, versions
@@ -233,10 +234,16 @@ def summary_of(info: DatasetInfo) -> DatasetSummary:
 
 
 def compared(
-    settings: Settings, info: DatasetInfo, folder: Path, wrong: str, seeds: tuple[int, ...] = (0, 1), **outcome: object
+    settings: Settings,
+    info: DatasetInfo,
+    folder: Path,
+    wrong: str,
+    seeds: tuple[int, ...] = (0, 1),
+    weights: str = "imagenet",
+    **outcome: object,
 ) -> str:
     """A comparison of one strategy whose runs are sure of every label but one; returns its id."""
-    spec = make_spec(summary_of(info), strategies=("fine_tuning",), seeds=seeds)
+    spec = make_spec(summary_of(info), strategies=("fine_tuning",), seeds=seeds, weights={"test_resnet": weights})
     comparison_id = tracking.create_comparison(settings, spec, summary_of(info), "ann")
     images = load_dataset(info.id, settings).images
     for run in spec.runs():
@@ -301,6 +308,39 @@ def test_pictures_that_were_trained_on_in_another_part_are_told(tracked, tmp_pat
     assert any(
         text.startswith("1 of the pictures in given validation and test parts were trained on") for text in limits
     )
+
+
+def test_runs_whose_weights_file_told_what_it_learned_from_judge_the_test_part_alone(
+    info, tracked, tmp_path, monkeypatch
+):
+    """What the file told is among what the run itself learned from; a recording of no run tells nothing."""
+    asked = []
+
+    def noted(settings: Settings, run_id: str) -> TrainedOn:
+        asked.append(run_id)
+        return TrainedOn(steps=tuple(TrainedStep(run_id=name, dataset_name="d", images=()) for name in steps))
+
+    monkeypatch.setattr(tracking, "load_trained_on", noted)
+    source = "file:/weights/resnet.safetensors"
+    comparison = compared(tracked, info, tmp_path / "work", "bees/bees_0003.png", weights=source)
+    record = tracking.load_comparison(tracked, comparison)
+    steps = ("own",)
+    limit = "2 runs start from a weights file that does not tell which images"
+    assert any(text.startswith(limit) for text in label_error_service.label_errors(comparison).limits)
+    assert asked == [record.runs[0].run_id], "runs of the same weights are asked once"
+    steps = ("own", "earlier")
+    judges: list[Judge] = []
+    monkeypatch.setattr(label_error_service, "_predictions", lambda found: judges.extend(found) or [])
+    found = label_error_service.label_errors(comparison)
+    assert not any("does not tell" in text for text in found.limits)
+    assert [judge.parts for judge in judges] == [("test",), ("test",)]
+
+
+def test_a_name_of_two_datasets_is_refused_with_their_ids(info, tracked, tmp_path):
+    other = service.add_dataset(make_image_folder(tmp_path / "more", ("ants", "bees"), 9), "insects")
+    with pytest.raises(NotFoundError, match="2 datasets are named 'insects': use an id") as error:
+        label_error_service.label_errors("insects")
+    assert info.id in str(error.value) and other.id in str(error.value)
 
 
 def test_only_so_many_runs_are_asked(info, tracked, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """The health report finds what was put in, names exactly those files, and proposes edits that mend it."""
 
+import hashlib
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +85,52 @@ def test_nearly_one_picture_under_two_classes(tmp_path, settings):
     assert (found.kind, found.groups) == ("near_two_labels", (("ants/4.png", "bees/again.jpg"),))
 
 
+def chained(root: Path, ends: dict[str, str]) -> dict[str, Path]:
+    """Three pictures in these folders of `root`, the second like both others, which are too far apart; others beside.
+
+    Their files are changed, not their pixels, so that any of them has the smallest hash.
+    """
+    made = {}
+    for name, gain in zip(("one", "middle", "two"), (0.0, 0.1, 0.2), strict=True):
+        values = np.asarray(scene(77).convert("L"), dtype=float) * (1 - gain) + gain * np.asarray(
+            scene(78).convert("L")
+        )
+        made[name] = root / ends[name] / f"{name}.png"
+        Image.fromarray(values.astype(np.uint8)).convert("RGB").save(made[name])
+    return made
+
+
+@pytest.mark.parametrize("smallest", ["one", "middle", "two"])
+def test_a_leak_is_found_whatever_the_hashes(tmp_path, settings, smallest):
+    """Of a chain of three, the pair in two parts is listed, and the third, which is like none in the other, is not."""
+    root = tmp_path / "chain"
+    folder(root / "train", {"ants": 4, "bees": 4})
+    folder(root / "test", {"ants": 4, "bees": 4}, first=500)
+    made = chained(root, {"one": "train/ants", "middle": "train/ants", "two": "test/ants"})
+    _make_smallest(made, smallest)
+    health = judged(root, settings)
+    assert health.of("near_leak").groups == (("train/ants/middle.png", "test/ants/two.png"),)
+
+
+@pytest.mark.parametrize("smallest", ["one", "middle", "two"])
+def test_two_classes_for_nearly_one_picture_are_found_whatever_the_hashes(tmp_path, settings, smallest):
+    """The whole chain stays in one part of a drawn split; listed is the pair whose classes differ."""
+    root = folder(tmp_path / "torn", {"ants": 4, "bees": 4})
+    made = chained(root, {"one": "ants", "middle": "ants", "two": "bees"})
+    _make_smallest(made, smallest)
+    assert judged(root, settings).of("near_two_labels").groups == (("ants/middle.png", "bees/two.png"),)
+
+
+def _make_smallest(made: dict[str, Path], smallest: str) -> None:
+    """Bytes after the end of one file until its hash is the smallest of all."""
+    others = min(hashlib.sha256(path.read_bytes()).digest() for name, path in made.items() if name != smallest)
+    content = made[smallest].read_bytes()
+    tails = (str(number).encode() for number in itertools.count())
+    made[smallest].write_bytes(
+        next(content + tail for tail in tails if hashlib.sha256(content + tail).digest() < others)
+    )
+
+
 def test_a_picture_in_two_given_parts(tmp_path, settings):
     root = tmp_path / "parts"
     folder(root / "train", {"ants": 6, "bees": 6})
@@ -126,6 +174,17 @@ def test_images_that_show_nothing(tmp_path, settings):
         "dark": (("bees/night.png",),),
         "tiny": (("bees/stamp.png",),),
     }
+
+
+def test_a_fine_pattern_is_not_one_even_tone(tmp_path, settings):
+    """Though a small version of it is; what is measured is every pixel."""
+    root = folder(tmp_path / "fine", {"ants": 6, "bees": 6})
+    fine = (np.indices((640, 640)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(fine).save(root / "ants" / "fine.png")
+    dataset = imported(root, settings)
+    (row,) = dataset.images[dataset.images["path"] == "ants/fine.png"].itertuples()
+    assert (row.brightness, row.contrast) == (127.5, 127.5)
+    assert health_of(dataset).of("blank") is None
 
 
 def test_a_file_whose_ending_says_another_format(tmp_path, settings):

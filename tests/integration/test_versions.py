@@ -31,9 +31,6 @@ from tlcore.datasets.versions import (
     RenameClass,
     derive,
     freed_bytes,
-    keep_one,
-    leave_out_all,
-    move_all,
     pack,
     packing,
     read_card,
@@ -41,6 +38,7 @@ from tlcore.datasets.versions import (
     write_card,
 )
 from tlcore.datasets.versions import derive as derive_function
+from tlcore.datasets.versions.edits import keep_one, leave_out_all
 from tlcore.errors import DatasetError, NotFoundError, RunCancelledError, StorageError
 
 derive_module = sys.modules[derive_function.__module__]
@@ -134,6 +132,22 @@ def test_a_version_equals_the_import_of_the_same_images(info, tmp_path, settings
     again = add_dataset(folder, "by hand", settings)
     assert again.id == made.id
     assert any("added before" in note for note in again.notes)
+
+
+def test_notes_that_still_hold_go_along(settings, tmp_path):
+    """On a name, a card and a part without a class; not those that count images which are no longer there."""
+    root = make_image_folder(tmp_path, ("ants", "bees"), 6, parts=("train", "test"))
+    shutil.rmtree(root / "test" / "bees")
+    shutil.copy(root / "train" / "ants" / "ants_0000.png", root / "train" / "ants" / "copy.png")
+    (root / "card.json").write_text('{"transfer_lab_card": 2}')
+    old = add_dataset(Path(shutil.make_archive(str(tmp_path / "packed"), "zip", root)), settings=settings)
+    gap = "The given test part has no image of bees."
+    assert {note.split()[0] for note in old.notes} == {"card.json", "1", "The"}
+    made = derive(old.id, [LeaveOut(paths=("train/ants/copy.png",))], settings)
+    assert made.notes == (next(note for note in old.notes if note.startswith("card.json")), gap)
+    moved = load_dataset(old.id, settings).images["path"]
+    given = next(path for path in moved if path.startswith("train/bees"))
+    assert gap not in derive(old.id, [Move(paths=(given,), part="test")], settings).notes
 
 
 def test_edits_work_one_after_the_other(info, settings):
@@ -236,7 +250,6 @@ def test_groups_of_duplicates_become_edits(info, settings):
     groups = [["bees/bees_0003.png", "bees/copy.png"], ["ants/ants_0001.png", "ants/ants_0002.png"]]
     assert keep_one(groups).paths == ("bees/copy.png", "ants/ants_0002.png")
     assert leave_out_all(groups).paths == tuple(groups[0] + groups[1])
-    assert (move_all(groups, "test").paths, move_all(groups, "test").part) == (tuple(groups[0] + groups[1]), "test")
     made = derive(info.id, [keep_one(groups[:1])], settings)
     assert load_dataset(made.id, settings).images["sha256"].is_unique
 

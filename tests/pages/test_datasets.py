@@ -421,10 +421,51 @@ def test_how_an_import_ends_is_told(
     assert told in shown(app)
 
 
+def test_notes_of_an_import_are_shown(open_page: Open, empty: fakes.Store, tmp_path: Path) -> None:
+    root = make_image_folder(tmp_path, ("ants", "bees"), 6, parts=("train", "test"))
+    shutil.rmtree(root / "test" / "bees")
+    info = datasets.add_dataset(root, "gappy")
+    app = open_page("datasets")
+    assert is_fine(app)
+    assert "The given test part has no image of bees." in info.notes
+    assert "The given test part has no image of bees." in unescaped(shown(app))
+
+
+def test_what_an_import_of_known_images_told_is_shown_and_forgotten_at_the_next_error(
+    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = make_image_folder(tmp_path, 2, per_class=6, size=16)
+    known = datasets.add_dataset(folder, "pictures")
+    news = "This is the content of it, added before.\nLeft out this time: a.txt: no image"
+    monkeypatch.setattr(datasets, "submit_import", lambda path, name: "j1")
+    monkeypatch.setattr(datasets, "import_job", lambda job_id: job("FINISHED", result=known.id, message=news))
+    app = open_page("datasets")
+    app.segmented_control(key="source").set_value("Path on the server").run()
+    app.text_input(key="server_path").set_value(str(folder)).run()
+    app.button(key="add_path").click().run()
+    (told,) = (unescaped(box.value) for box in app.success)
+    assert told.splitlines() == ["The images are here.", *(f"- {line}" for line in news.splitlines())]
+    app.text_input(key="server_path").set_value(str(tmp_path / "none")).run()
+    app.button(key="add_path").click().run()
+    assert "there is nothing at" in errors(app)[0]
+    assert not app.success
+
+
+@pytest.mark.parametrize(("used", "words"), [(0, "No comparison was made on it."), (2, "belong to 2 comparisons.")])
+def test_delete_tells_of_results_that_there_are(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch, used: int, words: str
+) -> None:
+    monkeypatch.setattr(versions, "num_comparisons", lambda dataset_id: used)
+    app = look_at(open_page("datasets"), "Versions")
+    app.toggle(key=f"delete_{insects.id}").set_value(True).run()
+    assert words in shown(app)
+    assert ("Results of its runs stay" in shown(app)) == bool(used)
+
+
 def test_delete_says_what_it_does_and_does_it(open_page: Open, full: fakes.Store, insects: DatasetInfo) -> None:
     app = look_at(open_page("datasets"), "Versions")
     app.toggle(key=f"delete_{insects.id}").set_value(True).run()
-    assert "Results of its runs stay" in shown(app)
+    assert "files that other versions share stay" in shown(app)
     app.button(key="delete_yes").click().run()
     assert is_fine(app)
     assert not datasets.list_datasets()
@@ -458,3 +499,8 @@ def test_an_upload_is_called_by_the_name_it_came_with(open_page: Open, empty: fa
     info = datasets.add_dataset(target, None)
     assert "From `my pictures.zip`" in shown(open_page("datasets", dataset=info.id))
     assert by_name(f"{target} has one class only") == "my pictures.zip has one class only"
+
+
+def test_ways_to_add_images_wrap_on_a_narrow_screen(open_page: Open, empty: fakes.Store) -> None:
+    """In a column, Streamlit would have them scroll sideways."""
+    assert open_page("datasets").segmented_control(key="source").proto.wrap

@@ -5,7 +5,7 @@ JAIR 70): a class is confidently predicted where its probability reaches the cla
 probability on the images that bear its label. Thresholds are of one run, as runs differ in how sure they are.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,10 @@ FEW = 20  # images of a class in one run, below which its threshold, a mean, is 
 _UNREACHABLE = np.inf
 _ROUNDING = 1e-9  # shares of a k-NN often equal a threshold, but for their last digit
 _ABSENT = -1
+_UNTOLD = (
+    "{} start{} from a weights file that does not tell which images it learned from: if it learned from some of these, "
+    "wrong labels of those hide. Public weights, such as ImageNet's, have seen none of your own images."
+)
 
 
 class LabelError(Value):
@@ -80,20 +84,29 @@ class _Tally:
     fewest: int | None = None
 
 
-def judges(record: ComparisonRecord) -> tuple[list[Judge], list[str]]:
-    """The runs that may judge, and in a sentence each why the others may not.
+def judges(
+    record: ComparisonRecord, told: Callable[[RunRecord], bool | None] = lambda run: None
+) -> tuple[list[Judge], list[str]]:
+    """The runs that may judge, and in a sentence each why others may not, or what is not known of them.
 
     Not one that did not finish or did not learn. Of a run whose weights are another run's only the test images, as
-    that run may have learned from the others.
+    that run may have learned from the others; the same of one whose weights file tells images that it learned from.
+    A file that tells none may be anything: where no run of the record has the very same weights from a public source,
+    a sentence says so.
+    told: whether the weights file of a run tells that; None where nobody knows.
     """
-    found, reasons = [], dict[str, int]()
+    found, reasons, silent = [], dict[str, int](), 0
+    public = {_fingerprint(run) for run in record.runs if _is_public(run.spec.weights)}
     for run in record.runs:
-        reason = _reason_against(run)
+        reason, kind = _reason_against(run), run.spec.weights.partition(":")[0]
         if reason:
             reasons[reason] = reasons.get(reason, 0) + 1
-        else:
-            found.append(Judge(run.run_id, ("test",) if run.spec.weights.startswith("run:") else PARTS))
-    return found, [f"Not asked: {_runs(count)} {reason}." for reason, count in reasons.items()]
+            continue
+        learned = kind == "run" or (kind == "file" and bool(told(run)))
+        silent += kind == "file" and not learned and (_fingerprint(run) or "unknown") not in public
+        found.append(Judge(run.run_id, ("test",) if learned else PARTS))
+    said = [f"Not asked: {_runs(count)} {reason}." for reason, count in reasons.items()]
+    return found, said + ([_UNTOLD.format(_runs(silent), "s" * (silent == 1))] if silent else [])
 
 
 def label_errors(
@@ -126,6 +139,14 @@ def label_errors(
         thresholds={name: None if np.isinf(threshold) else float(threshold) for name, threshold in thresholds},
         limits=(*notes, *told, *_limits(tally, dataset.num_images)),
     )
+
+
+def _is_public(weights: str) -> bool:
+    return weights != "none" and weights.partition(":")[0] not in ("file", "run")
+
+
+def _fingerprint(run: RunRecord) -> str | None:
+    return run.resolved.weights_fingerprint if run.resolved else None
 
 
 def _reason_against(run: RunRecord) -> str | None:

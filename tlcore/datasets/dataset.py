@@ -61,9 +61,9 @@ class Dataset:
 
     images: one row per image, with columns path (relative to `root`, posix), label (int), part (`train`, `val`,
     `test` or `""`), sha256, width, height (after EXIF orientation), mode, format, num_bytes, brightness, contrast,
-    colour, phash and look (as of `pictures.likeness.Look`), and group: the smallest sha256 among the image's copies
-    and near duplicates. Sorted by label, sha256 and path, so that datasets of equal fingerprint have equal pixels row
-    by row, whatever the files are called: caches need it.
+    colour, phash and look (as of `pictures.likeness.Look`), and group: as of `duplicates.near_groups`, the smallest
+    sha256 among the image's copies and near duplicates. Sorted by label, sha256 and path, so that datasets of equal
+    fingerprint have equal pixels row by row, whatever the files are called: caches need it.
     root: the folder of the files, `<home>/datasets/<id>/files`; thumbnails lie beside it.
     """
 

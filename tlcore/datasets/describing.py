@@ -1,8 +1,9 @@
 """What is told of a table of images, whether it was imported or made from another by edits."""
 
+import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from tlcore.datasets.dataset import LeftOut, given_of
 from tlcore.datasets.fingerprints import dataset_fingerprint
 
+_OF_ROWS = re.compile(r"[\d,]+ |The given ")  # how an import's notes on its rows begin, which edits may make untrue
 MAX_LISTED = 5_000  # files that are named as left out; beyond, they are counted
 
 
@@ -42,3 +44,16 @@ def facts_of(images: pd.DataFrame, id_start: str, left_out: Sequence[LeftOut]) -
         "created_ms": time.time_ns() // 1_000_000,
         "left_out": tuple(left_out[:MAX_LISTED]),
     }
+
+
+def lasting(notes: Iterable[str]) -> Iterator[str]:
+    """Of an import's notes those that no edit makes untrue: on names, a card, a licence; not what counts its images."""
+    return (note for note in notes if not _OF_ROWS.match(note))
+
+
+def gaps(images: pd.DataFrame) -> Iterator[str]:
+    """A sentence for each given part that lacks classes. images: with columns part and `class`."""
+    for part in sorted(set(images["part"]) - {""}):
+        absent = sorted(set(images["class"]) - set(images["class"][images["part"] == part]))
+        if absent:
+            yield f"The given {part} part has no image of {', '.join(absent)}."

@@ -9,9 +9,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from tlcore.datasets import drawing
 from tlcore.datasets.dataset import PARTS, Dataset, DatasetInfo, Split
 from tlcore.datasets.drawing import Unit, Units
+from tlcore.datasets.duplicates import known_looks, near_across
 from tlcore.datasets.fingerprints import split_fingerprint
 from tlcore.errors import SplitError
 from tlcore.spec import FIXED, SplitPlan, split_plan
@@ -40,8 +43,8 @@ _FOLDS = (
 class PartsLeak:
     """The same picture, or nearly the same, in more than one of the parts that a dataset brings.
 
-    group: the near-duplicate group's key. parts: those that have some of it, in the order of PARTS. paths: all of the
-    group, part by part. exact: identical files lie in two parts; else they are near duplicates only.
+    group: the smallest sha256 of these. parts: those that have some of it, in the order of PARTS. paths: all that are
+    like one in another part, part by part. exact: identical files lie in two parts; else they are near duplicates only.
     """
 
     group: str
@@ -99,14 +102,18 @@ def too_small(dataset: Dataset) -> dict[str, str]:
 def leaks_between_parts(dataset: Dataset) -> list[PartsLeak]:
     """Pictures that occur, as exact copies or near duplicates, in more than one given part, by path.
 
-    A given split is used as it is, so these leaks stay; there is none where the parts are drawn.
+    A given split is used as it is, so these leaks stay; there is none where the parts are drawn. They follow from pairs
+    that are alike, so each is found, whatever groups are made of.
     """
     found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
-    images = dataset.images
+    if dataset.info.given == "none":
+        return []
+    images = dataset.images[dataset.images["part"] != ""]
+    keys = near_across(images, images["part"].tolist()) if known_looks(images) else _keys(images)
     for key, part, path, sha256 in zip(
-        _keys(dataset), images["part"].tolist(), images["path"].tolist(), images["sha256"].tolist(), strict=True
+        keys, images["part"].tolist(), images["path"].tolist(), images["sha256"].tolist(), strict=True
     ):
-        if part:
+        if key:
             found[key].append((part, path, sha256))
     leaks = [_leak(key, rows) for key, rows in found.items() if len({part for part, _, _ in rows}) > 1]
     return sorted(leaks, key=lambda leak: leak.paths)
@@ -123,9 +130,9 @@ def _leak(key: str, rows: list[tuple[str, str, str]]) -> PartsLeak:
     )
 
 
-def _keys(dataset: Dataset) -> list[str]:
+def _keys(images: pd.DataFrame) -> list[str]:
     """The near-duplicate group of each row; its content where the dataset was imported before there were groups."""
-    keys: list[str] = dataset.images["group" if "group" in dataset.images else "sha256"].tolist()
+    keys: list[str] = images["group" if "group" in images else "sha256"].tolist()
     return keys
 
 
@@ -145,7 +152,7 @@ def _checked_pools(dataset: Dataset, plan: SplitPlan) -> dict[str, list[Units]]:
 
 def _pools(dataset: Dataset) -> dict[str, list[Units]]:
     images = dataset.images
-    keys, hashes = _keys(dataset), images["sha256"].tolist()
+    keys, hashes = _keys(images), images["sha256"].tolist()
     grouped: dict[tuple[str, int], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     labels_of: dict[str, set[int]] = defaultdict(set)
     for row, (part, label, key) in enumerate(zip(images["part"].tolist(), images["label"].tolist(), keys, strict=True)):

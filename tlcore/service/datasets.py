@@ -120,9 +120,14 @@ def cancel_import(job_id: str) -> None:
 
 
 def import_job(job_id: str) -> JobView:
-    """How far an import is; its `result` is the dataset's id. Raises: NotFoundError."""
+    """How far an import is; its `result` is the dataset's id. Raises: NotFoundError.
+
+    Where that dataset was there before, the `message` of a finished import says so, and what it left out, line by line.
+    """
     jobs.recover(get_settings())
-    return jobs.get_job(get_settings(), job_id)
+    job = jobs.get_job(get_settings(), job_id)
+    found, _, news = (job.result or "").partition("\n")
+    return job.model_copy(update={"result": found, "message": news}) if news else job
 
 
 def upload_folder() -> Path:

@@ -9,8 +9,8 @@ from tlcore.settings import get_settings
 def require_same_tests(existing: ComparisonRecord) -> None:
     """For each seed, the dataset still gives the test images that the comparison's runs have met.
 
-    It may not where it was deleted and imported again since: its content is the same, but near duplicates are kept
-    together now.
+    It may not where it was deleted and imported again by another version of the code, which may find other near
+    duplicates to keep together.
     Raises: SpecError naming a seed; NotFoundError, SplitError.
     """
     met = {(run.spec.seed, run.resolved.test_fingerprint) for run in existing.runs if run.resolved is not None}

@@ -147,16 +147,27 @@ def open_rgb(source: Any) -> Any:
 
 
 def in_srgb(image: Any) -> Any:
-    """Colours as the file's ICC profile means them, where it can be read and is of the picture's kind."""
-    from PIL import ImageCms
+    """Colours as the file's ICC profile means them, where it can be read, is of the picture's kind and not sRGB's."""
+    from PIL import Image, ImageChops, ImageCms
 
-    mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
+    grey, clear, steps = image.mode in ("L", "LA", "La"), image.has_transparency_data, range(0, 256, 51)
+    mode = "L" if grey else "RGBA" if clear else "RGB" if image.mode == "P" else image.mode
+    colours = bytes(value for r in steps for g in steps for b in steps for value in (r, g, b))
     spaces = {"RGB": "RGB", "RGBA": "RGB", "L": "GRAY", "CMYK": "CMYK"}
     try:
         own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"])), ImageCms.createProfile("sRGB")
-        if own.profile.xcolor_space.strip() != spaces.get(mode) or "sRGB" in ImageCms.getProfileDescription(own):
+        if own.profile.xcolor_space.strip() != spaces.get(mode):
             return image
-        return ImageCms.profileToProfile(image.convert(mode), own, srgb, outputMode=mode if mode == "RGBA" else "RGB")
+        change = ImageCms.buildTransform(own, srgb, mode, mode if mode == "RGBA" else "RGB")
+        sample = Image.frombytes("RGB", (36, 6), colours).convert(mode)
+        moved = ImageChops.difference(change.apply(sample).convert("RGB"), sample.convert("RGB")).getextrema()
+        if max(high for _, high in moved) <= 2:
+            return image
+        pixels = image.convert("LA") if grey else image.convert(mode)
+        changed = change.apply(pixels.getchannel("L") if grey else pixels)
+        if grey and clear:
+            changed.putalpha(pixels.getchannel("A"))
+        return changed
     except (OSError, ImageCms.PyCMSError):
         return image
 

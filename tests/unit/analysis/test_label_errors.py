@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.records import example
 from tlcore.analysis.label_errors import PARTS, Judge, judges, label_errors
 from tlcore.errors import ComparisonError
-from tlcore.results import DatasetSummary
+from tlcore.results import ComparisonRecord, DatasetSummary
 
 CLASSES = ("ants", "bees", "flies")
 
@@ -115,9 +115,11 @@ def test_runs_that_know_nothing_are_not_asked():
     assert sorted((by_id[j.run_id].strategy, by_id[j.run_id].seed) for j in found) == [
         ("fine_tuning", 0), ("fine_tuning", 1), ("transfer_learning", 0)
     ]  # fmt: skip
-    assert sorted(reasons) == [
+    untold, *others = sorted(reasons)
+    assert others == [
         "Not asked: 1 run without a result.", "Not asked: 2 runs whose training loss stayed at guessing."
     ]  # fmt: skip
+    assert untold.startswith("3 runs start from a weights file that does not tell")
     assert {j.parts for j in found} == {("val", "test")}
 
 
@@ -126,6 +128,42 @@ def test_of_weights_from_another_run_only_the_test_images_are_out_of_sample():
     runs = tuple(r.model_copy(update={"spec": r.spec.model_copy(update={"weights": "run:abc"})}) for r in whole.runs)
     found, _ = judges(whole.model_copy(update={"runs": runs}))
     assert [j.parts for j in found] == [("test",)]
+
+
+def from_file(*, public: bool) -> ComparisonRecord:
+    """Two runs that start from one file; with public, a third has the same weights from `imagenet`."""
+    whole = example(strategies=("fine_tuning",), seeds=(0, 1, 2)).record
+    sources = ("file:/w.safetensors", "file:/w.safetensors", "imagenet")
+    runs = [
+        run.model_copy(update={"spec": run.spec.model_copy(update={"weights": weights})})
+        for run, weights in zip(whole.runs, sources, strict=True)
+    ]
+    return whole.model_copy(update={"runs": tuple(runs if public else runs[:2])})
+
+
+def test_of_a_file_that_tells_what_it_learned_from_only_the_test_images_are_out_of_sample():
+    record = from_file(public=False)
+    found, said = judges(record, lambda run: run == record.runs[0])
+    assert [j.parts for j in found] == [("test",), PARTS]
+    assert [text for text in said if text.startswith("1 run starts from a weights file that does not tell")]
+    assert judges(record, lambda run: True)[1] == []
+
+
+@pytest.mark.parametrize("told", [None, False])
+def test_a_file_that_tells_nothing_may_judge_with_a_limit(told):
+    found, (said,) = judges(from_file(public=False), lambda run: told)
+    assert [j.parts for j in found] == [PARTS, PARTS]
+    assert said.startswith("2 runs start from a weights file that does not tell which images it learned from")
+
+
+def test_a_file_with_the_weights_of_a_public_source_needs_no_limit():
+    record = from_file(public=True)
+    assert {run.resolved.weights_fingerprint for run in record.runs} != {None}
+    found, said = judges(record)
+    assert ([j.parts for j in found], said) == ([PARTS] * 3, [])
+    other = record.runs[0].resolved.model_copy(update={"weights_fingerprint": "another"})
+    runs = (record.runs[0].model_copy(update={"resolved": other}), *record.runs[1:])
+    assert judges(record.model_copy(update={"runs": runs}))[1][0].startswith("1 run starts from a weights file")
 
 
 def test_nothing_to_judge_with_says_so():

@@ -1,12 +1,13 @@
 """Any image file becomes upright 8-bit RGB, or an ImageError that names it."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from tests.helpers import draw, swapped_profile
+from tests.helpers import draw, grey_profile, linear_profile, swapped_profile
 from tlcore.datasets.content import describe, looks_like_image
 from tlcore.datasets.pictures.decoding import MAX_PIXELS, open_rgb, probe
 from tlcore.datasets.pictures.pixels import scale_deep
@@ -68,6 +69,23 @@ def test_colours_follow_the_profile_of_the_file(tmp_path, mode):
     stored.save(tmp_path / "a.png", icc_profile=swapped_profile())
     expected = np.asarray(stored.convert("RGB"))[..., ::-1].astype(int)
     assert np.abs(pixels(tmp_path / "a.png") - expected).max() <= 1
+
+
+def test_a_profile_of_linear_light_is_not_srgb_whatever_it_is_called(tmp_path):
+    """Light of (55 / 255) is sRGB's 128."""
+    assert "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(linear_profile())))
+    Image.new("RGB", (2, 2), (55, 55, 55)).save(tmp_path / "a.png", icc_profile=linear_profile())
+    assert np.abs(pixels(tmp_path / "a.png").astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_grey_follows_its_profile_with_and_without_transparency(tmp_path, mode):
+    picture = Image.new("LA", (2, 2), (55, 255))
+    picture.putpixel((1, 1), (55, 0))
+    picture.convert(mode).save(tmp_path / "a.png", icc_profile=grey_profile())
+    shown = pixels(tmp_path / "a.png").astype(int)
+    assert np.abs(shown[0, 0] - 128).max() <= 1
+    assert np.abs(shown[1, 1] - (255 if mode == "LA" else 128)).max() <= 1
 
 
 def test_transparency_outlives_a_profile(tmp_path):

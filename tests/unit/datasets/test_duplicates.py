@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as some
 from PIL import Image, ImageEnhance
 
 from tlcore.datasets import duplicates
-from tlcore.datasets.duplicates import near_groups
+from tlcore.datasets.duplicates import near_across, near_groups
 from tlcore.datasets.pictures.likeness import look_of
 from tlcore.errors import RunCancelledError
 
@@ -85,12 +86,49 @@ def test_flat_pictures_are_no_duplicates_unless_their_files_are_equal():
     assert len(set(groups)) == 3
 
 
-def test_groups_do_not_chain():
-    """The first is like the second and the second like the third, while the first and the third are too far apart."""
-    images = table(scene(7), scene(7), scene(7), sha256=["a", "b", "c"])
+@pytest.mark.parametrize("order", list(itertools.permutations("abc")))
+def test_two_that_are_alike_are_together_whatever_their_hashes(order):
+    """The second is like the first and like the third, while those two are too far apart."""
+    images = table(scene(7), scene(7), scene(7), sha256=list(order))
     images["phash"] = [f"{bits:016x}" for bits in (0, 2**6 - 1, 2**12 - 1)]
-    assert near_groups(images) == ["a", "a", "c"]
-    assert near_groups(images.iloc[::-1]) == ["c", "a", "a"], "whatever the order of the rows"
+    assert near_groups(images) == ["a", "a", "a"]
+    assert near_groups(images.iloc[::-1]) == ["a", "a", "a"], "whatever the order of the rows"
+
+
+def chain(length: int, *distances: int) -> pd.DataFrame:
+    """Pictures of one look, each so many bits away from the one before, in turn; named in order."""
+    images = table(scene(7)).loc[[0] * length].reset_index(drop=True)
+    images["sha256"] = [f"{place:04d}" for place in range(length)]
+    bits, rng = [0], np.random.default_rng(0)
+    for distance in itertools.islice(itertools.cycle(distances), length - 1):
+        flipped = sum(1 << int(place) for place in rng.choice(64, distance, replace=False))
+        bits.append(bits[-1] ^ flipped)
+    return images.assign(phash=[f"{value:016x}" for value in bits])
+
+
+def test_a_chain_longer_than_the_cap_is_cut_where_its_pictures_are_least_alike(monkeypatch):
+    images = chain(20, 2, 2, 2, 2, 7)
+    assert len(set(near_groups(images))) == 1
+    monkeypatch.setattr(duplicates, "MAX_CHAIN", 19)
+    groups = near_groups(images)
+    assert pd.Series(groups).value_counts().tolist() == [5, 5, 5, 5]
+    again = images.sample(frac=1, random_state=1)
+    assert dict(zip(again["sha256"], near_groups(again), strict=True)) == dict(
+        zip(images["sha256"], groups, strict=True)
+    )
+    same = chain(20, 1)
+    assert len(set(near_groups(same))) == 1, "files that are almost the same stay one group, however many"
+
+
+def test_pairs_with_two_values_are_found_within_a_group_and_nothing_else():
+    """a and b are alike, b and c too, and d is alone; e is a copy of d."""
+    images = table(scene(7), scene(7), scene(7), scene(8), scene(8), sha256=["a", "b", "c", "d", "d"])
+    images["phash"] = [f"{bits:016x}" for bits in (0, 2**6 - 1, 2**12 - 1)] + images["phash"].tolist()[3:]
+    assert near_across(images, ["train", "train", "test", "train", "train"]) == ["", "b", "b", "", ""]
+    assert near_across(images, ["train", "test", "train", "train", "test"]) == ["a", "a", "a", "d", "d"]
+    assert near_across(images, ["train", "train", "test", "test", "train"]) == ["", "b", "b", "d", "d"]
+    assert near_across(images, [1] * 5) == [""] * 5
+    assert near_across(table(), []) == []
 
 
 def test_pictures_too_small_to_tell_are_only_copies_or_not():
@@ -120,14 +158,19 @@ def test_nothing_has_no_groups():
     assert near_groups(table()) == []
 
 
-@settings(max_examples=60, deadline=None)
-@given(some.lists(some.tuples(some.integers(0, 7), some.integers(0, 2**12 - 1)), min_size=1, max_size=40))
-def test_groups_are_those_of_the_definition(drawn):
-    """Against loops that say the definition: in order, each joins the first founder that it is like, or founds."""
+@settings(max_examples=80, deadline=None)
+@given(
+    some.lists(some.tuples(some.integers(0, 7), some.integers(0, 2**12 - 1)), min_size=1, max_size=40),
+    some.integers(0, 2**32 - 1),
+    some.sampled_from([2, 5, 50]),
+)
+def test_groups_are_those_of_the_definition(drawn, seed, cap):
+    """Against loops that say the definition, at every level; other hashes of the files give the same groups."""
+    rng = np.random.default_rng(seed)
     looks = [np.random.default_rng(seed).integers(0, 256, 256, dtype=np.uint8) for seed in range(8)]
     images = pd.DataFrame(
         {
-            "sha256": [f"{place:04d}" for place in range(len(drawn))],
+            "sha256": [f"{place:04d}" for place in rng.permutation(len(drawn))],
             "phash": [f"{bits:016x}" for _, bits in drawn],
             "look": [looks[seed].tobytes().hex() for seed, _ in drawn],
             "colour": "808080",
@@ -136,15 +179,24 @@ def test_groups_are_those_of_the_definition(drawn):
         }
     )
 
-    def alike(i: int, j: int) -> bool:
+    def alike(i: int, j: int, most: int, least: float) -> bool:
         (a, x), (b, y) = drawn[i], drawn[j]
-        close = (x ^ y).bit_count() <= duplicates.MAX_DISTANCE
-        return close and np.corrcoef(looks[a], looks[b])[0, 1] >= duplicates.MIN_CORRELATION
+        return (x ^ y).bit_count() <= most and np.corrcoef(looks[a], looks[b])[0, 1] >= least
 
-    founders: list[int] = []
-    expected = []
-    for place in range(len(drawn)):
-        found = next((f for f in founders if alike(f, place)), place)
-        expected.append(f"{found:04d}")
-        founders += [place] if found == place else []
-    assert near_groups(images) == expected
+    def together(places: list[int], level: int) -> list[set[int]]:
+        """Groups of these places at a level, each again at the next one where it is too long."""
+        found: list[set[int]] = []
+        for place in places:
+            near = [group for group in found if any(alike(place, other, *duplicates.LEVELS[level]) for other in group)]
+            found = [group for group in found if group not in near] + [{place}.union(*near)]
+        last = level == len(duplicates.LEVELS) - 1
+        return [g for f in found for g in ([f] if last or len(f) <= cap else together(sorted(f), level + 1))]
+
+    names = images["sha256"].tolist()
+    expected = {
+        place: min(names[p] for p in group) for group in together(list(range(len(drawn))), 0) for place in group
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "MAX_CHAIN", cap)
+        patch.setattr(duplicates, "_PAIRS", int(rng.integers(1, 50)))
+        assert near_groups(images) == [expected[place] for place in range(len(drawn))]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from tlcore.datasets.dataset import PARTS, Dataset
+from tlcore.datasets.duplicates import known_looks, near_across
 from tlcore.datasets.health.common import counted, labels
 from tlcore.datasets.health.findings import Finding, Group, Suggestion
 from tlcore.datasets.splits import leaks_between_parts
@@ -67,8 +68,7 @@ def two_labels(dataset: Dataset) -> Iterator[Finding]:
     if "group" not in images:
         return
     taken = {path for group in same for path in group}
-    across = images.groupby("group")["label"].transform("nunique") > 1
-    alike = tuple(group for group in _groups(images, "group", across) if not taken.issuperset(group))
+    alike = tuple(group for group in _across(images) if not taken.issuperset(group))
     if alike:
         yield Finding(
             kind="near_two_labels",
@@ -127,6 +127,14 @@ def _groups(images: pd.DataFrame, key: str, which: "pd.Series[bool]") -> tuple[G
     """Paths of the chosen images that share a key, where at least two do, in the order of the first path."""
     found = images[which].sort_values("path").groupby(key, sort=False)["path"].agg(tuple)
     return tuple(sorted(group for group in found if len(group) > 1))
+
+
+def _across(images: pd.DataFrame) -> tuple[Group, ...]:
+    """Paths of pictures that are like one of another class, whatever else is in their near-duplicate groups."""
+    if not known_looks(images):
+        return _groups(images, "group", images.groupby("group")["label"].transform("nunique") > 1)
+    paired = images.assign(pair=near_across(images, images["label"].tolist()))
+    return _groups(paired, "pair", paired["pair"] != "")
 
 
 def _copies(count: int) -> str:

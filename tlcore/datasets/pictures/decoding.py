@@ -13,7 +13,7 @@ from tlcore.datasets.content import describe, head_of, looks_like_image
 from tlcore.datasets.pictures.pixels import to_rgb
 from tlcore.errors import ImageError
 
-DECODING_VERSION = 2  # to be raised whenever the same file gives other pixels: caches are keyed by it
+DECODING_VERSION = 3  # to be raised whenever the same file gives other pixels: caches are keyed by it
 MAX_PIXELS = 128 * 1024 * 1024  # beyond 108-megapixel phones; 0.4 GB as RGB
 # What Pillow may try. Left out on purpose: EPS (runs Ghostscript) and formats that are no photographs.
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000")

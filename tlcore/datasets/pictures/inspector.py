@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from tlcore.datasets.pictures.decoding import read_image
-from tlcore.datasets.pictures.likeness import look_of
+from tlcore.datasets.pictures.likeness import look_of, tone_of
 from tlcore.errors import ImageError
 
 MEMORY_BYTES = 4 * 1024**3  # the largest allowed picture as 32-bit greyscale takes about 2.5 GB
@@ -37,11 +37,12 @@ def inspect(path: Path, thumbnails: Path) -> dict[str, Any]:
         return {"refused": str(error)}
     except OSError as error:
         return {"refused": f"cannot be opened: {error.strerror}"}
+    tone = tone_of(rgb)
     try:
         _store_thumbnail(rgb, thumbnail_path(thumbnails, sha256))
     except OSError as error:
         return {"storage": f"{error.strerror or error}"}
-    return {"sha256": sha256, "num_bytes": path.stat().st_size, **asdict(facts), **asdict(look_of(rgb))}
+    return {"sha256": sha256, "num_bytes": path.stat().st_size, **asdict(facts), **asdict(look_of(rgb, tone))}
 
 
 def _store_thumbnail(rgb: Image.Image, target: Path) -> None:

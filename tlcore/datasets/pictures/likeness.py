@@ -26,22 +26,30 @@ class Look:
     look: str
 
 
-def look_of(rgb: Image.Image) -> Look:
-    """The looks of a picture; a small version of it (160 px) gives nearly the same.
+def tone_of(rgb: Image.Image) -> tuple[float, float]:
+    """Mean and standard deviation of the grey of all pixels, 0…255: in a small version, fine patterns are one grey."""
+    counts, values = np.asarray(rgb.convert("L").histogram(), dtype=np.float64), np.arange(256.0)
+    mean = np.average(values, weights=counts)
+    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
 
+
+def look_of(rgb: Image.Image, tone: tuple[float, float] | None = None) -> Look:
+    """The looks of a picture; but for its tone, a small version of it (160 px) gives nearly the same.
+
+    tone: of the whole picture, as of `tone_of`, where this is a small version.
     phash: the signs of the 8×8 lowest frequencies of a 32×32 grey copy against their median (Zauner 2010,
     "Implementation and Benchmarking of Perceptual Image Hash Functions").
     """
+    brightness, contrast = tone or tone_of(rgb)
     grey = rgb.convert("L")
-    values = np.asarray(grey, dtype=np.float64)
     small = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), dtype=np.float64)
     frequencies = (_DCT @ small @ _DCT.T).ravel()
     bits = frequencies > np.median(frequencies[1:])  # the first is the mean brightness
     tiny = np.asarray(grey.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX), dtype=np.uint8)
     mean = np.asarray(rgb, dtype=np.float64).reshape(-1, 3).mean(axis=0)
     return Look(
-        brightness=round(float(values.mean()), 2),
-        contrast=round(float(values.std()), 2),
+        brightness=round(brightness, 2),
+        contrast=round(contrast, 2),
         colour=mean.round().astype(np.uint8).tobytes().hex(),
         phash=np.packbits(bits).tobytes().hex(),
         look=tiny.tobytes().hex(),

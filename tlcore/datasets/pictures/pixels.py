@@ -1,15 +1,16 @@
 """Any mode and colour profile that Pillow reads -> 8-bit sRGB."""
 
 import io
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 _WHITE = (255, 255, 255, 255)
 # Depths that cameras, microscopes and scanners store inside 16- and 32-bit files.
 _BIT_DEPTHS = (8, 10, 12, 14, 16, 32)
 _UNPREMULTIPLIED = {"RGBa": "RGBA", "La": "LA"}
+_SAME = 2  # of 255: sRGB profiles of different makers round differently
 # What the colour profile of a picture of this mode says of itself (ICC.1:2022, table 19).
 _COLOUR_SPACES = {"RGB": "RGB", "RGBA": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 
@@ -32,17 +33,24 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def in_srgb(image: Image.Image) -> Image.Image:
-    """Colours as the file's ICC profile means them; unchanged where it is sRGB's own, damaged, or for another mode."""
-    mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
+    """Colours as the file's ICC profile means them; unchanged where it is sRGB's own, damaged, or for another mode.
+
+    Whatever a profile calls itself, it is sRGB's where no colour of a sample changes by more than `_SAME`.
+    """
+    grey = image.mode in ("L", "LA", "La")
+    clear = image.has_transparency_data
+    mode = "L" if grey else "RGBA" if clear else "RGB" if image.mode == "P" else image.mode
+    change = _to_srgb(image.info["icc_profile"], mode)
+    if change is None:
+        return image
+    pixels = image.convert("LA") if grey else image.convert(mode)
     try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-        fits = own.profile.xcolor_space.strip() == _COLOUR_SPACES.get(mode)
-        if fits and "sRGB" not in ImageCms.getProfileDescription(own):
-            srgb, out = ImageCms.createProfile("sRGB"), "RGBA" if mode == "RGBA" else "RGB"
-            return ImageCms.profileToProfile(image.convert(mode), own, srgb, outputMode=out) or image
+        changed = change.apply(pixels.getchannel("L") if grey else pixels)
     except (OSError, ImageCms.PyCMSError):
         return image  # such a profile says nothing about the pixels, which are whole
-    return image
+    if grey and clear:
+        changed.putalpha(pixels.getchannel("A"))
+    return changed
 
 
 def scale_deep(values: np.ndarray) -> np.ndarray:
@@ -81,6 +89,29 @@ def _on_white(image: Image.Image) -> Image.Image:
     rgba = (image.convert(opaque) if opaque else image).convert("RGBA")
     paper = Image.new("RGBA", rgba.size, _WHITE)
     return Image.alpha_composite(paper, rgba).convert("RGB")
+
+
+@lru_cache(maxsize=32)
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """What changes pixels of this mode; None where there is nothing to change, or the profile cannot be used."""
+    try:
+        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        if own.profile.xcolor_space.strip() != _COLOUR_SPACES.get(mode):
+            return None
+        change = ImageCms.buildTransform(own, srgb, mode, "RGBA" if mode == "RGBA" else "RGB")
+        sample = _sample().convert(mode)
+        shown = change.apply(sample).convert("RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    moved = ImageChops.difference(shown, sample.convert("RGB")).getextrema()
+    return change if max(high for _, high in moved) > _SAME else None
+
+
+@cache
+def _sample() -> Image.Image:
+    """The colours whose red, green and blue are each one of 0, 51 … 255."""
+    steps = range(0, 256, 51)
+    return Image.frombytes("RGB", (36, 6), bytes(v for r in steps for g in steps for b in steps for v in (r, g, b)))
 
 
 @cache

@@ -9,9 +9,6 @@ from tlcore.datasets.versions.edits import (
     Move,
     Relabel,
     RenameClass,
-    keep_one,
-    leave_out_all,
-    move_all,
 )
 from tlcore.datasets.versions.lineage import Version, freed_bytes, versions_of
 from tlcore.datasets.versions.packing import pack
@@ -28,9 +25,6 @@ __all__ = [
     "change_card",
     "derive",
     "freed_bytes",
-    "keep_one",
-    "leave_out_all",
-    "move_all",
     "pack",
     "packed_card",
     "read_card",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tlcore.datasets.dataset import Dataset, DatasetInfo, LeftOut
-from tlcore.datasets.describing import facts_of, in_order
+from tlcore.datasets.describing import facts_of, gaps, in_order, lasting
 from tlcore.datasets.duplicates import comparing, near_groups
 from tlcore.datasets.files import Progress, Stop, check_stop, never, silent, stage
 from tlcore.datasets.names import slug
@@ -91,6 +91,7 @@ def _described(parent: Dataset, changed: Edited, images: pd.DataFrame, folder: P
         name=f"{base} v{version}",
         total_bytes=_num_bytes(parent, images),
         source=old.source,
+        notes=(*lasting(old.notes), *gaps(images)),
         parent=old.id,
         version=version,
         changes=changed.changes,

@@ -81,11 +81,6 @@ def leave_out_all(groups: Iterable[Group]) -> LeaveOut:
     return LeaveOut(paths=tuple(path for group in groups for path in group))
 
 
-def move_all(groups: Iterable[Group], part: Part) -> Move:
-    """All images of each group belong to one part."""
-    return Move(paths=tuple(path for group in groups for path in group), part=part)
-
-
 def _images(paths: Sequence[str]) -> str:
     """`2 images (a.png, b.png)`, `5 images (a.png, b.png, c.png and 2 more)`."""
     paths = list(dict.fromkeys(paths))

@@ -41,21 +41,21 @@ shape = [T.Resize({resize}, T.InterpolationMode(p["interpolation"])), T.CenterCr
 prepare = T.Compose([*shape, T.ToDtype(torch.float32, scale=True), T.Normalize(p["mean"], p["std"])])
 model = {build}
 {changes}model.load_state_dict(load_file(here / "weights.safetensors"))
-def in_srgb(image):  # colours as the file's profile means them, where it can be read and is of the picture's kind
-    mode = "RGBA" if image.has_transparency_data else "RGB" if image.mode == "P" else image.mode
+def in_srgb(image, n=np.arange(216)[None]):  # colours as the file's profile means them, unless it is unfit or sRGB's
+    mode = "L" if image.mode in ("L", "LA", "La") else "RGBA" if image.has_transparency_data else image.mode
+    own, srgb, mode = io.BytesIO(image.info["icc_profile"]), ImageCms.createProfile("sRGB"), mode.replace("P", "RGB")
     try:
-        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"])), ImageCms.createProfile("sRGB")
-        spaces = {{"RGB": "RGB", "RGBA": "RGB", "L": "GRAY", "CMYK": "CMYK"}}
-        if own.profile.xcolor_space.strip() != spaces.get(mode) or "sRGB" in ImageCms.getProfileDescription(own):
-            return image
-        return ImageCms.profileToProfile(image.convert(mode), own, srgb, outputMode=mode if mode == "RGBA" else "RGB")
+        change = ImageCms.buildTransform(own, srgb, mode, mode if mode == "RGBA" else "RGB")
+        cube = Image.fromarray(np.stack([n // 36, n // 6 % 6, n % 6], 2).astype("uint8") * 51).convert(mode)
+        shown = change.apply((grey := image.convert("LA")).getchannel("L") if mode == "L" else image.convert(mode))
+        shown.putalpha(grey.getchannel("A")) if mode == "L" else None
+        return shown if abs(np.int16(change.apply(cube).convert("RGB")) - cube.convert("RGB")).max() > 2 else image
     except (OSError, ImageCms.PyCMSError):
         return image
 def open_rgb(path):  # upright; white where transparent; deep greyscale white at the bit depth that it uses
     image = ImageOps.exif_transpose(Image.open(path))
     if image.mode[0] in "IF":
-        v = np.asarray(image).astype("float32")
-        low, high = float(v.min()), float(v.max())
+        low, high = float((v := np.asarray(image).astype("float32")).min()), float(v.max())
         tops = [1, 255] if image.mode == "F" else [2**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
         low, high = (0, min(t for t in tops if high <= t)) if low >= 0 and high <= tops[-1] else (low, high)
         v = np.where(v == image.info.get("transparency"), 255, (v - low) * (255 / (high - low or 1)) + 0.5)
