@@ -59,6 +59,9 @@ def odd_pictures(folder: Path) -> list[Path]:
     made |= {
         "grey_16.png": (Image.fromarray(grey * 257), {}),
         "grey_16_key.png": (Image.fromarray(grey * 257), {"transparency": int(grey[25, 35]) * 257}),
+        "grey_10_said.tif": (Image.fromarray(grey * 4), {"tiffinfo": {281: 1023}}),
+        "fractions.tif": (Image.fromarray((grey / 240 - 0.02).astype(np.float32)), {}),
+        "range_of_its_own.tif": (Image.fromarray((grey / 20 - 6).astype(np.float32)), {}),
         "rgba.png": (see_through, {}),
         "la.png": (see_through.convert("LA"), {}),
         "palette_key.png": (colours, {"transparency": 0}),

@@ -133,13 +133,14 @@ def list_sources(given: pd.DataFrame) -> list[Any]:
 def open_rgb(source: Any) -> Any:
     """A picture, upright, RGB, with transparency on white, as in the predict.py that lies beside the weights.
 
-    Deep greyscale is scaled to 0…255: whole numbers by the smallest usual bit depth that holds them.
+    Deep greyscale is scaled to 0…255, see `scale_deep`.
     """
     from PIL import Image, ImageOps
 
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(source) if isinstance(source, bytes) else source))
+    opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    image = ImageOps.exif_transpose(opened)
     if image.mode[0] in "IF":
-        image = Image.fromarray(scale_deep(np.asarray(image), image.info.get("transparency")))
+        image = Image.fromarray(scale_deep(np.asarray(image), image.info.get("transparency"), white_said(opened)))
     elif "icc_profile" in image.info and image.mode != "LAB":
         image = in_srgb(image)
     white = Image.new("RGBA", image.size, "white")
@@ -172,14 +173,28 @@ def in_srgb(image: Any) -> Any:
         return image
 
 
-def scale_deep(given: Any, transparent: Any) -> Any:
-    """Greyscale of any depth H×W -> uint8 H×W."""
-    tops = [1, 255] if given.dtype.kind == "f" else [2**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
+def white_said(image: Any) -> list[int]:
+    """White of a depth from 8 to 16 bits, where a TIFF names one (MaxSampleValue, odd BitsPerSample)."""
+    tags = getattr(image, "tag_v2", {})
+    words = [*np.ravel(tags.get(281, 0)), *(2**bits - 1 for bits in np.ravel(tags.get(258, 16)) if bits < 16)]
+    return [int(word) for word in words if word in [2**bits - 1 for bits in range(8, 17)]]
+
+
+def scale_deep(given: Any, transparent: Any, said: list[int]) -> Any:
+    """Greyscale of any depth H×W -> uint8 H×W.
+
+    Whole numbers: white is what the file says, else 255, 4095 or 65535. Fractions: 0…1 or 0…255, clipped where they
+    overshoot. All else from its minimum to its maximum.
+    """
     values = given.astype(np.float32)
     low, high = float(values.min()), float(values.max())
-    if low >= 0 and high <= tops[-1]:
-        low, high = 0, min(top for top in tops if high <= top)
-    scaled = (values - low) * (255 / (high - low or 1)) + 0.5
+    if given.dtype.kind != "f":
+        tops = [top for top in (*said, 255, 4095, 65535) if low >= 0 and high <= top]
+    else:
+        over = [top for top in (1, 255) if -top / 2 <= low and high <= top * 1.5 and high >= (top > 1) * top / 2]
+        tops = sorted([*over, *(top for top in (1, 255) if low >= 0 and high <= top)])
+    low, high = (0, tops[0]) if tops else (low, high)
+    scaled = ((values - low) * (255 / (high - low or 1)) + 0.5).clip(0, 255)
     return np.where(values == transparent, 255, scaled).astype(np.uint8)
 
 

@@ -125,10 +125,32 @@ def test_the_usual_profile_leaves_every_pixel_as_it_is(tmp_path):
         (np.array([[np.nan, -2.0, np.inf, 2.0]], np.float32), [[0, 0, 255, 255]]),
         (np.array([[np.nan]], np.float32), [[0]]),
         (np.array([[-7, -7]], np.int32), [[0, 0]]),
+        # What overshoots its range, as resampling does, is clipped to it …
+        (np.array([[0.0, 0.5, 1.001]], np.float32), [[0, 128, 255]]),
+        (np.array([[-0.2, 0.5, 1.3]], np.float32), [[0, 128, 255]]),
+        (np.array([[-9.0, 100.0, 260.0]], np.float32), [[0, 100, 255]]),
+        (np.array([[-9.0, 100.0, 200.0]], np.float32), [[0, 100, 200]]),
+        # … but not what has a range of its own.
+        (np.array([[-2.0, 0.0, 2.0]], np.float32), [[0, 128, 255]]),
+        (np.array([[0.0, 500.0, 1000.0]], np.float32), [[0, 128, 255]]),
+        # One brighter pixel does not change the others of a 12-bit camera's frame.
+        (np.array([[0, 128, 256]], np.uint16), [[0, 8, 16]]),
+        (np.array([[0, 1024]], np.uint16), [[0, 64]]),
+        (np.array([[0, 1023]], np.uint16), [[0, 64]]),
+        (np.array([[0, 4096]], np.uint16), [[0, 16]]),
+        (np.array([[0, 35000, 70000]], np.int32), [[0, 128, 255]]),
     ],
 )
 def test_deep_greyscale_uses_the_range_it_has(values, expected):
     assert scale_deep(values).tolist() == expected
+
+
+@pytest.mark.parametrize(("said", "expected"), [(1023, 249), (65535, 4), (1000, 62), (None, 62)])
+def test_a_tiff_says_itself_what_is_white(tmp_path, said, expected):
+    """A depth counts; a number that is none was counted from the pixels, and would differ between frames."""
+    info = {281: said} if said else {}
+    Image.fromarray(np.full((2, 2), 1000, np.uint16)).save(tmp_path / "a.tif", tiffinfo=info)
+    assert pixels(tmp_path / "a.tif")[0, 0].tolist() == [expected] * 3
 
 
 def test_sixteen_bit_file(tmp_path):

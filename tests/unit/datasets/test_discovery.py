@@ -566,3 +566,48 @@ def test_many_files_of_one_name_are_told_apart_in_two_looks_each():
         taken.add(distinct(("cats", "slice.png"), taken, numbers))
     assert len(taken) == 500
     assert len(looks) <= 1000
+
+
+def test_thumbnails_are_left_out_but_no_class_that_is_called_so(tmp_path):
+    large = (
+        "cats/1.jpg",
+        "cats/2.jpg",
+        "dogs/1.jpg",
+        "dogs/2.jpg",
+        "thumbs/7.jpg",
+        "thumbs/8.jpg",
+        "dogs/big_thumb.jpg",
+    )
+    small = (
+        "cats/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.png",
+        "cats/thumbs/1.jpg",
+        "cats/Thumbnails/2.png",
+        "dogs/1_thumb.png",
+    )
+    root = lay(tmp_path, *large, *small)
+    for path in large:
+        (root / path).write_bytes(PNG + bytes(100))
+    labels, left_out, _ = found(root)
+    assert set(labels) == set(large)
+    assert left_out == {
+        small[0]: "a thumbnail that a system left",
+        **dict.fromkeys(small[1:], "a thumbnail of another picture"),
+    }
+
+
+def test_folders_of_thumbnails_beside_all_classes_are_left_out(tmp_path):
+    root = lay(tmp_path, "cats/1.jpg", "dogs/1.jpg", "thumbs/cats/1.jpg", "thumbs/dogs/1.jpg")
+    for path in ("cats/1.jpg", "dogs/1.jpg"):
+        (root / path).write_bytes(PNG + bytes(100))
+    assert set(found(root)[0]) == {"cats/1.jpg", "dogs/1.jpg"}
+
+
+def test_folders_below_classes_that_are_merged_are_told(tmp_path):
+    labels, _, notes = found(lay(tmp_path, "animals/cat/1", "animals/dog/1", "plants/rose/1"))
+    assert {label for label, _ in labels.values()} == {"animals", "plants"}
+    assert notes == [
+        "The first folders were taken for the classes, and those below were merged into them: animals (cat, dog), "
+        "plants (rose). If the folders below are the classes, put them side by side in one folder (cat, dog, rose) "
+        "and add that."
+    ]
+    assert found(lay(tmp_path / "flat", "cats/1", "cats/deep/2", "dogs/1"))[2] == []

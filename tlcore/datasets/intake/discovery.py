@@ -10,10 +10,13 @@ from tlcore.datasets.files import Limits, Listing, Stop, check_limits, left_out_
 from tlcore.datasets.intake.matching import Entry, Index, beside, match, outside, relative_to
 from tlcore.datasets.intake.nested import parts_by_folder, read_nested, shared_depth
 from tlcore.datasets.intake.tables import Table, header_of, is_table, read_table
+from tlcore.datasets.intake.thumbnails import without_thumbnails
 from tlcore.datasets.names import part_of
 from tlcore.errors import DatasetError
 
 HOW = "put one folder per class (cats/1.jpg, dogs/2.jpg), or a CSV with the columns path and label beside the images"
+
+MOST_NAMED = 5  # folders in a note
 
 Below = tuple[str, ...]
 _MAX_NOTES = 4  # on columns of tables
@@ -51,6 +54,7 @@ def discover(
     top = _tables(listing, index, limits, root, should_stop)
     if top.tables:
         return _by_table(listing, index, top.tables, should_stop)
+    listing = without_thumbnails(listing)
     if not listing.images:
         first = listing.left_out + left_out_others(listing.others)
         seen = f"; {first[0].path}: {first[0].reason}" if first else ""
@@ -164,6 +168,7 @@ def _by_folders(listing: Listing, source: str) -> Found:
     skipped = len(_wrapping([below[1:] for below in inside if below[0] in parts])) if parts else 0
     class_first = not parts and _parts_below(inside)
     entries: list[Entry] = []
+    deeper: dict[str, set[str]] = {}
     left_out = listing.left_out + left_out_others(listing.others)
     for below, file in listing.images.items():
         rest = below[len(wrapping) :] if below[: len(wrapping)] == wrapping else ()
@@ -174,7 +179,27 @@ def _by_folders(listing: Listing, source: str) -> Found:
             left_out.append(LeftOut(path="/".join(below), reason=words))
         else:
             entries.append(Entry(below, file, *labelled))
-    return Found(entries, left_out)
+            under = rest[(1 + skipped if parts else int(class_first)) + 1 : -1]
+            deeper.setdefault(labelled[0], set()).update(under[:1])
+    return Found(entries, left_out, _merged(deeper))
+
+
+def _merged(deeper: dict[str, set[str]]) -> list[str]:
+    """What is to be said of folders below the class folders; deeper: their names by class."""
+    merged = {label: sorted(folders) for label, folders in sorted(deeper.items()) if folders}
+    if not merged or max(map(len, merged.values())) < 2:
+        return []
+    told = [f"{label} ({_few(folders)})" for label, folders in merged.items()]
+    below = [folder for folders in merged.values() for folder in folders]
+    return [
+        f"The first folders were taken for the classes, and those below were merged into them: {_few(told)}. If the "
+        f"folders below are the classes, put them side by side in one folder ({_few(below)}) "
+        "and add that."
+    ]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else "")
 
 
 def _label_and_part(below: Below, parts: set[str], skipped: int, class_first: bool) -> tuple[str, str] | None:

@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 _WHITE = (255, 255, 255, 255)
-# Depths that cameras, microscopes and scanners store inside 16- and 32-bit files.
-_BIT_DEPTHS = (8, 10, 12, 14, 16, 32)
+_WHOLE_TOPS = (255, 4095, 65535)  # few, so that frames of one camera meet on one of them
+_FLOAT_TOPS = (1.0, 255.0)
+_MAX_SAMPLE_VALUE, _BITS_PER_SAMPLE = 281, 258  # TIFF's tags
 _UNPREMULTIPLIED = {"RGBa": "RGBA", "La": "LA"}
 _SAME = 2  # of 255: sRGB profiles of different makers round differently
 # What the colour profile of a picture of this mode says of itself (ICC.1:2022, table 19).
@@ -53,31 +54,52 @@ def in_srgb(image: Image.Image) -> Image.Image:
     return changed
 
 
-def scale_deep(values: np.ndarray) -> np.ndarray:
-    """Greyscale values of any depth H×W -> uint8 H×W.
+def scale_deep(values: np.ndarray, said: int | None = None) -> np.ndarray:
+    """Greyscale values of any depth H×W -> uint8 H×W. said: the file's own word for white, see `white_said`.
 
-    Whole numbers from 0 keep black at 0 and take the smallest usual bit depth that holds the brightest pixel as
-    white, so a 12-bit picture in a 16-bit file is not black. Fractions in 0…1 or 0…255 are taken as such; all
+    Whole numbers from 0 keep black at 0; white is what the file says, else 255, 4095 or 65535, the first that holds
+    the brightest pixel. Fractions in 0…1 or 0…255 are taken as such, and clipped where they overshoot by up to half
+    of that range on either side, as resampling does; a brightest pixel below 127.5 is no overshoot of 0…255. All
     else is stretched from its minimum to its maximum. What is not finite becomes the nearest end, NaN black.
     """
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if finite.size == 0:
         return np.zeros(values.shape, np.uint8)
     low, high = float(np.min(finite)), float(np.max(finite))
-    if low >= 0:
-        limits = [1.0, 255.0] if values.dtype.kind == "f" else [2.0**bits - 1 for bits in _BIT_DEPTHS]
-        fitting = [limit for limit in limits if high <= limit]
-        if fitting:
-            low, high = 0.0, fitting[0]
+    top = _float_top(low, high) if values.dtype.kind == "f" else _whole_top(low, high, said)
+    if top is not None:
+        low, high = 0.0, float(top)
     scaled = np.nan_to_num(values.astype(np.float32), nan=low, posinf=high, neginf=low)
     scaled -= low
     scaled *= 255.0 / (high - low) if high > low else 0.0
     return (scaled + 0.5).clip(0, 255).astype(np.uint8)
 
 
+def white_said(image: Image.Image) -> int | None:
+    """White of a depth from 8 to 16 bits that a TIFF names; its usual 16 bits per sample say how it is stored only."""
+    tags = getattr(image, "tag_v2", {})
+    stored = [2**bits - 1 for bits in np.ravel(tags.get(_BITS_PER_SAMPLE, 16)) if bits < 16]
+    usual = [2**bits - 1 for bits in range(8, 17)]
+    return next((int(word) for word in [*np.ravel(tags.get(_MAX_SAMPLE_VALUE, 0)), *stored] if word in usual), None)
+
+
+def _whole_top(low: float, high: float, said: int | None) -> int | None:
+    if low < 0:
+        return None
+    return next((top for top in (said, *_WHOLE_TOPS) if top is not None and high <= top), None)
+
+
+def _float_top(low: float, high: float) -> float | None:
+    for top in _FLOAT_TOPS:
+        overshoots = -top / 2 <= low and high <= top * 1.5 and (top == 1 or high >= top / 2)
+        if overshoots or (low >= 0 and high <= top):
+            return top
+    return None
+
+
 def _deep_to_rgb(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
-    grey = scale_deep(values)
+    grey = scale_deep(values, white_said(image))
     invisible = image.info.get("transparency")
     if isinstance(invisible, int):
         grey[values == invisible] = 255

@@ -52,14 +52,23 @@ def in_srgb(image, n=np.arange(216)[None]):  # colours as the file's profile mea
         return shown if abs(np.int16(change.apply(cube).convert("RGB")) - cube.convert("RGB")).max() > 2 else image
     except (OSError, ImageCms.PyCMSError):
         return image
-def open_rgb(path):  # upright; white where transparent; deep greyscale white at the bit depth that it uses
-    image = ImageOps.exif_transpose(Image.open(path))
+def tops_of(opened, low, high):  # white: what the file says, else the first usual one; none: by its own range
+    if opened.mode == "F":  # fractions overshoot their range where they were resampled
+        over = [t for t in (1, 255) if -t / 2 <= low and high <= t * 1.5 and high >= (t > 1) * t / 2]
+        return sorted([*over, *(t for t in (1, 255) if 0 <= low and high <= t)])
+    tags = getattr(opened, "tag_v2", {{}})
+    words = [*np.ravel(tags.get(281, 0)), *(2**b - 1 for b in np.ravel(tags.get(258, 16)) if b < 16)]
+    said = [int(w) for w in words if w in [2**b - 1 for b in range(8, 17)]]
+    return [t for t in (*said, 255, 4095, 65535) if 0 <= low and high <= t]
+def open_rgb(path):  # upright; white where transparent; deep greyscale as in the training
+    opened = Image.open(path)
+    image = ImageOps.exif_transpose(opened)
     if image.mode[0] in "IF":
-        low, high = float((v := np.asarray(image).astype("float32")).min()), float(v.max())
-        tops = [1, 255] if image.mode == "F" else [2**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
-        low, high = (0, min(t for t in tops if high <= t)) if low >= 0 and high <= tops[-1] else (low, high)
-        v = np.where(v == image.info.get("transparency"), 255, (v - low) * (255 / (high - low or 1)) + 0.5)
-        image = Image.fromarray(v.astype("uint8"))
+        v = np.asarray(image).astype("float32")
+        low, high = float(v.min()), float(v.max())
+        low, high = (0, tops[0]) if (tops := tops_of(opened, low, high)) else (low, high)
+        scaled = ((v - low) * (255 / (high - low or 1)) + 0.5).clip(0, 255)
+        image = Image.fromarray(np.where(v == image.info.get("transparency"), 255, scaled).astype("uint8"))
     image = in_srgb(image) if "icc_profile" in image.info and image.mode != "LAB" else image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
 '''
