@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.shared import reads
 from pages.shared.words import count, plain, when
@@ -72,28 +73,57 @@ def comparison_title(summary: ComparisonSummary) -> str:
 
 
 def show_next(param: str, id_: str) -> None:
-    """What `choose` takes in the next run of the page, which is to follow at once.
-
-    An address set just before a rerun may never reach the browser, which would soon ask for the old one again.
-    """
+    """What `choose` takes in the next run of the page, which is to follow at once."""
     st.session_state[f"next_{param}"] = id_
+
+
+def forget(param: str) -> None:
+    """The next run chooses anew; the address, which names what is gone, counts for nothing."""
+    gone = st.query_params.pop(param, None) or st.session_state.get(f"chosen_{param}")
+    st.session_state.setdefault(f"left_{param}", set()).add(gone)
+    st.session_state.pop(f"chosen_{param}", None)
 
 
 def choose(param: str, options: list[str], name: Callable[[str], str], label: str) -> str:
     """An id from the URL's `param` (kept between pages), with a select box that changes it. options: not empty."""
-    if f"next_{param}" in st.session_state:
-        st.query_params[param] = st.session_state.pop(f"next_{param}")
-    wanted = st.query_params.get(param) or st.session_state.get(f"chosen_{param}")
+    moving = f"next_{param}" in st.session_state or bool(st.session_state.get(f"left_{param}"))
+    wanted = _wanted(param)
     if wanted and wanted not in options and st.query_params.get(param):
         options = [wanted, *options]
     current = wanted if wanted in options else options[0]
     key = f"choose_{param}_{current}"
 
     def moved() -> None:
-        st.query_params[param] = st.session_state[key]
+        show_next(param, st.session_state[key])
 
-    chosen = st.selectbox(label, options, index=options.index(current), format_func=name, key=key, on_change=moved)
-    st.session_state[f"chosen_{param}"] = chosen
-    if st.query_params.get(param) != chosen:
-        st.query_params[param] = chosen
-    return chosen
+    st.session_state[f"chosen_{param}"] = current
+    if moving or st.query_params.get(param) != current:
+        st.query_params[param] = current  # said again until the browser has told it
+    st.selectbox(label, options, index=options.index(current), format_func=name, key=key, on_change=moved)
+    return current
+
+
+def _wanted(param: str) -> str | None:
+    """What the page itself moved to, else what the address asks for, else what was chosen before.
+
+    A browser tells the address that it had when something was clicked. After the page has moved on by itself, that
+    may be the one it left: the new address is still under way, or was lost with a run that a click cut short. So the
+    address that was left counts for nothing until the browser has told another one, left the page or gone back.
+    """
+    asked, chosen = st.query_params.get(param), f"chosen_{param}"
+    left: set[str | None] = st.session_state.setdefault(f"left_{param}", set())
+    if f"next_{param}" in st.session_state:
+        st.session_state[chosen] = st.session_state.pop(f"next_{param}")
+        left.add(asked)
+        left.discard(st.session_state[chosen])
+    elif asked and (asked not in left or _went_back()):
+        left.clear()
+        st.session_state[chosen] = asked
+    wanted: str | None = st.session_state.get(chosen)
+    return wanted
+
+
+def _went_back() -> bool:
+    """Whether this run comes from the browser's buttons for back and forward."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.shared.choose import forget, show_next
 from pages.shared.dataset_pictures import change
 from pages.shared.dataset_work import show_zip
 from pages.shared.words import count, guard, plain, size, when
@@ -68,7 +69,8 @@ def _show_version(version: Version, here: bool) -> None:
         for sentence in found.changes:
             st.markdown(f"- {plain(sentence)}")
         if not here:
-            st.page_link("pages/datasets.py", label="Show this version", icon="🖼️", query_params={"dataset": found.id})
+            st.button("Show this version", icon="🖼️", type="tertiary", key=f"show_{found.id}", on_click=show_next,
+                      args=("dataset", found.id))  # fmt: skip
 
 
 def _show_delete(info: DatasetInfo) -> None:
@@ -83,8 +85,7 @@ def _show_delete(info: DatasetInfo) -> None:
         )
         if st.button("Yes, delete it", type="primary", key="delete_yes"):
             datasets.delete_dataset(info.id)
-            st.query_params.pop("dataset", None)
-            st.session_state.pop("chosen_dataset", None)
+            forget("dataset")
             st.rerun()
 
 

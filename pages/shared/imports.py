@@ -50,7 +50,9 @@ def _progress(job_id: str, was_running: bool, mine: bool) -> None:
             words = by_name(job.message) or "Waiting for the import to begin …"
             show_running(job, words if mine else f"{by_name(job.title)}: {words}", datasets.cancel_import)
         else:
-            _show_ended(job, was_running, mine)
+            if mine:
+                _follow(job)
+            _show_ended(job)
         if was_running and not is_active([job]):
             st.rerun()
 
@@ -64,14 +66,19 @@ def show_running(job: JobView, words: str, cancel: Callable[[str], None]) -> Non
         st.rerun()
 
 
-def _show_ended(job: JobView, was_running: bool, mine: bool) -> None:
+def _follow(job: JobView) -> None:
+    """What was added comes into view, once, even where a click cuts short the run that saw the import's end."""
+    if job.status == "FINISHED" and job.result and st.session_state.get("followed_import") != job.id:
+        show_next("dataset", job.result)
+        st.session_state["followed_import"] = job.id
+
+
+def _show_ended(job: JobView) -> None:
     if job.status == "FAILED":
         st.error(plain(by_name(job.error or "the import failed")), icon="⚠️")
     elif job.status == "FINISHED" and job.result:
         news = "".join(f"\n- {plain(by_name(line))}" for line in job.message.splitlines())
         st.success(f"The images are here.{news}", icon="✅")
-        if was_running and mine:
-            show_next("dataset", job.result)
     elif job.status == "CANCELLED":
         st.warning("The import was cancelled; nothing of it was kept.", icon="⏹️")
 

@@ -20,7 +20,12 @@ def chosen_page() -> st.Page:
     """The page that the address asks for, with the menu above it."""
     home = st.Page("pages/home.py", title="Home", icon="🏠", default=True)
     others = [st.Page(f"pages/{name}.py", title=title, icon=icon, url_path=name) for name, title, icon in PAGES]
-    return st.navigation([home, *others], position="top")
+    page = st.navigation([home, *others], position="top")
+    if st.session_state.get("page") != page.url_path:  # an address that was left elsewhere may be asked for again
+        for key in [key for key in st.session_state if str(key).startswith("left_")]:
+            del st.session_state[key]
+        st.session_state["page"] = page.url_path
+    return page
 
 
 def start_with_app() -> None:

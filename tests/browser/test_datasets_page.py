@@ -1,5 +1,7 @@
 """The Datasets page as a browser lays it out, on a phone and on a desk."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,5 +82,45 @@ def test_images_that_arrive_stay_in_view(
     expect(page.get_by_text("The images are here.")).to_be_visible(timeout=2 * MINUTES)
     settled(page)
     page.get_by_role("radio", name="Versions").click()
+    expect(page.get_by_text(f"{made.name} · shown here")).to_be_visible(timeout=MINUTES)
+    assert not complaints.seen
+
+
+# Clicks `Versions` the moment that the page says the images are here, before it has drawn itself anew.
+AT_ONCE = """() => new MutationObserver((_, observer) => {
+    if (!document.body.innerText.includes('The images are here.')) return
+    observer.disconnect()
+    const views = [...document.querySelectorAll('[role=radio]')]
+    views.find(view => view.innerText.includes('Versions')).click()
+}).observe(document.body, {subtree: true, childList: true, characterData: true})"""
+
+
+@pytest.mark.parametrize("hasty", [False, True])
+def test_an_upload_stays_in_view(
+    browser: Browser, dashboard: str, insects: DatasetInfo, tmp_path: Path, hasty: bool
+) -> None:
+    """The address names what arrived, and every click stays with it, also one that comes before the page is drawn."""
+    folder = make_image_folder(tmp_path / "more", ("cats", "dogs"), per_class=8)
+    archive = shutil.make_archive(str(tmp_path / "pets"), "zip", folder)
+    complaints = Complaints()
+    page = complaints.watch(browser.new_page(viewport=DESK))  # type: ignore[arg-type]
+    page.goto(f"{dashboard}/datasets?dataset={insects.id}")
+    page.get_by_text("Add images", exact=True).click(timeout=2 * MINUTES)
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(archive)
+    if hasty:
+        page.evaluate(AT_ONCE)
+    page.get_by_role("button", name="Add these images").click(timeout=MINUTES)
+    expect(page.get_by_text("The images are here.")).to_be_visible(timeout=2 * MINUTES)
+    made = next(info for info in datasets.list_datasets() if info.name == "pets")
+    for view, words in (("Pictures", "pictures"), ("Versions", f"{made.name} · shown here")):
+        page.get_by_role("radio", name=view).click()
+        expect(page.get_by_text(words).first).to_be_visible(timeout=MINUTES)
+        settled(page)
+        expect(page).to_have_url(re.compile(f"dataset={made.id}"))
+    page.get_by_role("combobox", name="Dataset").fill("insects")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(f"dataset={insects.id}"))
+    settled(page)
+    page.go_back()  # the address of before counts again
     expect(page.get_by_text(f"{made.name} · shown here")).to_be_visible(timeout=MINUTES)
     assert not complaints.seen

@@ -504,3 +504,21 @@ def test_an_upload_is_called_by_the_name_it_came_with(open_page: Open, empty: fa
 def test_ways_to_add_images_wrap_on_a_narrow_screen(open_page: Open, empty: fakes.Store) -> None:
     """In a column, Streamlit would have them scroll sideways."""
     assert open_page("datasets").segmented_control(key="source").proto.wrap
+
+
+def test_an_address_that_comes_late_does_not_lead_back(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, tmp_path: Path
+) -> None:
+    """A browser that has not heard of the new address asks for the old one, which counts again later."""
+    other = datasets.add_dataset(make_image_folder(tmp_path / "more", ("cats", "dogs"), per_class=4), "pets")
+    app = open_page("datasets", dataset=insects.id)
+    app.session_state["next_dataset"] = other.id
+    for _ in range(3):
+        app.query_params["dataset"] = insects.id
+        app.run()
+        assert is_fine(app)
+        assert other.id in app.query_params["dataset"]
+    app.run()
+    app.query_params["dataset"] = insects.id
+    app.run()
+    assert insects.id in app.query_params["dataset"]
