@@ -14,6 +14,7 @@ import pytest
 from tests.helpers import make_image_folder
 from tests.helpers_jobs import until
 from tests.web import send, slow, web_server
+from tlcore.datasets.staging import staging
 from tlcore.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,15 +64,17 @@ def over() -> Iterator[threading.Event]:
     event.set()
 
 
-def interrupted(settings: Settings, source: str, started: Callable[[], object]) -> "tuple[int, str]":
-    """Exit code and stderr after Ctrl-C, which a terminal sends to the whole group, at a moment."""
+def interrupted(
+    settings: Settings, source: str, started: Callable[[], object], end: int = signal.SIGINT
+) -> "tuple[int, str]":
+    """Exit code and stderr after Ctrl-C, which a terminal sends to the whole group, or another signal, at a moment."""
     process = subprocess.Popen(
         [*COMMAND, "add", source], stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
     )
     try:
         until(lambda: settings.datasets.is_dir() and started(), "the import is under way")
         children = psutil.Process(process.pid).children(recursive=True)
-        os.killpg(process.pid, signal.SIGINT)
+        (os.killpg if end == signal.SIGINT else os.kill)(process.pid, end)
         _, told = process.communicate(timeout=30)
         _, alive = psutil.wait_procs(children, timeout=10)
         assert not alive
@@ -88,11 +91,23 @@ def test_ctrl_c_while_downloading_leaves_nothing(settings: Settings, over: threa
     assert leftovers(settings) == []
 
 
-def test_ctrl_c_while_checking_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_while_checking_leaves_nothing(settings: Settings, tmp_path: Path, end: int) -> None:
     source = make_image_folder(tmp_path, ("ants", "bees"), 60, 700)
     started = lambda: len(list(settings.datasets.glob(".staging-*/dataset/thumbnails/*/*"))) > 2  # noqa: E731
-    assert interrupted(settings, str(source), started) == (1, "cancelled: nothing was kept\n")
+    assert interrupted(settings, str(source), started, end) == (1, "cancelled: nothing was kept\n")
     assert leftovers(settings) == []
+
+
+def test_what_a_killed_import_left_goes_when_datasets_are_listed(settings: Settings, tmp_path: Path) -> None:
+    source = make_image_folder(tmp_path, ("ants", "bees"), 60, 700)
+    started = lambda: len(list(settings.datasets.glob(".staging-*/dataset/thumbnails/*/*"))) > 2  # noqa: E731
+    assert interrupted(settings, str(source), started, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert leftovers(settings) != []
+    with staging(settings.datasets) as living:
+        (settings.datasets / ".staging-dead").mkdir()
+        assert run("list").returncode == 0
+        assert set(leftovers(settings)) == {living.name, f"{living.name}.lock"}
 
 
 def test_ctrl_c_while_torchvision_is_asked_leaves_nothing(settings: Settings) -> None:

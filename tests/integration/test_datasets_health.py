@@ -203,6 +203,7 @@ def test_classes_of_different_size(tmp_path, settings, small, severity):
     assert (found.severity if found else None) == severity
     if small == 4:
         assert "many has 10 times as many images as few (40 and 4)" in found.words
+        assert [{path.split("/")[0] for path in group} for group in found.groups] == [{"few"}, {"many"}]
 
 
 def test_a_class_that_is_too_small_is_imported_and_found(tmp_path, settings):

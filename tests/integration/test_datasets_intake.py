@@ -141,7 +141,7 @@ def test_bad_files_are_left_out_by_name(tmp_path, settings):
         "bees/.DS_Store": "hidden or left by the system",
     }
     assert info.num_images == 11
-    assert any("1 pictures occur under more than one class" in note for note in info.notes)
+    assert any("1 picture occurs under more than one class" in note for note in info.notes)
     dataset = load_dataset(info.id, settings)
     assert sorted(p.relative_to(dataset.root).as_posix() for p in dataset.root.rglob("*.*")) == sorted(
         dataset.images["path"]
@@ -379,7 +379,7 @@ def test_faults_of_given_parts_are_told(tmp_path, settings):
     shutil.copy(source / "train" / "a" / "a_0000.png", source / "test" / "a" / "copy.png")
     notes = add_dataset(source, settings=settings).notes
     assert "The given test part has no image of c." in notes
-    assert "1 pictures occur in more than one of the given parts: results may look too good." in notes
+    assert "1 picture occurs in more than one of the given parts: results may look too good." in notes
 
 
 class Meddler:

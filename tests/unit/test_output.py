@@ -2,7 +2,7 @@
 
 from tests.records import example
 from tlcore.analysis.comparison import result_of
-from tlcore.cli.output import show_result
+from tlcore.cli.output import note, say, show_result, table
 
 
 def test_tuned_runs_say_their_trials_what_was_chosen_and_what_it_took(capsys):
@@ -20,3 +20,14 @@ def test_without_tuning_nothing_is_said_of_trials(capsys):
     built = example(strategies=["fine_tuning"], seeds=[0])
     show_result(result_of(built.record, built.predictions))
     assert "trials" not in capsys.readouterr().out
+
+
+def test_names_are_printed_as_they_are(capsys):
+    """Rich would take the end of `a:b:` for an emoji."""
+    say("class :b: of [red]")
+    note("class :b:")
+    table("", ["name "], [["class :b:"]])
+    said = capsys.readouterr()
+    assert said.out.split("\n")[0] == "class :b: of [red]"
+    assert said.out.count(":b:") == 2
+    assert said.err == "class :b:\n"

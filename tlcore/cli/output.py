@@ -1,7 +1,9 @@
 """What the command line prints: tables on stdout, progress on stderr."""
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +18,16 @@ from tlcore.results import ComparisonResult, FloorResult, RunResult, StrategyRes
 from tlcore.spec import split_plan
 
 PIPED_WIDTH = 200  # columns where stdout is a file or a pipe, so that tables are not folded
-out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-err = Console(stderr=True, soft_wrap=True)
+# No emoji: a class may be called `a:b:`, which rich would take for one.
+out = Console(soft_wrap=True, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+err = Console(stderr=True, soft_wrap=True, emoji=False)
 
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[float, str], None]]:
     """A progress bar for work that leaves nothing behind when Ctrl-C ends it; yields what is told how far it is."""
     try:
-        with progress() as bars:
+        with terminated_as_interrupted(), progress() as bars:
             task = bars.add_task(what, total=1.0)
             yield lambda done, message: bars.update(task, completed=done, description=message)
     except KeyboardInterrupt:
@@ -32,14 +35,31 @@ def bar(what: str) -> Iterator[Callable[[float, str], None]]:
         raise typer.Exit(1) from None
 
 
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does, so that it can put its place in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def say(text: str) -> None:
     """One line of result on stdout, with no markup read into it."""
-    out.print(text, markup=False, highlight=False)
+    out.print(text, markup=False, emoji=False, highlight=False)
 
 
 def note(text: str) -> None:
     """One line of news on stderr."""
-    err.print(text, markup=False, highlight=False)
+    err.print(text, markup=False, emoji=False, highlight=False)
 
 
 @contextmanager
@@ -57,7 +77,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         drawn.add_column(column.strip(), justify="left" if column.endswith(" ") else "right", overflow="fold")
     for row in rows:
         drawn.add_row(*row)
-    out.print(drawn, markup=False)
+    out.print(drawn, markup=False, emoji=False)
 
 
 def check_writable(path: Path) -> None:

@@ -28,6 +28,8 @@ _OTHER_STARTS = {
     b"%PDF": "a PDF document",
     b"%!PS": "a PostScript document",
     b"8BPS": "a Photoshop document",
+    b"\0\0\1\0": "an icon (save it as PNG)",
+    b"\0\0\2\0": "a cursor (save it as PNG)",
     b"\x7fELF": "a program",
     b"MZ": "a program",
     b"\x89HDF": "an HDF5 file",

@@ -108,10 +108,12 @@ def check_limits(num_files: int, num_bytes: int, limits: Limits, source: Path) -
 
 def left_out_others(others: Files) -> list[LeftOut]:
     """Why each file that is no image was not taken."""
-    return [
-        LeftOut(path="/".join(below), reason=f"not an image but {describe(head_of(path))}")
-        for below, path in others.items()
-    ]
+    return [LeftOut(path="/".join(below), reason=_no_image(describe(head_of(path)))) for below, path in others.items()]
+
+
+def _no_image(kind: str) -> str:
+    packed = kind.endswith(" archive") and not kind.startswith("an empty")
+    return f"not an image but {kind}" + (": unpack it once and add what is in it" if packed else "")
 
 
 def is_regular(path: Path) -> bool:

@@ -61,6 +61,15 @@ def remove_leftovers(datasets: Path) -> None:
         lock.release()
 
 
+def clear_leftovers(datasets: Path) -> None:
+    """Remove them, unless somebody else is at it or the disk does not allow it: for those who only look."""
+    if not any(datasets.glob(f"{_PREFIX}*")):
+        return
+    lock = datasets_lock(datasets)
+    with suppress(OSError), lock.acquire(timeout=0):  # a Timeout is an OSError
+        remove_leftovers(datasets)
+
+
 def remove_dataset_folder(folder: Path, while_locked: Callable[[], None] = lambda: None) -> None:
     """Make a dataset vanish at once, then free its disk space; a crash in between leaves a leftover.
 

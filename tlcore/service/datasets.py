@@ -7,6 +7,7 @@ from tlcore import jobs
 from tlcore.datasets import intake, splits, store
 from tlcore.datasets.dataset import DatasetInfo, LeftOut
 from tlcore.datasets.intake import PublicSet
+from tlcore.datasets.staging import clear_leftovers
 from tlcore.errors import DatasetError, NotFoundError
 from tlcore.results import JobView
 from tlcore.settings import get_settings
@@ -22,8 +23,10 @@ Progress = Callable[[float, str], None]
 
 
 def list_datasets() -> list[DatasetInfo]:
-    """Every dataset of this home, newest first."""
-    return store.list_datasets(get_settings())
+    """Every dataset of this home, newest first; what killed imports left is removed on the way."""
+    settings = get_settings()
+    clear_leftovers(settings.datasets)
+    return store.list_datasets(settings)
 
 
 def get_dataset(dataset_id: str) -> DatasetInfo:

@@ -192,6 +192,7 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path):
         (b"", "an empty file"),
         (b"hello, world\n", "text"),
         (b"%PDF-1.7", "a PDF document"),
+        (b"\0\0\1\0\1\0\x10\x10", "an icon"),
         (b"PK\x03\x04rest", "a zip archive"),
         (b"\0\0\0\x18ftypheic", "an HEIC photo"),
         (b"\x80\x04\x95pickle", "a Python pickle"),

@@ -611,3 +611,9 @@ def test_folders_below_classes_that_are_merged_are_told(tmp_path):
         "and add that."
     ]
     assert found(lay(tmp_path / "flat", "cats/1", "cats/deep/2", "dogs/1"))[2] == []
+
+
+def test_an_archive_in_a_folder_is_to_be_unpacked_once(tmp_path):
+    root = lay(tmp_path, "cats/1", "dogs/1")
+    (root / "more.zip").write_bytes(b"PK\3\4and so on")
+    assert found(root)[1] == {"more.zip": "not an image but a zip archive: unpack it once and add what is in it"}

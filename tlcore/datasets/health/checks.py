@@ -21,6 +21,7 @@ STRONG_IMBALANCE = 10.0  # from which plain accuracy says little of the small cl
 BLANK = 0.4  # standard deviation of grey 0…255: even paper saved as JPEG, while the calmest sea of EuroSAT has 0.46
 DARK = 12.0  # mean grey of 0…255, about 5 % of full light
 MIN_CLASSES = 2
+SHOWN_OF_CLASS = 4  # pictures of the smallest and of the largest class
 TINY = 32  # pixels of the short side, the input of the smallest networks
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "MPO": (".jpg", ".jpeg", ".mpo"), "PNG": (".png", ".apng"),
@@ -85,6 +86,7 @@ def _imbalance(dataset: Dataset) -> Iterator[Finding]:
     largest, smallest = max(counts, key=lambda name: counts[name]), min(counts, key=lambda name: counts[name])
     ratio = counts[largest] / counts[smallest]
     if ratio >= IMBALANCE:
+        named = labels(dataset)
         yield Finding(
             kind="imbalance",
             severity="warning" if ratio >= STRONG_IMBALANCE else "note",
@@ -92,6 +94,7 @@ def _imbalance(dataset: Dataset) -> Iterator[Finding]:
             words=f"{largest} has {ratio:.0f} times as many images as {smallest} ({counts[largest]:,} and "
             f"{counts[smallest]:,}). Look at the balanced accuracy beside the plain one; the setting class_balance "
             "weighs the classes while training.",
+            groups=tuple(tuple(dataset.images["path"][named == name][:SHOWN_OF_CLASS]) for name in (smallest, largest)),
         )
 
 

@@ -182,13 +182,19 @@ def _remarks(images: pd.DataFrame, num_left_out: int) -> Iterator[str]:
         yield f"{alike:,} more look nearly the same as others; where the split is drawn here, they stay together too."
     labels = images.groupby("sha256")["label"].nunique()
     if (labels > 1).any():
-        yield f"{(labels > 1).sum():,} pictures occur under more than one class; a drawn split trains on them only."
+        yield f"{_occur(labels)} under more than one class; a drawn split uses them for training only."
     for part in sorted(set(images["part"]) - {""}):
         absent = sorted(set(images["class"]) - set(images["class"][images["part"] == part]))
         if absent:
             yield f"The given {part} part has no image of {', '.join(absent)}."
     parts = images[images["part"] != ""].groupby("sha256")["part"].nunique()
     if (parts > 1).any():
-        yield f"{(parts > 1).sum():,} pictures occur in more than one of the given parts: results may look too good."
+        yield f"{_occur(parts)} in more than one of the given parts: results may look too good."
     if num_left_out > MAX_LISTED:
         yield f"{num_left_out:,} files were left out; the first {MAX_LISTED:,} are listed."
+
+
+def _occur(numbers: "pd.Series[int]") -> str:
+    """How many pictures are in several places, with the verb."""
+    count = int((numbers > 1).sum())
+    return "1 picture occurs" if count == 1 else f"{count:,} pictures occur"
