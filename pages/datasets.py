@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.shared import reads
-from pages.shared.choose import choose
+from pages.shared.choose import choose, show_gone
 from pages.shared.dataset_gallery import show_gallery
 from pages.shared.dataset_health import show_health
 from pages.shared.dataset_labels import show_label_errors
@@ -15,6 +15,7 @@ from pages.shared.dataset_work import show_changes
 from pages.shared.intake import LAYOUT_HELP, show_intake
 from pages.shared.navigation import start_with_app
 from pages.shared.words import guard, plain, size
+from tlcore.errors import SplitError
 from tlcore.service import datasets
 from tlcore.service.datasets import DatasetInfo
 
@@ -38,17 +39,25 @@ def show_facts(info: DatasetInfo) -> None:
         )
     with guard():
         st.markdown(f"**Split.** {plain(datasets.split_note(info))}")
-        parts = split_sizes(reads.home_key(), info.id, info.created_ms)
-        st.markdown(
-            f"Training {parts['train']:,} · validation {parts['val']:,} · test {parts['test']:,} images",
-            help="Training images teach, validation images choose the best moment, test images give the final figure.",
-        )
+        _show_parts(info)
     added = datetime.fromtimestamp(info.created_ms / 1000, UTC)
     source = Path(info.source)  # an upload is known to its owner by its name alone
     shown = source.name if source.is_relative_to(datasets.upload_folder()) else info.source
     st.caption(f"From `{shown}`, added {added:%Y-%m-%d}. Id `{info.id}`.")
     if info.notes:
         st.caption("\n".join(f"- {plain(note)}" for note in info.notes))
+
+
+def _show_parts(info: DatasetInfo) -> None:
+    try:
+        parts = split_sizes(reads.home_key(), info.id, info.created_ms)
+    except SplitError:
+        st.markdown("This version cannot be split as it is: its health says why, and what can be done.")
+        return
+    st.markdown(
+        f"Training {parts['train']:,} · validation {parts['val']:,} · test {parts['test']:,} images",
+        help="Training images teach, validation images choose the best moment, test images give the final figure.",
+    )
 
 
 VIEWS = {
@@ -91,8 +100,8 @@ def show() -> None:
     chosen = choose("dataset", list(known), lambda i: f"{known[i].name if i in known else i}", "Dataset")
     if chosen in known:
         show_dataset(known[chosen])
-    elif chosen:
-        datasets.get_dataset(chosen)
+    else:
+        show_gone(chosen)
 
 
 start_with_app()

@@ -39,7 +39,16 @@ def choose_dataset() -> DatasetInfo | None:
         st.page_link("pages/datasets.py", label="Add images first", icon="➕")
         return None
     chosen = choose("dataset", list(known), lambda i: known[i].name if i in known else i, "Dataset")
-    return datasets.get_dataset(chosen or "")
+    if chosen not in known:
+        show_gone(chosen)
+        return None
+    return known[chosen]
+
+
+def show_gone(dataset_id: str) -> None:
+    """What stands in the place of a dataset that the address names and that is not here."""
+    st.error(f"There is no dataset {plain(dataset_id)} here; it may have been deleted. Choose another one above.",
+             icon="⚠️")  # fmt: skip
 
 
 def _refuse_unknown(options: list[str], name: Callable[[str], str]) -> None:

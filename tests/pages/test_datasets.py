@@ -522,3 +522,22 @@ def test_an_address_that_comes_late_does_not_lead_back(
     app.query_params["dataset"] = insects.id
     app.run()
     assert insects.id in app.query_params["dataset"]
+
+
+def test_the_address_of_a_deleted_version_is_told_in_words_of_the_page(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo
+) -> None:
+    for page in ("datasets", "launch"):
+        app = open_page(page, dataset="gone-12345678")
+        assert [unescaped(error) for error in errors(app)] == [
+            "There is no dataset gone-12345678 here; it may have been deleted. Choose another one above."
+        ]
+
+
+def test_why_a_class_is_too_small_is_said_once(open_page: Open, full: fakes.Store, tmp_path: Path) -> None:
+    folder = make_image_folder(tmp_path / "few", ("ants", "bees"), per_class=6)
+    for path in sorted((folder / "ants").iterdir())[1:]:
+        path.unlink()
+    app = open_page("datasets", dataset=datasets.add_dataset(folder, "few").id)
+    assert shown(app).count("needs at least") == 1
+    assert "cannot be split as it is" in shown(app)

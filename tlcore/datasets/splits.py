@@ -177,13 +177,13 @@ def _check(info: DatasetInfo, train: Sequence[Units]) -> None:
 def _too_small(info: DatasetInfo, train: Sequence[Units]) -> dict[str, str]:
     """Classes that have too few images for the usual split, each with how many it has and the minimum."""
     needed = _NEEDED[info.given]
-    drawn = ("validation and test" if info.given == "none" else "validation") if needed > 1 else ""
+    drawn = ("validation and test are" if info.given == "none" else "validation is") if needed > 1 else ""
     found = {}
     for name, units in zip(info.classes, train, strict=True):
         number = len(drawing.drawable(units))
         if len(units) < needed or number < needed - 1:
             where = "" if info.given == "none" else " to train on"
-            purpose = f", as {drawn} are drawn from it" if drawn else ""
+            purpose = f", as {drawn} drawn from it" if drawn else ""
             found[name] = (
                 f"class {name!r} has {_different(number)}{where}, but needs at least {needed}{purpose}: add images or "
                 f"leave the class out{_counted(units)}"
