@@ -617,3 +617,21 @@ def test_an_archive_in_a_folder_is_to_be_unpacked_once(tmp_path):
     root = lay(tmp_path, "cats/1", "dogs/1")
     (root / "more.zip").write_bytes(b"PK\3\4and so on")
     assert found(root)[1] == {"more.zip": "not an image but a zip archive: unpack it once and add what is in it"}
+
+
+def test_a_table_may_write_names_in_another_case_where_that_is_clear(tmp_path):
+    labels = "path,label\nimg0.png,cat\nimg1.PNG,dog\nimg2,cat\ntwo.png,dog\n"
+    root = lay(tmp_path, "IMG0.PNG", "IMG1.PNG", "IMG2.PNG", "Two.png", "TWO.png", labels_csv=labels)
+    taken, left_out, _ = found(root)
+    assert taken == {"IMG0.PNG": ("cat", ""), "IMG1.PNG": ("dog", ""), "IMG2.PNG": ("cat", "")}
+    assert left_out["two.png"] == "names 2 files that differ from it by upper and lower case"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_table_in_utf_16_is_read(tmp_path, encoding):
+    """As Excel saves "Unicode text": tabs between the columns."""
+    root = lay(tmp_path, "1.png", "2.png")
+    text = "path\tlabel\n1.png\tpêche\n2.png\tdog\n"
+    mark = b"" if encoding == "utf-16" else b"\xfe\xff"
+    (root / "labels.txt").write_bytes(mark + text.encode(encoding))
+    assert found(root)[0] == {"1.png": ("pêche", ""), "2.png": ("dog", "")}

@@ -66,6 +66,26 @@ class Index:
             if below[:depth] == folder and len(below) >= depth + len(parts) and below[-len(parts) : -1] == above
         ]
 
+    def ending_alike(self, parts: Below, folder: Below = ()) -> list[Below]:
+        """The same for names that differ from these by upper and lower case alone."""
+        ends = self._folded.ending_with(_folded(parts), _folded(folder))
+        return [below for end in ends for below in self._spelled[end] if below[: len(folder)] == folder]
+
+    @cached_property
+    def _spelled(self) -> dict[Below, list[Below]]:
+        found: dict[Below, list[Below]] = defaultdict(list)
+        for below in self.files:
+            found[_folded(below)].append(below)
+        return found
+
+    @cached_property
+    def _folded(self) -> "Index":
+        return Index({spelled: self.files[belows[0]] for spelled, belows in self._spelled.items()})
+
+
+def _folded(parts: Below) -> Below:
+    return tuple(part.casefold() for part in parts)
+
 
 def _backwards(named: _Named) -> Below:
     last, below = named
@@ -158,6 +178,10 @@ def _find(path: str, index: Index, folder: Below) -> tuple[Below | None, str]:
     if (*folder, *parts) in index.files:
         return (*folder, *parts), ""
     ends = index.ending_with(parts, folder)
+    if not ends:
+        ends = index.ending_alike(parts, folder)
+        if len(ends) > 1:
+            return None, f"names {len(ends)} files that differ from it by upper and lower case"
     if len(ends) == 1:
         return ends[0], ""
     return None, f"names {len(ends)} files" if ends else "named in the table, but not there"

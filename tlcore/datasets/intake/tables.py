@@ -1,5 +1,6 @@
 """Tables of paths and labels as people write them: CSV, TSV, or one JSON object per line."""
 
+import codecs
 import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -98,23 +99,33 @@ def read_table(table: Path, name: str, limit: int, part: str = "", should_stop: 
     Raises: DatasetError for a table that names columns but cannot be used, RunCancelledError.
     """
     head = head_of(table)
+    encoding = _encoding(head)
+    if encoding == "utf-16":  # Excel's "Unicode text"
+        head = head[: len(head) // 2 * 2].decode(encoding, "replace").encode()
     if not is_text(head):
         return None
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
+        with table.open(newline="", encoding=encoding) as file:
             lines = _lines(file, name, should_stop)
             cells = _json_cells(lines, name) if name.lower().endswith(".jsonl") else _csv_cells(lines, head)
             columns = _columns(next(cells, []))
             return None if columns is None else _rows(cells, columns, name, limit, part)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        if encoding == "utf-16" or not isinstance(error, UnicodeDecodeError):
+            raise DatasetError(f"{name} is damaged UTF-16 text: save it as CSV in UTF-8") from error
         raise DatasetError(f"{name} is not UTF-8 text (byte {error.start:,}): save it as CSV in UTF-8") from error
     except csv.Error as error:
         raise DatasetError(f"{name} is no valid CSV ({error}): save it again as CSV") from error
 
 
+def _encoding(head: bytes) -> str:
+    return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
 def header_of(table: Path) -> str:
     """The first line of a table, for messages."""
-    return _first_line(head_of(table))[:200]
+    head = head_of(table)
+    return _first_line(head.decode(_encoding(head), "replace").encode())[:200]
 
 
 def _first_line(head: bytes) -> str:
