@@ -635,3 +635,18 @@ def test_a_table_in_utf_16_is_read(tmp_path, encoding):
     mark = b"" if encoding == "utf-16" else b"\xfe\xff"
     (root / "labels.txt").write_bytes(mark + text.encode(encoding))
     assert found(root)[0] == {"1.png": ("pêche", ""), "2.png": ("dog", "")}
+
+
+@pytest.mark.parametrize("table", ["1.png,cat\n2.png,dog\n", "path,cat,dog\n1.png,1,0\n2.png,0,1\n"])
+def test_a_table_that_was_not_used_is_named_with_the_reason(tmp_path, table):
+    first = table.splitlines()[0]
+    with pytest.raises(DatasetError, match=f"labels.csv was not used, as its first line, '{first}', names no columns"):
+        found(lay(tmp_path, "1.png", "2.png", labels_csv=table))
+
+
+def test_images_of_a_part_that_are_in_no_class_folder_are_told_so(tmp_path):
+    _, left_out, _ = found(lay(tmp_path, "train/cats/1", "train/dogs/1", "test/0.png", "more/1"))
+    assert left_out == {
+        "test/0.png": "in no class folder inside of test",
+        "more/1": "outside the train, val and test folders",
+    }

@@ -65,15 +65,26 @@ def discover(
     problem = top.problem or nested.problem
     try:
         found = _by_folders(listing, source)
-    except DatasetError:
+    except DatasetError as error:
         if nested.images:
             return _completed(listing, nested.tables, nested.entries, nested.left_out, nested.used)
         if problem is None:
-            raise
+            raise DatasetError(f"{error}{_unused(listing)}") from error
         found = Found([])
     if problem is not None and len({entry.label for entry in found.entries}) < 2:
         raise problem  # with its table mended, the images may have labels
     return replace(found, notes=[*found.notes, *top.notes, *nested.notes])
+
+
+def _unused(listing: Listing) -> str:
+    """Why a table that may have been meant to bring the labels did not."""
+    for below, file in sorted(listing.others.items()):
+        if is_table(below[-1]) and (first := header_of(file)):
+            return (
+                f"; {'/'.join(below)} was not used, as its first line, {first!r}, names no columns path and label, or "
+                "its rows name none of the files"
+            )
+    return ""
 
 
 def discover_by_table(table: Path, limits: Limits, should_stop: Stop = never) -> Found:
@@ -176,6 +187,8 @@ def _by_folders(listing: Listing, source: str) -> Found:
         if labelled is None:
             outside = bool(parts and rest) and rest[0] not in parts
             words = "outside the train, val and test folders" if outside else "not in a class folder"
+            if outside and part_of(rest[0]):
+                words = f"in no class folder inside of {rest[0]}"
             left_out.append(LeftOut(path="/".join(below), reason=words))
         else:
             entries.append(Entry(below, file, *labelled))
