@@ -31,6 +31,9 @@ class Entry:
     part: str
 
 
+MAX_ALIKE = 1_000  # files of one name that are compared without case: a table of as many rows would take for ever
+
+
 class Index:
     """Files by the end of their path, with and without the extension, anywhere or inside one folder.
 
@@ -67,20 +70,24 @@ class Index:
         ]
 
     def ending_alike(self, parts: Below, folder: Below = ()) -> list[Below]:
-        """The same for names that differ from these by upper and lower case alone."""
-        ends = self._folded.ending_with(_folded(parts), _folded(folder))
-        return [below for end in ends for below in self._spelled[end] if below[: len(folder)] == folder]
+        """The same for names that differ from these by upper and lower case alone; none of very many of one name."""
+        *above, last = _folded(parts)
+        alike = self._by_name.get(last, [])
+        depth = len(folder)
+        return [
+            below
+            for below in (alike if len(alike) <= MAX_ALIKE else [])
+            if below[:depth] == folder
+            and len(below) >= depth + len(parts)
+            and _folded(below[-len(parts) : -1]) == tuple(above)
+        ]
 
     @cached_property
-    def _spelled(self) -> dict[Below, list[Below]]:
-        found: dict[Below, list[Below]] = defaultdict(list)
-        for below in self.files:
-            found[_folded(below)].append(below)
+    def _by_name(self) -> dict[str, list[Below]]:
+        found: dict[str, list[Below]] = defaultdict(list)
+        for last, below in self._by_folder:
+            found[last.casefold()].append(below)
         return found
-
-    @cached_property
-    def _folded(self) -> "Index":
-        return Index({spelled: self.files[belows[0]] for spelled, belows in self._spelled.items()})
 
 
 def _folded(parts: Below) -> Below:
