@@ -138,8 +138,19 @@ class Verdict(Value):
     by_model: dict[str, "Verdict"] = Field(default_factory=dict)
 
 
+class ReportSection(Value):
+    """A closer look: what it says, and its tables as rows by column, numbers as they are shown."""
+
+    title: str
+    words: tuple[str, ...] = ()
+    tables: tuple[tuple[dict[str, str | int | float | None], ...], ...] = ()
+
+
 class ComparisonResult(Value):
-    """The JSON contract of `compare --json`."""
+    """The JSON contract of `compare --json`.
+
+    sections: cost, transfer, amounts of data, where strategies differ, calibration, tuning, as in the report.
+    """
 
     comparison_id: str
     dataset: DatasetSummary
@@ -153,3 +164,4 @@ class ComparisonResult(Value):
     strategies: tuple[StrategyResult, ...]
     floors: tuple[FloorResult, ...] = ()
     verdict: Verdict
+    sections: tuple[ReportSection, ...] = ()

@@ -9,7 +9,8 @@ import pandas as pd
 
 from tlcore import jobs, tracking
 from tlcore.analysis.caveats import notes_of
-from tlcore.analysis.comparison import result_of
+from tlcore.analysis.comparison import leaderboard, result_of
+from tlcore.analysis.report import as_data, figure_sections
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.verdict import verdict_of
 from tlcore.results import (
@@ -102,9 +103,11 @@ def all_predictions(whole: ComparisonRecord) -> dict[str, pd.DataFrame]:
 
 
 def result(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonResult:
-    """The JSON contract's value. margin: accuracy in [0, 1] below which a difference does not matter."""
+    """The JSON contract's value, closer looks included. margin: accuracy in [0, 1] below which nothing matters."""
     whole = record(comparison_id)
-    return result_of(whole, all_predictions(whole), margin)
+    answers = all_predictions(whole)
+    sections = as_data(figure_sections(whole, leaderboard(whole, answers), answers))
+    return result_of(whole, answers, margin).model_copy(update={"sections": sections})
 
 
 def notes(comparison_id: str) -> list[str]:

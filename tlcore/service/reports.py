@@ -34,11 +34,12 @@ def report(comparison_id: str, form: Form, margin: float = DEFAULT_MARGIN) -> st
 
     Raises: NotFoundError.
     """
+    if form == "json":
+        return comparisons.result(comparison_id, margin).model_dump_json(indent=2) + "\n"
     record = comparisons.record(comparison_id)
     predictions = comparisons.all_predictions(record)
-    if form in {"json", "csv"}:
-        result = result_of(record, predictions, margin)
-        return runs_csv(result) if form == "csv" else result.model_dump_json(indent=2) + "\n"
+    if form == "csv":
+        return runs_csv(result_of(record, predictions, margin))
     document = document_of(record, predictions, margin, _health(record.dataset.id))
     return as_html(document) if form == "html" else as_markdown(document)
 

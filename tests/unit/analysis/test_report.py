@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import json
 import re
 import shlex
 from html import escape
@@ -13,10 +14,12 @@ import pytest
 from tests.records import example
 from tlcore.analysis.caveats import caveats, command_of
 from tlcore.analysis.comparison import result_of
-from tlcore.analysis.report import as_html, as_markdown, document_of, runs_csv
+from tlcore.analysis.leaderboard import leaderboard
+from tlcore.analysis.report import as_data, as_html, as_markdown, document_of, figure_sections, runs_csv
 from tlcore.analysis.report.blocks import Code, Drawing, Grid, Words
 from tlcore.analysis.report.markdown import plain
 from tlcore.spec import Budget
+from tlcore.strategies import CORE, STRATEGIES
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +183,16 @@ def test_caveats_say_where_some_strategies_have_more_seeds():
     assert not any("of its grid" in line for line in caveats(record))
     fewer = record.model_copy(update={"runs": record.runs[:-1]})
     assert any(line.startswith("It has 5 of the 6 runs of its grid") for line in caveats(fewer))
+
+
+def test_the_closer_looks_are_data_too_and_json_can_hold_them():
+    built = example(fractions=(0.5, 1.0))
+    rows = leaderboard(built.record, built.predictions)
+    found = {section.title: section for section in as_data(figure_sections(built.record, rows, built.predictions))}
+    assert {"Cost", "What transfer brings", "How much data", "Calibration"} <= set(found)
+    assert not {"Accuracy", "Learning curves"} & set(found), "figures alone are no data"
+    (table,) = found["Calibration"].tables
+    assert [row["Strategy"] for row in table] == [STRATEGIES[name].short_label for name in CORE]
+    assert all(isinstance(row["NLL before (nats)"], float) for row in table)
+    text = json.dumps([section.model_dump(mode="json") for section in found.values()], allow_nan=False)
+    assert "points" in text
