@@ -102,7 +102,7 @@ def _small(found: Decision, second: Rival) -> str:
     interval = second.contrast.paired.estimate.interval if second.contrast is not None else None
     if interval is None or min(abs(end) for end in interval) >= found.margin:
         return ""
-    return f" The lead is beyond chance, but it may be less than the {points(found.margin)} that matter."
+    return f" The lead is beyond chance, but it may be less than the {points(found.margin)} set as what matters."
 
 
 def _lead(found: Decision, rival: Rival) -> str:
