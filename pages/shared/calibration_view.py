@@ -43,14 +43,7 @@ def _explain(found: list[calibration.Calibration]) -> None:
             "Not fitted: no validation image is wrong, so any smaller T would look better; these probabilities stay as "
             "they are."
         )
-    st.caption(
-        f"ECE (expected calibration error): how far probability and share of right answers lie apart on average, in "
-        f"{calibration.NUM_BINS} bins; 0 is best. NLL: mean −ln of the probability of the true class; lower is better. "
-        "Temperature scaling divides what the network tells by one number T, so that no answer changes: T above 1 "
-        "makes it less sure. T is chosen on validation images alone, for each run, "
-        f"from {calibration.RANGE[0]:g} to {calibration.RANGE[1]:g}; the figures are of test images, "
-        "mean over seeds."
-    )
+    st.caption(calibration.EXPLAINED)
 
 
 @st.cache_data(ttl=600, max_entries=16, show_spinner="Reading probabilities …")

@@ -71,7 +71,7 @@ def test_images_that_arrive_stay_in_view(
     """Where another dataset was in view before: the address must follow, or the next click leads back to it."""
     folder = make_image_folder(tmp_path / "more", ("cats", "dogs"), per_class=8)
     made = datasets.add_dataset(folder, "pets")  # the same again is soon there, before the page has looked twice
-    complaints = Complaints()
+    complaints = Complaints(leaves_early=True)
     page = complaints.watch(browser.new_page(viewport=DESK))  # type: ignore[arg-type]
     page.goto(f"{dashboard}/datasets?dataset={insects.id}")
     page.get_by_text("Add images", exact=True).click(timeout=2 * MINUTES)
@@ -102,7 +102,7 @@ def test_an_upload_stays_in_view(
     """The address names what arrived, and every click stays with it, also one that comes before the page is drawn."""
     folder = make_image_folder(tmp_path / "more", ("cats", "dogs"), per_class=8)
     archive = shutil.make_archive(str(tmp_path / "pets"), "zip", folder)
-    complaints = Complaints()
+    complaints = Complaints(leaves_early=True)
     page = complaints.watch(browser.new_page(viewport=DESK))  # type: ignore[arg-type]
     page.goto(f"{dashboard}/datasets?dataset={insects.id}")
     page.get_by_text("Add images", exact=True).click(timeout=2 * MINUTES)
@@ -116,10 +116,10 @@ def test_an_upload_stays_in_view(
         page.get_by_role("radio", name=view).click()
         expect(page.get_by_text(words).first).to_be_visible(timeout=MINUTES)
         settled(page)
-        expect(page).to_have_url(re.compile(f"dataset={made.id}"))
+        expect(page).to_have_url(re.compile(f"dataset={made.id}"), timeout=MINUTES)
     page.get_by_role("combobox", name="Dataset").fill("insects")
     page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(f"dataset={insects.id}"))
+    expect(page).to_have_url(re.compile(f"dataset={insects.id}"), timeout=MINUTES)
     settled(page)
     page.go_back()  # the address of before counts again
     expect(page.get_by_text(f"{made.name} · shown here")).to_be_visible(timeout=MINUTES)

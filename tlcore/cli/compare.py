@@ -101,6 +101,8 @@ def settle(
     json_file: JsonFile = None,
 ) -> None:
     """Add seeds for the strategies still in contention until the verdict is settled; each look needs more evidence."""
+    if json_file is not None:
+        check_writable(json_file)
     while True:
         found = growing.decision(comparison, margin / 100)
         more = growing.next_round(found) if found else None
@@ -110,7 +112,10 @@ def settle(
         note(f"look {found.record.looks}: not settled; {len(more.seeds)} more seeds for {names}")
         growing.add_round(found, more)
         watch(comparison)
-    _show(comparisons.result(comparison, margin / 100), json_file)
+    result = comparisons.result(comparison, margin / 100)
+    _show(result, json_file)
+    if any(run.status != "FINISHED" for run in result.runs):
+        raise typer.Exit(1)
 
 
 def _launch(

@@ -8,6 +8,7 @@ from tlcore.analysis.data_amounts import data_series
 from tlcore.analysis.data_words import EXPLAINED as AMOUNTS_EXPLAINED
 from tlcore.analysis.data_words import data_rows, data_sentences
 from tlcore.analysis.groups import WHOLE, Group, groups_of, name_of
+from tlcore.analysis.images.calibration import EXPLAINED as CALIBRATION_EXPLAINED
 from tlcore.analysis.images.calibration import calibration_rows, calibrations
 from tlcore.analysis.images.changes import class_change_rows, class_changes
 from tlcore.analysis.images.disagreement import agreement, agreement_rows, in_order
@@ -97,7 +98,8 @@ def calibration_section(record: ComparisonRecord, predictions: Predictions) -> S
     figures = [Drawing(partial(charts.reliability_diagrams, found, False, "reliability"))]
     blocks: list[Block] = [*figures] if any(one.before for one in found) else []
     blocks += [Words(f"{one.name}: {one.reason}") for one in found if one.reason]
-    return Section("Calibration", [*blocks, Grid(calibration_rows(found), ("Strategy",))])
+    blocks += [Grid(calibration_rows(found), ("Strategy",)), Words(CALIBRATION_EXPLAINED, "muted")]
+    return Section("Calibration", blocks)
 
 
 def _whole(record: ComparisonRecord) -> list[Group]:

@@ -27,8 +27,8 @@ dd { margin: 0; overflow-wrap: anywhere; } code { font-size: .86em; }
 .figure p { margin: 0; font-size: .86rem; } .drawing { overflow-x: auto; } .drawing > div { min-width: 700px; }
 .figure { break-inside: avoid; margin: 1rem 0; }
 @media print { body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; }
-  tr, .figure p { margin: 0; font-size: .86rem; } .drawing { overflow-x: auto; } .drawing > div { min-width: 700px; }
-.figure { break-inside: avoid; } .modebar { display: none; } .wide { overflow: visible; } }
+  tr, .figure { break-inside: avoid; } .modebar { display: none; } .wide { overflow: visible; }
+  table { font-size: 7pt; } th, td { padding: .15rem .2rem; white-space: normal; } td.text { min-width: 0; } }
 """
 
 
