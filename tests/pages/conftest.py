@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -98,6 +99,11 @@ def shown(app: AppTest) -> str:
     """Everything that the page says, as one text."""
     kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.warning, app.error, app.success)
     return "\n".join(unescaped(element.value) for kind in kinds for element in kind)
+
+
+def leaderboard_of(app: AppTest) -> pd.DataFrame:
+    """The table of strategies on Compare, whatever tables stand beside it."""
+    return next(table.value for table in app.table if "Learned" in table.value)
 
 
 def errors(app: AppTest) -> list[str]:

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests.pages import fakes
-from tests.pages.conftest import Open, errors, is_fine, shown
+from tests.pages.conftest import Open, errors, is_fine, leaderboard_of, shown
 from tests.pages.fakes import renamed
 from tests.records import Example, before, example
 from tlcore.service import comparisons, growing, plans, recorded
@@ -25,10 +25,6 @@ SECTIONS = (
     "Settings and proof",
     "All runs",
 )
-
-
-def leaderboard_of(app: AppTest) -> pd.DataFrame:
-    return next(table.value for table in app.table if "Learned" in table.value)
 
 
 @pytest.mark.parametrize("comparison", [fakes.FINISHED, fakes.RUNNING, fakes.BROKEN, "recorded-demo"])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.pages import fakes
-from tests.pages.conftest import Open, is_fine, shown
+from tests.pages.conftest import Open, is_fine, leaderboard_of, shown
 from tests.pages.fakes import renamed
 from tests.records import Example, example
 from tlcore.datasets import store
@@ -30,7 +30,7 @@ def put(full: fakes.Store, found: Example, **changed: object) -> Example:
 
 def images_of(app) -> list[str]:
     """The first column of the table that stands for pictures."""
-    return [] if not app.table[1:] else list(app.table[-1].value["Image"])
+    return next((list(table.value["Image"]) for table in reversed(list(app.table)) if "Image" in table.value), [])
 
 
 @dataclass
@@ -60,7 +60,7 @@ def test_every_part_of_every_kind_of_comparison(open_page: Open, full: fakes.Sto
 
 def test_a_and_b_start_as_the_best_and_the_runner_up(open_page: Open, full: fakes.Store) -> None:
     app = open_page("compare", comparison=fakes.FINISHED, show=DIFFER)
-    best, runner_up = (text.split(":")[0] for text in app.table[0].value["Strategy"][:2])
+    best, runner_up = (text.split(":")[0] for text in leaderboard_of(app)["Strategy"][:2])
     assert (app.selectbox(key="of_a").value, app.selectbox(key="of_b").value) == (best, runner_up)
     app.selectbox(key="of_b").set_value(best).run()
     assert "A and B are the same" in shown(app)
@@ -218,7 +218,7 @@ def test_calibration_of_every_kind_of_comparison(open_page: Open, full: fakes.St
     assert is_fine(app)
     assert "Temperature scaling divides" in shown(app)
     table: pd.DataFrame = app.table[-1].value
-    assert set(table["Strategy"]) <= {str(name).split(":")[0] for name in app.table[0].value["Strategy"]}
+    assert set(table["Strategy"]) <= {str(name).split(":")[0] for name in leaderboard_of(app)["Strategy"]}
 
 
 def test_a_linear_svm_is_said_to_have_no_probabilities(open_page: Open, full: fakes.Store) -> None:
