@@ -241,7 +241,11 @@ def test_the_recording_that_is_shipped_still_opens(open_page: Open, full: fakes.
     full.examples[whole.comparison_id] = Example(whole)
     app = open_page("compare", comparison=whole.comparison_id, show=DID)
     assert is_fine(app)
-    assert "not recorded by this version" in shown(app)
+    assert "A layer group is a block of layers" in shown(app)
+    assert "not recorded by this version" not in shown(app)
+    assert set(leaderboard_of(app)["Strategy"][-2:]) == {
+        "Floor: majority class", "Floor: pretrained network as it is (nearest class mean)",
+    }  # fmt: skip
 
 
 def test_a_sweep_and_tuning_have_views_only_where_there_are_some(open_page: Open, full: fakes.Store) -> None:
