@@ -18,6 +18,7 @@ CONTENTS = """
 | `labels.txt` | the classes, one per line, in the order of the network's outputs |
 | `preprocessing.json` | size, crop, mean and standard deviation that photos need |
 | `predict.py` | a short script: `python predict.py photo.jpg`; needs only torch, and timm or torchvision |
+| `pixels.py` | how the script reads pictures, odd ones too |
 | `model.json` | the architecture and where it came from |
 """
 

@@ -167,7 +167,7 @@ def test_the_folder_tells_people_what_they_need(bench, homes, case):
     assert about["preprocessing"]["size"] == about["image_size"]
     assert (homes[case] / "labels.txt").read_text().splitlines() == list(bench.dataset.info.classes)
     assert (homes[case] / "knn.safetensors").exists() == case.endswith("knn")
-    assert len((homes[case] / "predict.py").read_text().splitlines()) <= (41 if case.endswith("knn") else 38) + (
+    assert len((homes[case] / "predict.py").read_text().splitlines()) <= (26 if case.endswith("knn") else 23) + (
         case in CHANGED
     )
 

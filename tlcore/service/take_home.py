@@ -53,6 +53,7 @@ TAKE_HOME_FILES = (
     "labels.txt",
     "preprocessing.json",
     "predict.py",
+    "pixels.py",
     "knn.safetensors",
     "network.py",
     "backbone.onnx",

@@ -1,12 +1,12 @@
 """The `model/` folder of a run: all that is needed to use the network elsewhere, without this package.
 
 weights.safetensors, model.json (format 1), labels.txt (one class per line, in the order of the scores),
-preprocessing.json and predict.py, a script that needs only torch, torchvision, Pillow, safetensors and timm (for
-models of timm). k-NN adds knn.safetensors with its reference features, and a network that differs from the library's
-own adds network.py, the code of its changes; one from ONNX also backbone.onnx with its sidecar, and needs onnxruntime.
-Taking a model home is copying this folder.
+preprocessing.json and predict.py, a script that needs only torch, torchvision, numpy, Pillow, safetensors and timm (for
+models of timm), with pixels.py, which reads pictures. k-NN adds knn.safetensors with its reference features, and a
+network that differs from the library's own adds network.py, the code of its changes; one from ONNX also backbone.onnx
+with its sidecar, and needs onnxruntime. Taking a model home is copying this folder.
 
-The script's `open_rgb`, and the one of tracking/pyfunc_model.py, give the pixels of `open_rgb` in
+The `open_rgb` of pixels.py, and the one of tracking/pyfunc_model.py, give the pixels of `open_rgb` in
 `datasets.pictures.decoding`.
 """
 
@@ -23,15 +23,16 @@ from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS
 from tlcore.training.loop.checkpoints import save_tensors, write_text
 from tlcore.training.networks import onnx_network, rewiring
 from tlcore.training.networks.models import Network
+from tlcore.training.outcome import pixels_script
 
 FORMAT = 1
+PIXELS = Path(pixels_script.__file__)  # how a picture becomes pixels
 REWIRING = Path(rewiring.__file__)  # the code of networks that differ from the library's own
 
 _START = '''\
 """Classify images with this model: python predict.py IMAGE..."""
-import io, json, runpy, sys, numpy as np, torch, {library}
+import json, runpy, sys, torch, {library}
 from pathlib import Path
-from PIL import Image, ImageCms, ImageOps
 from safetensors.torch import load_file
 from torchvision.transforms import v2 as T
 here = Path(__file__).resolve().parent
@@ -41,36 +42,7 @@ shape = [T.Resize({resize}, T.InterpolationMode(p["interpolation"])), T.CenterCr
 prepare = T.Compose([*shape, T.ToDtype(torch.float32, scale=True), T.Normalize(p["mean"], p["std"])])
 model = {build}
 {changes}model.load_state_dict(load_file(here / "weights.safetensors"))
-def in_srgb(image, n=np.arange(216)[None]):  # colours as the file's profile means them, unless it is unfit or sRGB's
-    mode = "L" if image.mode in ("L", "LA", "La") else "RGBA" if image.has_transparency_data else image.mode
-    own, srgb, mode = io.BytesIO(image.info["icc_profile"]), ImageCms.createProfile("sRGB"), mode.replace("P", "RGB")
-    try:
-        change = ImageCms.buildTransform(own, srgb, mode, mode if mode == "RGBA" else "RGB")
-        cube = Image.fromarray(np.stack([n // 36, n // 6 % 6, n % 6], 2).astype("uint8") * 51).convert(mode)
-        shown = change.apply((grey := image.convert("LA")).getchannel("L") if mode == "L" else image.convert(mode))
-        shown.putalpha(grey.getchannel("A")) if mode == "L" else None
-        return shown if abs(np.int16(change.apply(cube).convert("RGB")) - cube.convert("RGB")).max() > 2 else image
-    except (OSError, ImageCms.PyCMSError):
-        return image
-def tops_of(opened, low, high):  # white: what the file says, else the first usual one; none: by its own range
-    if opened.mode == "F":  # fractions overshoot their range where they were resampled
-        over = [t for t in (1, 255) if -t / 2 <= low and high <= t * 1.5 and high >= (t > 1) * t / 2]
-        return sorted([*over, *(t for t in (1, 255) if 0 <= low and high <= t)])
-    tags = getattr(opened, "tag_v2", {{}})
-    words = [*np.ravel(tags.get(281, 0)), *(2**b - 1 for b in np.ravel(tags.get(258, 16)) if b < 16)]
-    said = [int(w) for w in words if w in [2**b - 1 for b in range(8, 17)]]
-    return [t for t in (*said, 255, 4095, 65535) if 0 <= low and high <= t]
-def open_rgb(path):  # upright; white where transparent; deep greyscale as in the training
-    opened = Image.open(path)
-    image = ImageOps.exif_transpose(opened)
-    if image.mode[0] in "IF":
-        v = np.asarray(image).astype("float32")
-        low, high = float(v.min()), float(v.max())
-        low, high = (0, tops[0]) if (tops := tops_of(opened, low, high)) else (low, high)
-        scaled = ((v - low) * (255 / (high - low or 1)) + 0.5).clip(0, 255)
-        image = Image.fromarray(np.where(v == image.info.get("transparency"), 255, scaled).astype("uint8"))
-    image = in_srgb(image) if "icc_profile" in image.info and image.mode != "LAB" else image
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
+open_rgb = runpy.run_path(str(here / "pixels.py"))["open_rgb"]
 '''
 
 _REWIRE = 'runpy.run_path(here / "network.py")["rewire"](model, about["rewiring"], len(labels))'
@@ -125,6 +97,7 @@ def write_model(
     _write_json(folder / "preprocessing.json", description["preprocessing"])
     write_text(folder / "labels.txt", "".join(f"{name}\n" for name in classes))
     write_text(folder / "predict.py", predict_script(description))
+    write_text(folder / "pixels.py", PIXELS.read_text(encoding="utf-8"))
     onnx = network.facts.library == "onnx"
     if network.rewiring:
         write_text(folder / "network.py", (onnx_network.CODE if onnx else REWIRING).read_text(encoding="utf-8"))
