@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from tlcore.cli import versions
 from tlcore.cli.output import bar, say, table
 from tlcore.datasets.dataset import DatasetInfo
 from tlcore.service import datasets as service
@@ -12,6 +13,8 @@ from tlcore.spec import FIXED
 
 SHOWN_GROUPS = 25  # of a finding's groups of images
 app = typer.Typer()
+for _name, _command in versions.COMMANDS.items():
+    app.command(_name)(_command)
 
 
 @app.command()
