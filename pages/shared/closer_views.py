@@ -64,6 +64,15 @@ def show_time_budget(view: ComparisonView) -> None:
     st.caption(plain(insights.SCHEDULE_CAUTION))
 
 
+def show_time_parts(view: ComparisonView) -> None:
+    """Where the time of the runs went, and what holds each strategy back."""
+    found = insights.time_parts(view.record)
+    if found.shares:
+        look.chart(charts.time_parts_chart(found.shares, dark=look.is_dark()), "time_parts")
+        _lines(found.sentences)
+        st.caption(plain(insights.TIME_EXPLAINED))
+
+
 def show_data(view: ComparisonView) -> None:
     """Error by training images, where strategies cross, and what twice the images would bring."""
     found = reads.data_view(view.record)

@@ -40,6 +40,7 @@ def show_cost(view: ComparisonView) -> None:
         "alone, on the device that trained."
     )
     closer_views.show_time_budget(view)
+    closer_views.show_time_parts(view)
 
 
 def show_settings(view: ComparisonView) -> None:

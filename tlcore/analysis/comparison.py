@@ -84,7 +84,7 @@ def _run_result(run: RunRecord) -> RunResult:
         for name in (
             "best_epoch", "epochs", "images_seen", "train_seconds", "total_seconds", "peak_memory_bytes",
             "num_parameters", "num_trainable_parameters", "frozen_state_unchanged", "did_not_learn", "tuning_seconds",
-            "model_bytes", "latency_ms", "images_per_second",
+            "model_bytes", "latency_ms", "images_per_second", "seconds_by_part",
         )
     }  # fmt: skip
     return RunResult(

@@ -38,6 +38,7 @@ COMMANDS = {
     "retry": Command(
         "runs:retry", "Go on with runs that failed on a full disk or a locked store, from their checkpoints."
     ),
+    "profile": Command("runs:profile", "Where the time of runs went, part by part, and what holds each strategy back."),
     "train-source": Command(
         "sources:train_source",
         "Train a backbone on a source dataset; prints the weights (run:ID) to use for a target.",

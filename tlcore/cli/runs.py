@@ -1,4 +1,4 @@
-"""`python -m tlcore predict`, `export` and `runs`."""
+"""`python -m tlcore predict`, `export`, `runs`, `retry` and `profile`."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from tlcore.cli.output import percent, say, table, write_json
-from tlcore.service import comparisons, take_home
+from tlcore.cli.output import note, percent, say, table, write_json
+from tlcore.errors import NotFoundError
+from tlcore.service import comparisons, insights, take_home
 
 
 def predict(
@@ -59,6 +60,29 @@ def retry(run: list[str]) -> None:
     """Go on with runs that failed on a full disk or a locked store, from their checkpoints."""
     comparisons.retry_runs(run)
     say(f"queued again: {', '.join(run)}")
+
+
+def profile(
+    comparison: Annotated[str | None, typer.Argument(help="a comparison; default: the newest")] = None,
+) -> None:
+    """Where the time of runs went, part by part, and what holds each strategy back."""
+    if comparison is None:
+        newest = comparisons.list_comparisons(limit=1)
+        if not newest:
+            raise NotFoundError("there is no comparison yet: python -m tlcore demo, or compare, makes one")
+        comparison = newest[0].comparison_id
+    found = insights.time_parts(comparisons.record(comparison))
+    if not found.shares:
+        raise NotFoundError(f"no run of {comparison} has finished with its time measured: see python -m tlcore runs")
+    note(f"comparison {comparison}")
+    for title, rows in found.tables:
+        names = list(rows[0])
+        say(f"\n{title}")
+        table("", [f"{names[0]} ", *names[1:]], [[row[name] for name in names] for row in rows])
+    say("")
+    for line in found.sentences:
+        say(line)
+    note(insights.TIME_EXPLAINED)
 
 
 def _runs_of(comparison: str) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tlcore.results.records import DatasetSummary
-from tlcore.results.runs import FloorName, Status, Value
+from tlcore.results.runs import FloorName, Status, TimePart, Value
 from tlcore.strategies import SettingValue
 
 
@@ -23,8 +23,8 @@ class AccuracyOnly(Value):
 class RunResult(Value):
     """A run in the JSON contract of the command line.
 
-    model_bytes, latency_ms: as of `RunOutcome`. num_trials: of a tuned run. chosen: the settings of its best trial.
-    tuning_seconds: of train_seconds, what the other trials took.
+    model_bytes, latency_ms, seconds_by_part: as of `RunOutcome`. num_trials: of a tuned run. chosen: the settings of
+    its best trial. tuning_seconds: of train_seconds, what the other trials took.
     """
 
     run_id: str
@@ -47,6 +47,7 @@ class RunResult(Value):
     model_bytes: int | None = None
     latency_ms: float | None = None
     images_per_second: float | None = None
+    seconds_by_part: dict[TimePart, float] | None = None
     num_parameters: int | None
     num_trainable_parameters: int | None
     frozen_state_unchanged: bool | None

@@ -15,6 +15,10 @@ class Value(BaseModel):
 
 Status = Literal["SCHEDULED", "RUNNING", "FINISHED", "FAILED", "KILLED"]
 FloorName = Literal["majority_class", "nearest_class_mean"]
+TimePart = Literal[
+    "network", "decode", "features", "fit", "augment", "forward", "backward", "optimizer",
+    "evaluation", "checkpoint", "logging", "scoring",
+]  # fmt: skip
 ENDED: frozenset[str] = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 
@@ -219,7 +223,8 @@ class RunOutcome(Value):
 
     tuning_seconds: the part of train_seconds that other trials than the chosen one took. model_bytes: of the weights
     files in `model/`. latency_ms: median milliseconds of the network's forward pass of one image, on the run's device
-    and in its number format.
+    and in its number format. seconds_by_part: what total_seconds went into, as far as it was measured; of a tuned run,
+    those of the chosen trial.
     """
 
     train: PartMetrics
@@ -246,6 +251,7 @@ class RunOutcome(Value):
     floors: tuple[Floor, ...] = ()
     model_bytes: int | None = None
     latency_ms: float | None = None
+    seconds_by_part: dict[TimePart, float] = {}
 
     @property
     def frozen_state_unchanged(self) -> bool | None:

@@ -19,6 +19,8 @@ from tlcore.analysis.time_budgets import (
     reigns,
     within_sentence,
 )
+from tlcore.analysis.time_parts import EXPLAINED as TIME_EXPLAINED
+from tlcore.analysis.time_parts import TimeShares, time_sentences, time_shares, time_table
 from tlcore.analysis.transfer import (
     EXPLAINED,
     REACHED_EXPLAINED,
@@ -40,16 +42,19 @@ __all__ = [
     "EXPLAINED",
     "REACHED_EXPLAINED",
     "SCHEDULE_CAUTION",
+    "TIME_EXPLAINED",
     "BudgetView",
     "CostAxis",
     "DataView",
     "Panel",
+    "TimeView",
     "TransferView",
     "cost_sentences",
     "data",
     "has_amounts",
     "panels",
     "time_budget",
+    "time_parts",
     "transfer",
     "usual_seconds",
 ]
@@ -83,6 +88,15 @@ class BudgetView:
     answer: str
     summary: str | None
     table: list[dict[str, object]]
+
+
+@dataclass(frozen=True)
+class TimeView:
+    """Where the time went. tables: per model and fraction, with its title. sentences: what holds each strategy back."""
+
+    shares: list[TimeShares]
+    tables: list[tuple[str, list[dict[str, str]]]]
+    sentences: list[str]
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,17 @@ def time_budget(record: ComparisonRecord, seconds: float) -> BudgetView:
         reign_sentence(found, record),
         reign_table(found, record),
     )
+
+
+def time_parts(record: ComparisonRecord) -> TimeView:
+    """Where the time of the finished runs went; nothing of runs that were not measured."""
+    shares, places = time_shares(record), panels(record)
+    tables = []
+    for place in places:
+        mine = [s for s in shares if (s.group.model, s.group.fraction) == (place.model, place.fraction)]
+        mine += [s for s in shares if s.group.other_network and s.group.fraction == place.fraction]
+        tables += [(place.title, time_table(mine))] if mine else []
+    return TimeView(shares, tables, time_sentences(shares))
 
 
 def usual_seconds(record: ComparisonRecord) -> float | None:

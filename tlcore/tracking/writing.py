@@ -170,6 +170,7 @@ def outcome_metrics(outcome: RunOutcome) -> dict[str, float]:
         "cost/peak_memory_bytes": outcome.peak_memory_bytes,
         "cost/model_bytes": outcome.model_bytes,
         "cost/latency_ms": outcome.latency_ms,
+        **{f"time/{part}_seconds": seconds for part, seconds in outcome.seconds_by_part.items()},
         **{f"floor/{floor.name}_test_accuracy": floor.test.accuracy for floor in outcome.floors},
         "num_parameters": outcome.num_parameters,
         "num_trainable_parameters": outcome.num_trainable_parameters,

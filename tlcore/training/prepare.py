@@ -27,6 +27,7 @@ from tlcore.training.loop.task import PREPARED, Task, check_stop
 from tlcore.training.networks.adapters import attach_adapters, holds_adapters
 from tlcore.training.networks.models import Network, build_network, model_facts
 from tlcore.training.reporter import Reporter
+from tlcore.training.stopwatch import Stopwatch
 from tlcore.training.weights.loading import WeightsReport, load_backbone
 
 _log = logging.getLogger(__name__)
@@ -82,8 +83,10 @@ def recipe_of(ground: Ground, own: dict[str, SettingValue] | None = None) -> Rec
 
 def prepare(ground: Ground, recipe: Recipe, folder: Path, reporter: Reporter) -> Prepared:
     """The network at its start, and all that training needs. folder: of the checkpoint. Raises: TlcoreError."""
-    network, weights = _network(ground, recipe)
-    task = _task(ground, recipe, network, folder, reporter)
+    watch = Stopwatch(ground.device.device)
+    with watch.measure("network"):
+        network, weights = _network(ground, recipe)
+    task = _task(ground, recipe, network, folder, reporter, watch)
     return Prepared(task, weights, Features(_extraction(ground, task, weights.fingerprint if weights else None)))
 
 
@@ -98,6 +101,7 @@ def resume(task: Task) -> tuple[Task, State]:
     if isinstance(phase, TrainRecipe):
         attach_adapters(task.network, phase, stream.start_seed(task.seed))
     task.network.module.load_state_dict(tensors)
+    task.watch.include(state.seconds_by_part)
     number, phases = min(state.phase + 1, len(task.recipe.phases)), len(task.recipe.phases)
     said = f"goes on from its checkpoint: step {state.step}, phase {number} of {phases}"
     _log.info(said)
@@ -119,13 +123,15 @@ def _network(ground: Ground, recipe: Recipe) -> tuple[Network, WeightsReport | N
     return network, report
 
 
-def _task(ground: Ground, recipe: Recipe, network: Network, folder: Path, reporter: Reporter) -> Task:
+def _task(ground: Ground, recipe: Recipe, network: Network, folder: Path, reporter: Reporter, watch: Stopwatch) -> Task:
     def progress(done: float, message: str) -> None:
         check_stop(reporter)
         reporter.progressed(done * PREPARED, message)
 
     split = ground.split
-    cache = open_cache(ground.dataset, recipe.preprocessing, ground.cache_dir, progress)
+    with watch.measure("decode"):
+        cache = open_cache(ground.dataset, recipe.preprocessing, ground.cache_dir, progress)
+        source = open_source(cache, ground.dataset, recipe.preprocessing, ground.device)
     identity = {
         "spec": ground.spec.model_dump(mode="json", exclude={"split"}),
         "split": split.fingerprint,  # the parts themselves instead of the plan
@@ -133,7 +139,7 @@ def _task(ground: Ground, recipe: Recipe, network: Network, folder: Path, report
     }
     return Task(
         network=network,
-        source=open_source(cache, ground.dataset, recipe.preprocessing, ground.device),
+        source=source,
         train=np.array(split.train, dtype=np.int64),
         val=np.array(split.val, dtype=np.int64),
         num_train_full=split.num_train_full,
@@ -145,6 +151,7 @@ def _task(ground: Ground, recipe: Recipe, network: Network, folder: Path, report
         folder=folder,
         reporter=reporter,
         started=ground.started,
+        watch=watch,
     )
 
 
@@ -159,4 +166,5 @@ def _extraction(ground: Ground, task: Task, weights: str | None) -> Extraction:
         cache_dir=ground.cache_dir,
         batch_size=task.evaluation_batch,
         reporter=task.reporter,
+        watch=task.watch,
     )

@@ -22,6 +22,7 @@ from tlcore.analysis.charts.rates import learning_rates
 from tlcore.analysis.charts.scores import accuracy_intervals
 from tlcore.analysis.charts.strips import LETTERS, MEANINGS, strategy_strip, strip_legend
 from tlcore.analysis.charts.sweeps import sweep_chart, sweep_rows
+from tlcore.analysis.charts.time_parts import time_parts_chart
 from tlcore.analysis.charts.transfer import threshold_chart, transfer_chart
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "sweep_chart",
     "sweep_rows",
     "threshold_chart",
+    "time_parts_chart",
     "trained_chart",
     "transfer_chart",
 ]

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from tlcore.errors import DeviceError
 from tlcore.training.device import Device, pick_device
-from tlcore.training.networks.models import build_network, logits
+from tlcore.training.networks.forward import logits
+from tlcore.training.networks.models import build_network
 
 _SECONDS = 0.8  # for each of the two measurements, after one unmeasured pass
 _CLASSES = 10
@@ -38,15 +39,13 @@ def _measure(model: str, image_size: int | None, batch_size: int, chosen: Device
     images = images.to(chosen.device, memory_format=torch.channels_last)
     labels = torch.arange(batch_size, device=chosen.device) % _CLASSES
     optimizer = torch.optim.SGD(network.module.parameters(), lr=1e-4)
-    lower = torch.autocast(chosen.device.type, dtype=torch.bfloat16, enabled=chosen.dtype is torch.bfloat16)
 
     def forward() -> None:
-        with torch.inference_mode(), lower:
-            logits(network, images)
+        with torch.inference_mode():
+            logits(network, chosen, images)
 
     def step() -> None:
-        with lower:
-            loss = F.cross_entropy(logits(network, images).float(), labels)
+        loss = F.cross_entropy(logits(network, chosen, images), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()

@@ -61,7 +61,8 @@ def fit_phase(task: Task, state: State, recipe: FitRecipe, stored: Features) -> 
     begun = time.perf_counter()
     train, val = labelled(task, stored.plain(), task.train), labelled(task, stored.plain(), task.val)
     seen = _with_views(task, recipe, stored, train)
-    fitted = classifiers.fit(recipe, seen, val, task.num_classes, task.seed, lambda: check_stop(task.reporter))
+    with task.watch.measure("fit"):
+        fitted = classifiers.fit(recipe, seen, val, task.num_classes, task.seed, lambda: check_stop(task.reporter))
     state.fit_seconds = time.perf_counter() - begun + cost
     state.train_seconds += state.fit_seconds
     state.notes = (*state.notes, *fitted.notes)
@@ -79,7 +80,8 @@ def fit_phase(task: Task, state: State, recipe: FitRecipe, stored: Features) -> 
     )
     end_phase(task, state)
     save(task, state)
-    task.reporter.evaluated(state.history, 1)
+    with task.watch.measure("logging"):
+        task.reporter.evaluated(state.history, 1)
 
 
 def feature_seconds(task: Task, recipe: FitRecipe, stored: Features) -> float:

@@ -37,6 +37,7 @@ from tlcore.training.networks.freezing import frozen_fingerprint
 from tlcore.training.networks.models import Network
 from tlcore.training.networks.onnx_module import provider
 from tlcore.training.reporter import Reporter
+from tlcore.training.stopwatch import Stopwatch
 
 EXTRACTION_VERSION = 2  # raise it when the same images and weights would give other features
 LIBRARIES = (torch, torchvision, timm)
@@ -69,6 +70,7 @@ class Extraction:
     cache_dir: Path
     batch_size: int
     reporter: Reporter
+    watch: Stopwatch
     until: float = FEATURES_MADE
 
 
@@ -132,7 +134,8 @@ def _kept(job: Extraction, rows: Rows, key_of: dict[str, object], images: Images
         try:
             with lock.acquire(timeout=POLL_SECONDS):
                 if not (folder / "meta.json").exists():
-                    _make(job, folder, rows, images, what)
+                    with job.watch.measure("features"):
+                        _make(job, folder, rows, images, what)
         except Timeout:
             check_stop(job.reporter)
             job.reporter.progressed(PREPARED, "waiting for features that another run is making")

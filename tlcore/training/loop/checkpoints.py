@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tlcore.errors import StorageError
-from tlcore.results import EvaluationPoint, FrozenState, PartMetrics, PhaseReport, Value
+from tlcore.results import EvaluationPoint, FrozenState, PartMetrics, PhaseReport, TimePart, Value
 
 FORMAT = 2
 LAST = "last.pt"
@@ -46,7 +46,7 @@ class State:
     frozen_before: hash of the frozen tensors when the phase began. optimizer: state of this phase's optimiser.
     stopped: phases that ended early, each with what was spent by then. phases: of those that are over; trained: how
     many parameters of each layer group trained in them, the head's last. micro_batch, evaluation_batch: images at once
-    in training and in evaluation since memory ran out; 0 for as many as the recipe says.
+    in training and in evaluation since memory ran out; 0 for as many as the recipe says. seconds_by_part: of the wall.
     """
 
     loss_sum: Tensor
@@ -71,13 +71,14 @@ class State:
     trained: tuple[tuple[int, ...], ...] = ()
     micro_batch: int = 0
     evaluation_batch: int = 0
+    seconds_by_part: dict[TimePart, float] = field(default_factory=dict)
     optimizer: dict[str, Any] | None = field(default=None, repr=False)
 
 
 _PLAIN = (
     *("step", "seen", "phase", "begun", "begun_step", "frozen_before", "notes"),
     *("train_seconds", "step_seconds", "fit_seconds", "total_seconds"),
-    *("stopped", "trained", "micro_batch", "evaluation_batch"),
+    *("stopped", "trained", "micro_batch", "evaluation_batch", "seconds_by_part"),
 )
 _HISTORY = TypeAdapter(tuple[EvaluationPoint, ...])
 _FROZEN = TypeAdapter(tuple[FrozenState, ...])

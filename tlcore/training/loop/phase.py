@@ -46,15 +46,18 @@ def train_phase(task: Task, state: State, recipe: TrainRecipe) -> None:
                 _evaluate(task, state, lesson.optimizer)
                 _stop_early(task, state, recipe)
                 saved = save(task, state, lesson.optimizer)
-                task.reporter.evaluated(state.history, 1)
+                with task.watch.measure("logging"):
+                    task.reporter.evaluated(state.history, 1)
             elif save_due(plan, state, saved):
                 saved = save(task, state, lesson.optimizer)
             if phase_over(plan_now(task.plan, state), state):
                 break
-            check_stop(task.reporter)
+            with task.watch.measure("logging"):
+                check_stop(task.reporter)
             with charged(state, task.source.device.device, steps=True):
                 train_step(task, state, lesson)
-            _report_progress(task, state)
+            with task.watch.measure("logging"):
+                _report_progress(task, state)
     except RunCancelledError:
         save(task, state, lesson.optimizer)
         raise
@@ -80,7 +83,7 @@ def predicted(task: Task, state: State, rows: Rows) -> list[Predictions]:
 def _evaluate(task: Task, state: State, optimizer: Optimizer) -> None:
     """Add a point to the curve; keep the weights if they are the best so far. Changes nothing when it is stopped."""
     require_finite(task, state, float(state.loss_sum), "training")
-    with charged(state, task.source.device.device):
+    with charged(state, task.source.device.device), task.watch.measure("evaluation"):
         val = evaluation.summarise(predicted(task, state, task.val), task.num_classes)
     require_finite(task, state, val.loss or 0.0, "validation")
     record(
@@ -133,7 +136,8 @@ def record(
         learning_rates=rates,
     )
     if state.best is None or rank_of(val) > rank_of(state.best.val):
-        weights = save_best(task.folder, state.step, {**network_tensors(task.network), **(extra or {})})
+        with task.watch.measure("checkpoint"):
+            weights = save_best(task.folder, state.step, {**network_tensors(task.network), **(extra or {})})
         state.best = Best(step=state.step, epoch=epoch, val=val, weights=weights, has_probabilities=has_probabilities)
     state.history = (*state.history, point)
     state.last_val = val
@@ -166,8 +170,9 @@ def end_phase(task: Task, state: State) -> None:
 def save(task: Task, state: State, optimizer: Optimizer | None = None) -> float:
     """Write the checkpoint of now; the training seconds that it holds."""
     state.optimizer = None if optimizer is None else optimizer.state_dict()
-    state.total_seconds = time.perf_counter() - task.started
-    save_last(task.folder, task.fingerprint, state, task.network.module.state_dict())
+    state.total_seconds, state.seconds_by_part = time.perf_counter() - task.started, task.watch.seconds
+    with task.watch.measure("checkpoint"):
+        save_last(task.folder, task.fingerprint, state, task.network.module.state_dict())
     return state.train_seconds
 
 

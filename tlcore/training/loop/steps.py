@@ -83,19 +83,20 @@ def train_step(task: Task, state: State, lesson: Lesson) -> None:
     Raises: NonFiniteLossError; torch.OutOfMemoryError where no smaller part of the batch is left to try.
     """
     recipe, seed = lesson.recipe, stream.step_seed(task.seed, state.step)
-    images, labels = training_batch(
-        task.source, task.train[lesson.draw(state.step)], recipe.augmentation, seed, recipe.noise
-    )
+    with task.watch.measure("augment"):
+        rows = task.train[lesson.draw(state.step)]
+        images, labels = training_batch(task.source, rows, recipe.augmentation, seed, recipe.noise)
     asked = state.micro_batch or len(labels)
     work = partial(_accumulate, task, lesson, images, labels, seed)
     scores, size = in_parts(work, asked, f"optimiser step {state.step + 1}", lesson.least, remembered(lesson.moving))
     if size < asked:
         _note_parts(task, state, lesson, size)
-    if recipe.gradient_clip:
-        parameters = [p for group in lesson.optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
-    set_learning_rates(lesson.optimizer, recipe, phase_progress(plan_now(task.plan, state), state))
-    lesson.optimizer.step()
+    with task.watch.measure("optimizer"):
+        if recipe.gradient_clip:
+            parameters = [p for group in lesson.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
+        set_learning_rates(lesson.optimizer, recipe, phase_progress(plan_now(task.plan, state), state))
+        lesson.optimizer.step()
 
     state.loss_sum += cross_entropy(scores, labels, reduction="sum").double()
     state.hits += (scores.argmax(1) == labels).sum()
@@ -129,9 +130,11 @@ def _accumulate(task: Task, lesson: Lesson, images: Tensor, labels: Tensor, seed
     total = len(labels) if weights is None else weights[labels].sum()
     found = []
     for some, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        scores = logits(task.network, task.source.device, some)
-        loss = cross_entropy(scores, truth, weights, label_smoothing=lesson.recipe.label_smoothing, reduction="sum")
-        (loss / total).backward()  # type: ignore[no-untyped-call]
+        with task.watch.measure("forward"):
+            scores = logits(task.network, task.source.device, some)
+            loss = cross_entropy(scores, truth, weights, label_smoothing=lesson.recipe.label_smoothing, reduction="sum")
+        with task.watch.measure("backward"):
+            (loss / total).backward()  # type: ignore[no-untyped-call]
         found.append(scores.detach())
     return torch.cat(found)
 

@@ -9,13 +9,17 @@ from tlcore.training.images.batches import ImageSource, Rows
 from tlcore.training.loop.plan import Plan
 from tlcore.training.networks.models import Network
 from tlcore.training.reporter import Reporter
+from tlcore.training.stopwatch import Stopwatch
 
 PREPARED, TRAINED = 0.05, 0.95  # of the progress bar
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a run needs and never changes. train, val: row numbers. started: perf_counter at 0 total seconds."""
+    """What a run needs and never changes. train, val: row numbers. started: perf_counter at 0 total seconds.
+
+    watch: what the time since then went into.
+    """
 
     network: Network
     source: ImageSource
@@ -30,6 +34,7 @@ class Task:
     folder: Path
     reporter: Reporter
     started: float
+    watch: Stopwatch
 
     @property
     def evaluation_batch(self) -> int:

@@ -9,6 +9,7 @@ from torch import Tensor
 from tlcore.training.device import Device
 from tlcore.training.images.batches import Images, ImageSource, Rows, evaluation_batch
 from tlcore.training.networks import models
+from tlcore.training.networks.depthwise import fast_gradients
 from tlcore.training.networks.models import Network
 from tlcore.training.outcome import evaluation
 from tlcore.training.outcome.evaluation import Predictions
@@ -16,7 +17,8 @@ from tlcore.training.outcome.evaluation import Predictions
 
 def features(network: Network, device: Device, images: Tensor) -> Tensor:
     """What the head receives, float32 [N, D]; computed in bf16 where the device has it."""
-    with torch.autocast(device.device.type, dtype=torch.bfloat16, enabled=device.dtype is torch.bfloat16):
+    low = torch.autocast(device.device.type, dtype=torch.bfloat16, enabled=device.dtype is torch.bfloat16)
+    with low, fast_gradients(device):
         return models.features(network, images).float()
 
 

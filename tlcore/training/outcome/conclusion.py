@@ -35,9 +35,10 @@ def conclude(
         raise TrainingError("the run ended without an evaluation: its budget has no whole step")
     task.reporter.progressed(TRAINED, "scoring the best network on the test images")
     parts = {"val": task.val, "test": np.array(split.test, dtype=np.int64)}
-    predictions = {name: score(rows) for name, rows in parts.items()}
+    with task.watch.measure("scoring"):
+        predictions = {name: score(rows) for name, rows in parts.items()}
+        train = _metrics(score(task.train), task)
     scores = {name: _metrics(part, task) for name, part in predictions.items()}
-    train = _metrics(score(task.train), task)
     images_seen = state.history[-1].images_seen
     outcome = RunOutcome(
         train=train,
@@ -55,6 +56,7 @@ def conclude(
         num_trainable_parameters=max(phase.num_trainable for phase in state.phases),
         frozen_states=state.frozen_states,
         did_not_learn=did_not_learn(state.history, task.plan, task.num_classes, train.loss, state.fit_seconds),
+        seconds_by_part=task.watch.seconds,
         images_per_second=images_seen / state.step_seconds if state.step_seconds else None,
         notes=state.notes,
         phases=state.phases,

@@ -1,0 +1,44 @@
+"""Where the time of runs went: one bar per group, stacked from its parts."""
+
+from collections.abc import Sequence
+from html import escape
+
+import plotly.graph_objects as go
+
+from tlcore.analysis.charts.style import axis, layout, legend_room
+from tlcore.analysis.groups import name_of
+from tlcore.analysis.time_parts import PARTS, PartName, TimeShares
+
+# What comes before training is violet, training blue, looking at results green, keeping books grey.
+COLORS: dict[PartName, str] = {
+    "network": "#C9B3DB", "decode": "#A585C4", "features": "#7E57A8", "fit": "#5B3A86",
+    "augment": "#B5D3EE", "forward": "#72ABDB", "backward": "#3D7DCA", "optimizer": "#1F4E8C",
+    "evaluation": "#8CCBA6", "scoring": "#3E9E6E", "checkpoint": "#D6A96B", "logging": "#A97C3F", "other": "#9AA1AD",
+}  # fmt: skip
+
+
+def time_parts_chart(shares: Sequence[TimeShares], revision: str = "time", dark: bool = False) -> go.Figure:
+    """Mean seconds per run, part by part."""
+    groups = [each.group for each in shares]
+    names = [escape(name_of(group, groups), quote=False) for group in groups]
+    figure = go.Figure()
+    for part, words in PARTS.items():
+        seconds = [each.seconds.get(part, 0.0) for each in shares]
+        if max(seconds, default=0.0) < 0.005 * max(each.total for each in shares):
+            continue
+        figure.add_bar(
+            y=names,
+            x=seconds,
+            customdata=[value / each.total for value, each in zip(seconds, shares, strict=True)],
+            orientation="h",
+            name=words.label,
+            marker={"color": COLORS[part], "line": {"width": 0}},
+            hovertemplate=f"<b>%{{x:.2f}} s</b>, %{{customdata:.0%}}<extra>{words.label}</extra>",
+        )
+    room = legend_room([trace.name for trace in figure.data])
+    note = "Mean seconds per run, from its start in a worker to its outcome."
+    figure.update_layout(**layout(dark, revision, "Where the time went", note, 150 + 34 * len(shares) + room))
+    figure.update_layout(barmode="stack", bargap=0.3, margin={"b": room})
+    figure.update_xaxes(**axis("Seconds per run", rangemode="tozero"))
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return figure

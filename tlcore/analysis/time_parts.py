@@ -1,0 +1,113 @@
+"""Where the time of finished runs went, part by part, and what would make the largest part smaller."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Literal, NamedTuple
+
+from tlcore.analysis.groups import Group, groups_of, name_of
+from tlcore.results import ComparisonRecord, RunOutcome, TimePart
+
+PartName = TimePart | Literal["other"]
+SMALL = 0.5  # seconds of the largest part below which no advice is worth its reading
+
+
+class PartWords(NamedTuple):
+    """label: of the part. advice: what makes it smaller; empty where nothing that a user sets does."""
+
+    label: str
+    advice: str = ""
+
+
+PARTS: dict[PartName, PartWords] = {
+    "network": PartWords("Building the network and its weights"),
+    "decode": PartWords(
+        "Decoding images", "decoded images are kept: other runs on this dataset and image size need not wait for it"
+    ),
+    "features": PartWords("Features of all images", "features are kept: other runs with this network start from them"),
+    "fit": PartWords("Fitting the classifier", "a single C instead of a search over several makes it shorter"),
+    "augment": PartWords(
+        "Reading and augmenting", "a plainer augmentation (flip, none) or a smaller image size makes it shorter"
+    ),
+    "forward": PartWords("Forward pass", "a smaller network or image size makes it shorter"),
+    "backward": PartWords("Backward pass", "training fewer layer groups, or the head alone, makes it shorter"),
+    "optimizer": PartWords("Optimiser", "a larger batch takes fewer of these steps"),
+    "evaluation": PartWords("Validation", "it comes once per epoch; fewer validation images make it shorter"),
+    "checkpoint": PartWords("Checkpoints", "a faster disk for the home folder makes it shorter"),
+    "logging": PartWords("Progress and MLflow", "a local MLflow store on a fast disk makes it shorter"),
+    "scoring": PartWords("Final scores on all parts"),
+    "other": PartWords("Anything else"),
+}
+EXPLAINED = (
+    "Mean seconds per run from its start in a worker to its outcome; waiting in the queue and the upload of its files "
+    "are not among them. Decoding and features are done once and kept, so only the run that came first pays for them "
+    "here (the training time of the tables charges features to each run that uses them)."
+)
+
+
+@dataclass(frozen=True)
+class TimeShares:
+    """Mean seconds of the finished runs of one group, in the order of `PARTS`. pace: training images per second."""
+
+    group: Group
+    seconds: dict[PartName, float]
+    pace: float | None
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+    @property
+    def largest(self) -> PartName:
+        """The part that took most of what is named."""
+        return max((part for part in self.seconds if part != "other"), key=lambda part: self.seconds[part])
+
+
+def time_shares(record: ComparisonRecord) -> list[TimeShares]:
+    """One per model, strategy and fraction with a finished run that was measured; older runs are left out."""
+    found = []
+    for group in groups_of(record):
+        known = [run.outcome for run in group.finished if run.outcome is not None and run.outcome.seconds_by_part]
+        if known:
+            paces = [o.images_per_second for o in known if o.images_per_second is not None]
+            found.append(TimeShares(group, _means(known), median(paces) if paces else None))
+    return found
+
+
+def time_sentences(shares: Sequence[TimeShares]) -> list[str]:
+    """What holds each one back, and what would help, where something that a user sets would."""
+    groups = [each.group for each in shares]
+    lines = []
+    for each in shares:
+        seconds, words = each.seconds[each.largest], PARTS[each.largest]
+        if seconds >= SMALL:
+            share = seconds / each.total
+            name, advice = name_of(each.group, groups), f": {words.advice}" if words.advice else ""
+            lines.append(f"{name}: {share:.0%} of {each.total:.1f} s in “{words.label}”{advice}.")
+    return lines
+
+
+def time_table(shares: Sequence[TimeShares]) -> list[dict[str, str]]:
+    """A row per part that took any time, a column per group: seconds and share of the whole."""
+    groups = [each.group for each in shares]
+    rows = [
+        {"Part": words.label, **{name_of(each.group, groups): _cell(each, part) for each in shares}}
+        for part, words in PARTS.items()
+        if any(each.seconds.get(part, 0.0) >= 0.005 for each in shares)
+    ]
+    whole = {"Part": "All", **{name_of(each.group, groups): f"{each.total:.2f} s" for each in shares}}
+    paces = {name_of(each.group, groups): "–" if each.pace is None else f"{each.pace:,.1f}" for each in shares}
+    return [*rows, whole, {"Part": "Training images per second", **paces}]
+
+
+def _cell(shares: TimeShares, part: PartName) -> str:
+    seconds = shares.seconds.get(part, 0.0)
+    return f"{seconds:.2f} s ({seconds / shares.total:.0%})" if seconds >= 0.005 else "–"
+
+
+def _means(outcomes: Sequence[RunOutcome]) -> dict[PartName, float]:
+    named: dict[PartName, float] = {
+        part: fmean(o.seconds_by_part.get(part, 0.0) for o in outcomes) for part in PARTS if part != "other"
+    }
+    whole = fmean(o.total_seconds - o.tuning_seconds for o in outcomes)
+    return {**named, "other": max(0.0, whole - sum(named.values()))}
