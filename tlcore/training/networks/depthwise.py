@@ -1,9 +1,9 @@
 """Gradients of depthwise convolutions where bf16 on a CPU is slower than float32.
 
-oneDNN has no fast bf16 kernels for the input gradient of depthwise convolutions with a stride, nor for either gradient
-of those with kernels above 3×3: measured on a CPU with AMX (torch 2.13, channels last, one thread), they take 4 to 100
-times as long as in float32 (`tests/benchmarks/bench_depthwise.py`). A forward pass and all other convolutions are
-faster in bf16.
+oneDNN has no fast bf16 kernels for the gradient by the images of depthwise convolutions with a stride, nor for either
+gradient of those with kernels above 3×3: on a CPU with AMX (channels last, one thread) they take 2 to 100 times as long
+as in float32, as `python -m tests.benchmarks.bench_steps` prints. Forward passes and all other convolutions are faster
+in bf16.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ LARGE_KERNEL = 3  # above it, float32 gradients are faster whatever the stride
 def fast_gradients(device: Device) -> AbstractContextManager[object]:
     """Inside it, forward passes in bf16 on a CPU get backward passes that use the faster format for each convolution.
 
-    The gradients are at least as exact as without it: float32 sums of the same bf16 images and output gradients.
+    The gradients are at least as exact as without it: of the same bf16 images, weights and output gradients.
     """
     if device.device.type == "cpu" and device.dtype is torch.bfloat16 and torch.is_grad_enabled():
         return _Depthwise()
@@ -69,7 +69,7 @@ def _pair(value: int | Sequence[int]) -> list[int]:
 
 
 class _Float32Gradients(torch.autograd.Function):
-    """A convolution as autocast computes it, in bf16, with gradients in float32."""
+    """A convolution as autocast computes it, in bf16, with its slow gradients in float32."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Tensor:
@@ -82,10 +82,26 @@ class _Float32Gradients(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.how
-        found = torch.ops.aten.convolution_backward(
-            gradient.float(), images.float(), weight.float(), [len(weight)], stride, padding, dilation,
-            False, [0, 0], groups, list(ctx.needs_input_grad[:3]),
-        )  # fmt: skip
+        to_images, *to_parameters = ctx.needs_input_grad[:3]
+        high = gradient.float()
+        # Of the images only shape and layout matter for their own gradient, so they need not be converted.
+        like_images = torch.empty_like(images, dtype=torch.float32)
+        of_images, _, _ = _gradients(high, like_images, weight.float(), ctx.how, (to_images, False, False))
+        if max(weight.shape[2:]) > LARGE_KERNEL:
+            gradient, images, weight = high, images.float(), weight.float()
+        _, of_weight, of_bias = _gradients(gradient, images, weight, ctx.how, (False, *to_parameters))
+        found = (of_images, of_weight, of_bias)
         kept = [None if one is None else one.to(kind) for one, kind in zip(found, ctx.formats, strict=True)]
         return *kept, None, None, None, None
+
+
+def _gradients(
+    gradient: Tensor, images: Tensor, weight: Tensor, how: tuple[Any, ...], wanted: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """By images, weight and bias, as far as they are wanted. All tensors in one format, in which it computes."""
+    if not any(wanted):
+        return None, None, None
+    stride, padding, dilation, groups = how
+    return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
+        gradient, images, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, list(wanted)
+    )
