@@ -98,4 +98,4 @@ def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
         torch.tensor(v, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
         for v in (preprocessing.mean, preprocessing.std)
     )
-    return (images - mean) / std
+    return (images - mean).div_(std)
