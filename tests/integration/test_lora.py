@@ -15,6 +15,7 @@ from tlcore.spec import Budget
 from tlcore.strategies import STRATEGIES, Fit, Strategy, Train
 from tlcore.training import prepare as prepare_module
 from tlcore.training import run as run_module
+from tlcore.training.loop.optimizers import parameter_groups
 from tlcore.training.networks import adapters
 from tlcore.training.networks.adapters import (
     adaptable,
@@ -24,6 +25,7 @@ from tlcore.training.networks.adapters import (
     network_tensors,
     plain_name,
 )
+from tlcore.training.networks.checking import idle_settings
 from tlcore.training.networks.freezing import apply_trainable, frozen_fingerprint
 from tlcore.training.networks.models import build_network, logits, model_facts
 from tlcore.training.weights.loading import load_backbone
@@ -208,6 +210,33 @@ def test_a_run_ends_as_one_ordinary_network(bench):
     assert len(moved) > 2
     again = load_backbone(build_network("test_vit", 5, 32), "run:x", bench.work("plain") / "model/weights.safetensors")
     assert again.num_tensors == len(tensors) - 2, "other runs can start from it"
+
+
+def test_with_a_layer_decay_adapters_nearer_the_input_train_at_lower_rates():
+    """Six blocks: 0.01 for the last one's, half of it for those below, and so on; the stem has none."""
+    network = fresh()
+    attach_adapters(network, RECIPE, seed=1)
+    apply_trainable(network, "lora", "eval")
+    asked = {"layer_decay": 0.5, "learning_rate": 0.1, "backbone_learning_rate": 0.01}
+    found = {id(p): g["lr"] for g in parameter_groups(network, RECIPE.model_copy(update=asked)) for p in g["params"]}
+    trained = {name: found.pop(id(p)) for name, p in network.module.named_parameters() if p.requires_grad}
+    assert not found
+    for name, rate in trained.items():
+        expected = 0.1 if name.startswith("head.") else 0.01 * 0.5 ** (5 - int(name.split(".")[1]))
+        assert rate == pytest.approx(expected), name
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_settings_that_do_nothing_for_adapters_are_known_with_and_without_them(attached):
+    """Of a network that is cut at 2, the stem has no adapters, so that a single layer group is left to decay."""
+    found = {}
+    for cut in (2, 3):
+        network = build_network("test_vit", 3, None, fresh().changes.model_copy(update={"cut_at": cut}))
+        if attached:
+            attach_adapters(network, RECIPE, seed=1)
+        found[cut] = idle_settings(network, RECIPE)
+    assert "layer_decay" in found[2]
+    assert not {"layer_decay", "learning_rate", "backbone_learning_rate"} & found[3].keys()
 
 
 @pytest.mark.parametrize("patience", [1, 3, 5])
