@@ -43,7 +43,7 @@ def start_by_hand(bench, spec, recipe):
     """The network at its start, and all images of the dataset with their labels as tensors."""
     data = bench.dataset
     torch.manual_seed(start_seed(spec.seed))
-    network = build_network(spec.model, 3, 32)
+    network = build_network(spec.model, len(data.info.classes), 32)
     if spec.weights != "none":
         load_backbone(network, spec.weights)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (recipe["mean"], recipe["std"]))
