@@ -127,6 +127,19 @@ def test_a_strategy_changes_what_its_name_says(bench, model, strategy, changes, 
     shutil.rmtree(bench.work(name))
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_runs_on_one_channel(bench, strategy):
+    """And a network whose first layer has one channel goes home."""
+    bench.model = "test_vit" if strategy == "lora" else "test_resnet"
+    spec = bench.spec(strategy, overrides={"grayscale": True}, budget=Budget(steps=6))
+    outcome = bench.run(spec, f"gray-{strategy}")
+    assert outcome.frozen_state_unchanged in (None, True)
+    network = load_model(bench.work(f"gray-{strategy}") / "model").network
+    first = next(layer for layer in network.module.modules() if isinstance(layer, torch.nn.Conv2d))
+    assert first.in_channels == 1
+    shutil.rmtree(bench.work(f"gray-{strategy}"))
+
+
 def followed(bench, spec, name, monkeypatch):
     """The outcome, and the tensors that differ between the start and the end of training, whichever was the best."""
     real, moved = run_module.train, set()

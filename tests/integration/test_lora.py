@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
+from tests.integration.test_training_oracle import start_by_hand
 from tests.training_support import FLOAT32, Bench, Crash, Recorder, pretrained, tiny_dataset
 from tlcore.errors import ModelError, RunCancelledError, SpecError
 from tlcore.recipes import DataFacts, TrainRecipe, resolve
@@ -15,6 +19,8 @@ from tlcore.spec import Budget
 from tlcore.strategies import STRATEGIES, Fit, Strategy, Train
 from tlcore.training import prepare as prepare_module
 from tlcore.training import run as run_module
+from tlcore.training.images.stream import batch_positions, start_seed
+from tlcore.training.loop.optimizers import parameter_groups
 from tlcore.training.networks import adapters
 from tlcore.training.networks.adapters import (
     adaptable,
@@ -24,6 +30,7 @@ from tlcore.training.networks.adapters import (
     network_tensors,
     plain_name,
 )
+from tlcore.training.networks.checking import idle_settings
 from tlcore.training.networks.freezing import apply_trainable, frozen_fingerprint
 from tlcore.training.networks.models import build_network, logits, model_facts
 from tlcore.training.weights.loading import load_backbone
@@ -208,6 +215,81 @@ def test_a_run_ends_as_one_ordinary_network(bench):
     assert len(moved) > 2
     again = load_backbone(build_network("test_vit", 5, 32), "run:x", bench.work("plain") / "model/weights.safetensors")
     assert again.num_tensors == len(tensors) - 2, "other runs can start from it"
+
+
+def test_with_a_layer_decay_adapters_nearer_the_input_train_at_lower_rates():
+    """Six blocks: 0.01 for the last one's, half of it for those below, and so on; the stem has none."""
+    network = fresh()
+    attach_adapters(network, RECIPE, seed=1)
+    apply_trainable(network, "lora", "eval")
+    asked = {"layer_decay": 0.5, "learning_rate": 0.1, "backbone_learning_rate": 0.01}
+    found = {id(p): g["lr"] for g in parameter_groups(network, RECIPE.model_copy(update=asked)) for p in g["params"]}
+    trained = {name: found.pop(id(p)) for name, p in network.module.named_parameters() if p.requires_grad}
+    assert not found
+    for name, rate in trained.items():
+        expected = 0.1 if name.startswith("head.") else 0.01 * 0.5 ** (5 - int(name.split(".")[1]))
+        assert rate == pytest.approx(expected), name
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_settings_that_do_nothing_for_adapters_are_known_with_and_without_them(attached):
+    """Of a network that is cut at 2, the stem has no adapters, so that a single layer group is left to decay."""
+    found = {}
+    for cut in (2, 3):
+        network = build_network("test_vit", 3, None, fresh().changes.model_copy(update={"cut_at": cut}))
+        if attached:
+            attach_adapters(network, RECIPE, seed=1)
+        found[cut] = idle_settings(network, RECIPE)
+    assert "layer_decay" in found[2]
+    assert not {"layer_decay", "learning_rate", "backbone_learning_rate"} & found[3].keys()
+
+
+class Beside(nn.Module):
+    """A frozen linear layer with a low-rank product beside it, as the paper writes it: W x + (alpha ÷ rank) B A x."""
+
+    def __init__(self, layer, first, scale):
+        super().__init__()
+        self.layer, self.scale = layer, scale
+        self.a = nn.Parameter(first.clone())
+        self.b = nn.Parameter(torch.zeros(layer.out_features, len(first)))
+
+    def forward(self, given):
+        return self.layer(given) + self.scale * given @ self.a.T @ self.b.T
+
+
+def test_a_run_equals_a_plain_loop_without_peft(bench):
+    spec = bench.spec("lora", budget=Budget(steps=6), overrides={"lora_rank": 4, "lora_alpha": 8.0})
+    recorder = Recorder()
+    bench.run(spec, "oracle", recorder)
+    found = torch.load(bench.work("oracle") / "checkpoint" / "last.pt", weights_only=True)["network"]
+    (recipe,) = recorder.resolution.recipe["phases"]
+    network, images, labels = start_by_hand(bench, spec, recorder.resolution.recipe["preprocessing"])
+    twin, _, _ = start_by_hand(bench, spec, recorder.resolution.recipe["preprocessing"])
+    attach_adapters(twin, RECIPE, start_seed(spec.seed))
+    model, beside = network.module.eval().requires_grad_(False), {}
+    for path in adaptable(build_network("test_vit", 2, 32)):
+        first = twin.module.get_submodule(path).lora_A["default"].weight.detach()
+        beside[path] = Beside(model.get_submodule(path), first, 8.0 / 4)
+        model.set_submodule(path, beside[path])
+    network.head.requires_grad_(True)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, weight_decay=0.0)
+    rows = np.array(bench.split(spec).train)
+    for step in range(6):
+        batch = torch.from_numpy(rows[batch_positions(spec.seed, step, bench.batch_size, len(rows))])
+        progress, warmup = (step + 0.5) / 6, recipe["warmup"]
+        falling = 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+        optimizer.param_groups[0]["lr"] = 1e-3 * (progress / warmup if progress < warmup else falling)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images[batch]), labels[batch]).backward()
+        optimizer.step()
+    assert (recipe["learning_rate"], recipe["backbone_learning_rate"]) == (1e-3, 1e-3)
+    close = {"rtol": 1e-2, "atol": 2e-4}
+    torch.testing.assert_close(found["head.weight"], network.head.weight.detach(), **close)
+    for path, own in beside.items():
+        torch.testing.assert_close(found[f"{path}.lora_A.default.weight"], own.a.detach(), **close)
+        torch.testing.assert_close(found[f"{path}.lora_B.default.weight"], own.b.detach(), **close)
+        assert float(own.b.detach().abs().max()) > 1e-3, "it has learned something"
 
 
 @pytest.mark.parametrize("patience", [1, 3, 5])

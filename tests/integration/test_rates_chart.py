@@ -16,13 +16,14 @@ CASES = {
     "gradual": ("gradual_unfreezing", {}),
     "fit first": ("lp_ft", {"schedule": "step"}),
     "patience": ("staged_fine_tuning", {"patience": 1}),
+    "adapters": ("lora", {"layer_decay": 0.6}),
 }
 
 
-def _drawn(tmp_path, monkeypatch, strategy, own_strategy=None, **asked):
+def _drawn(tmp_path, monkeypatch, strategy, own_strategy=None, model="test_resnet", **asked):
     """A run of 42 steps as it is recorded, and the rates that are drawn for it, by group and step."""
     monkeypatch.setattr(run_module, "pick_device", lambda asked: FLOAT32)
-    bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=10), budget=Budget(steps=42))
+    bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=10), model, Budget(steps=42))
     spec = bench.spec("fine_tuning", **asked).model_copy(update={"strategy": strategy, "own_strategy": own_strategy})
     recorder = Recorder()
     outcome = bench.run(spec, "run", recorder)
@@ -44,7 +45,8 @@ def test_a_head_that_a_pattern_leaves_out_has_no_rate(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("strategy", "overrides"), CASES.values(), ids=CASES)
 def test_the_drawn_schedule_goes_through_every_recorded_rate(tmp_path, monkeypatch, strategy, overrides):
-    run, drawn = _drawn(tmp_path, monkeypatch, strategy, overrides=overrides)
+    model = "test_vit" if strategy == "lora" else "test_resnet"
+    run, drawn = _drawn(tmp_path, monkeypatch, strategy, model=model, overrides=overrides)
     recorded = {(g, p.step): rate for p in run.history for g, rate in p.learning_rates.items()}
     assert len(recorded) >= 3
     assert recorded == pytest.approx({key: drawn.get(key) for key in recorded})

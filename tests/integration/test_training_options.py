@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.transforms import v2
 
 from tests.training_support import FLOAT32, Bench, Recorder, dataset_of, tiny_dataset
 from tlcore.spec import Budget
 from tlcore.training import run as run_module
 from tlcore.training.images.cache import open_cache
-from tlcore.training.images.stream import batch_positions, start_seed
+from tlcore.training.images.stream import batch_positions, start_seed, step_seed
+from tlcore.training.loop import steps as steps_module
 from tlcore.training.networks.models import build_network
 from tlcore.training.weights.loading import load_backbone
 
@@ -164,8 +166,6 @@ def test_class_weights_are_those_of_the_training_images_alone(bench):
 
 def test_balanced_sampling_shows_every_class_equally_often(bench, monkeypatch):
     """Of 18 steps of 8 images, each of 3 classes gets 48, though one has a third of the images."""
-    from tlcore.training.loop import steps as steps_module
-
     seen, real = [], steps_module.training_batch
 
     def spy(*args):
@@ -182,6 +182,52 @@ def test_balanced_sampling_shows_every_class_equally_often(bench, monkeypatch):
         bench.run(spec, f"balanced-{fraction}")
         counts[fraction] = torch.bincount(torch.cat(seen), minlength=3).tolist()
     assert counts == {0.5: [48, 48, 48], 1.0: [48, 48, 48]}
+
+
+def seen_by_the_network(bench, monkeypatch, name, **overrides):
+    """Images of all steps in 0…1 [N,3,H,W], and the same as evaluation sees them."""
+    found, real = [], steps_module.logits
+    with monkeypatch.context() as patch:
+        patch.setattr(steps_module, "logits", lambda *given: found.append(given[2]) or real(*given))
+        spec = bench.spec("transfer_learning", overrides=overrides)
+        bench.run(spec, name)
+    network, plain, labels = start_of(bench, spec)
+    positions = np.concatenate([batch_positions(spec.seed, step, BATCH, len(labels)) for step in range(STEPS)])
+    own = network.facts.preprocessing
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (own.mean, own.std))
+    return torch.cat(found) * std + mean, plain[torch.from_numpy(positions)] * std + mean
+
+
+def test_without_augmentation_steps_see_what_evaluation_sees(bench, monkeypatch):
+    seen, plain = seen_by_the_network(bench, monkeypatch, "as-it-is", augmentation="none")
+    torch.testing.assert_close(seen, plain)
+
+
+def test_steps_see_images_and_their_mirror_images_where_they_are_only_flipped(bench, monkeypatch):
+    seen, plain = seen_by_the_network(bench, monkeypatch, "flipped", augmentation="flip")
+    same, mirrored = ((seen - other).abs().amax((1, 2, 3)) < 1e-5 for other in (plain, plain.flip(3)))
+    assert torch.equal(same, ~mirrored)
+    assert same.float().mean() == pytest.approx(0.5, abs=0.25)
+
+
+def test_steps_see_noise_of_the_deviation_asked(bench, monkeypatch):
+    seen, plain = seen_by_the_network(bench, monkeypatch, "noisy", augmentation="none", noise=0.05)
+    inside = (plain > 0.25) & (plain < 0.75)  # where nothing is clipped
+    assert inside.float().mean() > 0.1
+    assert float((seen - plain)[inside].std()) == pytest.approx(0.05, rel=0.05)
+    assert len({tuple(look.flatten().tolist()) for look in (seen - plain)[:, 0]}) == len(seen), "each has its own"
+
+
+def test_steps_see_trivial_augment_on_top_of_crops(bench, monkeypatch):
+    """The oracle: torchvision's own, image by image, from the seed of each step."""
+    crops, plain = seen_by_the_network(bench, monkeypatch, "cropped", augmentation="crop_flip")
+    seen, _ = seen_by_the_network(bench, monkeypatch, "trivial", augmentation="trivial_augment")
+    assert ((crops - plain).abs().amax((1, 2, 3)) > 0.02).all(), "a crop is another part of the picture"
+    expected, levels = [], (crops * 255).round().to(torch.uint8)
+    for step, batch in enumerate(levels.split(BATCH)):
+        torch.manual_seed(step_seed(bench.seed, step))
+        expected += [v2.TrivialAugmentWide()(image) for image in batch]
+    torch.testing.assert_close(seen, torch.stack(expected) / 255)
 
 
 @pytest.mark.parametrize("strategy", ["gradual_unfreezing", "fine_tuning", "transfer_learning"])

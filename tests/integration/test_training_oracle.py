@@ -39,14 +39,13 @@ def bench(folder, dataset, monkeypatch):
     return Bench(folder, dataset, budget=Budget(steps=STEPS), seed=3)
 
 
-def by_hand(bench, spec, recipe, trained, train_mode):
-    """One phase, as one would write it in a notebook: the final tensors."""
-    split, data = bench.split(spec), bench.dataset
+def start_by_hand(bench, spec, recipe):
+    """The network at its start, and all images of the dataset with their labels as tensors."""
+    data = bench.dataset
     torch.manual_seed(start_seed(spec.seed))
-    network = build_network(spec.model, 3, 32)
+    network = build_network(spec.model, len(data.info.classes), 32)
     if spec.weights != "none":
         load_backbone(network, spec.weights)
-    model = network.module
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (recipe["mean"], recipe["std"]))
     cache = open_cache(
         data,
@@ -54,8 +53,13 @@ def by_hand(bench, spec, recipe, trained, train_mode):
         bench.folder / "cache",
     )
     images = (torch.from_numpy(np.array(cache.eval_pixels)).permute(0, 3, 1, 2).float() / 255 - mean) / std
-    labels = torch.from_numpy(data.images["label"].to_numpy().copy())
+    return network, images, torch.from_numpy(data.images["label"].to_numpy().copy())
 
+
+def by_hand(bench, spec, recipe, trained, train_mode):
+    """One phase, as one would write it in a notebook: the final tensors."""
+    network, images, labels = start_by_hand(bench, spec, recipe)
+    model = network.module
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     head = set(network.head.parameters())
@@ -69,7 +73,7 @@ def by_hand(bench, spec, recipe, trained, train_mode):
     optimizer = torch.optim.SGD(groups, lr=1, momentum=0.9, nesterov=recipe["nesterov"])
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe["smoothing"])
     model.train(train_mode)
-    rows = np.array(split.train)
+    rows = np.array(bench.split(spec).train)
     for step in range(STEPS):
         batch = torch.from_numpy(rows[batch_positions(spec.seed, step, 8, len(rows))])
         progress = (step + 0.5) / STEPS
@@ -115,6 +119,57 @@ def test_training_equals_a_plain_loop(bench, strategy):
         n for n in expected if n in start and start[n].shape == found[n].shape and not torch.equal(start[n], found[n])
     ]
     assert bool(moved) == (strategy != "transfer_learning")
+
+
+FROM_THE_TOP = (("fc.",), ("layer4.",), ("layer3.",), ("layer2.",), ("layer1.",), ("conv1.", "bn1."))
+IN_PHASES = {  # how many steps each phase has, and how many of the parts above train in it
+    "staged_fine_tuning": ((2, 1), (4, 6)),
+    "partial_fine_tuning": ((6, 3),),
+    "gradual_unfreezing": ((2, 1), (2, 2), (2, 3), (2, 4), (2, 5), (2, 6)),
+}
+
+
+def phase_by_hand(model, recipe, parts, batches):
+    """Train the first `parts` of the parts from the top on these batches, with an optimiser and schedule of its own."""
+    groups = []
+    for name, parameter in model.named_parameters():
+        place = next(number for number, starts in enumerate(FROM_THE_TOP) if name.startswith(starts))
+        parameter.requires_grad_(place < parts)
+        below = recipe["backbone_learning_rate"] * recipe["layer_decay"] ** (place - 1)
+        rate = below if place else recipe["learning_rate"]
+        decay = recipe["weight_decay"] if parameter.dim() > 1 else 0.0
+        if place < parts:
+            groups.append({"params": [parameter], "lr": rate, "initial": rate, "weight_decay": decay})
+    optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=recipe["nesterov"])
+    for step, (images, labels) in enumerate(batches):
+        progress, warmup = (step + 0.5) / len(batches), recipe["warmup"]
+        factor = 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial"] * (progress / warmup if progress < warmup else factor)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("strategy", IN_PHASES)
+def test_phases_equal_plain_loops_one_after_another(bench, strategy):
+    """What trains in each phase is written out by hand; few images keep all statistics."""
+    planned = IN_PHASES[strategy]
+    total = sum(number for number, _ in planned)
+    spec = bench.spec(strategy, overrides={"augmentation": "none"}, budget=Budget(steps=total))
+    recorder = Recorder()
+    bench.run(spec, strategy, recorder)
+    found = torch.load(bench.work(strategy) / "checkpoint" / "last.pt", weights_only=True)["network"]
+    recipe = recorder.resolution.recipe
+    network, images, labels = start_by_hand(bench, spec, recipe["preprocessing"])
+    network.module.eval()
+    rows = np.array(bench.split(spec).train)
+    order = [torch.from_numpy(rows[batch_positions(spec.seed, step, 8, len(rows))]) for step in range(total)]
+    batches = iter([(images[batch], labels[batch]) for batch in order])
+    for (number, parts), phase in zip(planned, recipe["phases"], strict=True):
+        phase_by_hand(network.module, phase, parts, [next(batches) for _ in range(number)])
+    for name, tensor in network.module.state_dict().items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize(("trainable", "convolutions"), [("head", False), ("all", True)])

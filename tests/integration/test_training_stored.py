@@ -191,6 +191,22 @@ def test_views_are_of_training_rows_and_differ_by_seed_number_and_rows(bench, tm
     assert len(view_folders(tmp_path)) == 5, "read again, not made again"
 
 
+def test_a_views_features_are_what_the_head_receives_live(bench, tmp_path):
+    """The oracle: the library's own module in eval mode, on each training image's own crop, one at a time."""
+    begun = prepared(bench, cache=tmp_path)
+    network, source, rows = begun.task.network, begun.task.source, begun.task.train
+    stored = begun.stored.view(rows, seed=3, number=2).features
+    images = view_images(source, len(bench.dataset.images), view_seed(3, 2))
+    seen = []
+    network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.module.eval()
+    with torch.no_grad():
+        for row in rows:
+            network.module(images(source, np.array([row])))
+    np.testing.assert_allclose(stored, torch.cat(seen).numpy(), atol=1e-5)
+    assert stored.std(0).max() > 1e-3, "they differ between images"
+
+
 def test_views_drawn_by_other_code_have_a_place_of_their_own(bench, tmp_path, monkeypatch):
     begun = prepared(bench, cache=tmp_path)
     job, rows = begun.stored.job, begun.task.train[:4]

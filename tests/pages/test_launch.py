@@ -306,6 +306,24 @@ def test_an_own_strategy_is_written_saved_used_and_deleted(
     assert saved_strategies.saved() == []
 
 
+def test_an_own_strategy_is_uploaded_checked_and_used(
+    open_page: Open, full: fakes.Store, insects: DatasetInfo, submitted: list[Plan]
+) -> None:
+    app = open_page("launch")
+    app.toggle(key="own_strategies").set_value(True).run()
+    app.file_uploader(key="own_file").set_value(("bad.yaml", b"\xff\xfe", "text/yaml")).run()
+    assert is_fine(app)
+    assert errors(app) == ["bad.yaml is no text in UTF-8: save it as such, or name another file"]
+    app.file_uploader(key="own_file").set_value(("mine.yaml", MINE.encode(), "text/yaml")).run()
+    assert is_fine(app)
+    assert not app.error
+    assert app.text_area(key="own_yaml").value == MINE
+    app.button(key="own_save").click().run()
+    app.button(key="launch").click().run()
+    assert submitted[0].spec.strategies[-1] == "mine"
+    assert [len(own.phases) for own in submitted[0].spec.own_strategies] == [2]
+
+
 def test_strategies_are_drawn_on_the_layer_groups_of_the_chosen_model(
     open_page: Open, full: fakes.Store, insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -251,6 +251,7 @@ def test_lora_is_for_networks_made_of_linear_layers() -> None:
     vit = MODEL.model_copy(update={"family": "transformer", "linear_share": 0.9})
     made = phase("lora", model=vit)
     assert (made.trainable, made.optimizer, made.augmentation) == ("lora", "adamw", "none")
+    assert phase("lora", model=vit, overrides={"layer_decay": 0.7}).layer_decay == 0.7
 
 
 def test_a_frozen_only_network_takes_strategies_that_leave_it_alone() -> None:

@@ -27,7 +27,7 @@ _FIT_RULES = (
 )
 _TRAIN_RULES = (
     Rule(("backbone_learning_rate",), lambda p, _: p.trainable != "head", "only the head trains"),
-    Rule(("layer_decay",), lambda p, _: p.trainable not in ("head", "lora"), "no layer group trains as a whole"),
+    Rule(("layer_decay",), lambda p, _: p.trainable != "head", "no layer group trains as a whole"),
     Rule(("layer_decay",), lambda p, m: p.trainable != "last:1" and m.num_groups > 1, "only one layer group trains"),
     Rule(("normalization",), lambda p, m: m.has_batch_norm, "the model has no BatchNorm"),
     Rule(("normalization",), lambda p, _: p.trainable not in ("head", "lora"), "a frozen backbone keeps them"),

@@ -36,6 +36,11 @@ def adaptable(network: Network) -> list[str]:
     return found
 
 
+def adapted_weights(network: Network) -> frozenset[str]:
+    """The library's names of the weights to which adapters will be added, whether these are in the network or not."""
+    return frozenset(f"{path}.weight" for path in _adapted(network.module) or adaptable(network))
+
+
 def require_peft() -> None:
     """Raises: ModelError where the package that makes adapters is missing."""
     if importlib.util.find_spec("peft") is None:

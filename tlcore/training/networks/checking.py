@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from tlcore.errors import SpecError
 from tlcore.recipes import FitRecipe, Recipe, TrainRecipe, why_idle
-from tlcore.training.networks.adapters import adaptable, require_peft
+from tlcore.training.networks.adapters import adaptable, adapted_weights, require_peft
 from tlcore.training.networks.construction import without_memory
 from tlcore.training.networks.freezing import learns_statistics, trained_names
 from tlcore.training.networks.groups import group_name
@@ -35,9 +35,9 @@ def check_recipe(model: str, recipe: Recipe, asked: Mapping[str, Sequence[int]] 
 
 def idle_settings(network: Network, phase: TrainRecipe) -> dict[str, str]:
     """Settings that do nothing in a phase, as the names of what it trains tell, each with the reason."""
-    if phase.trainable == "lora":  # its adapters are not there yet
-        return {}
     names = trained_names(network, phase.trainable)
+    if phase.trainable == "lora":
+        names |= adapted_weights(network)
     groups = [place for place, group in enumerate(network.groups) if not names.isdisjoint(group)]
     head = any(name.startswith(f"{network.head_name}.") for name in names)
     rules = (
