@@ -116,6 +116,16 @@ def test_report_repeats_the_same_numbers(shop: Path, result: dict[str, Any]) -> 
     assert "Plotly" in (shop / "report.html").read_text()
 
 
+def test_profile_tells_where_the_time_of_each_strategy_went(shop: Path, result: dict[str, Any]) -> None:
+    done = tlcore(shop / "home", "profile", result["comparison_id"])
+    assert done.returncode == 0, done.stderr
+    rows = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
+    assert set(rows) >= {"Decoding images", "Features of all images", "Backward pass", "All"}
+    assert all(STRATEGIES[name].short_label in done.stdout for name in CORE)
+    for run in result["runs"]:
+        assert 0 < sum(run["seconds_by_part"].values()) <= run["total_seconds"]
+
+
 def test_report_writes_what_it_is_asked_for_with_the_readers_margin(shop: Path, result: dict[str, Any]) -> None:
     done = tlcore(
         shop / "home", "report", result["comparison_id"], "--md", shop / "report.md", "--csv", shop / "runs.csv",

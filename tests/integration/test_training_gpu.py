@@ -14,6 +14,7 @@ from tlcore.training.images.batches import RESIDENT_SHARE, open_source
 from tlcore.training.images.cache import open_cache
 from tlcore.training.networks.models import model_facts
 from tlcore.training.outcome.predict import predict
+from tlcore.training.stopwatch import Stopwatch
 
 pytestmark = [
     pytest.mark.gpu,
@@ -83,3 +84,20 @@ def test_memory_that_is_really_short_is_met_in_parts(bench):
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, 0)
     assert any("memory ran out at optimiser step" in note for note in outcome.notes)
+
+
+def test_a_part_has_the_time_of_its_kernels_not_of_sending_them():
+    device = torch.device("cuda")
+    large = torch.randn(4096, 4096, device=device)
+    watch = Stopwatch(device)
+    for _ in range(600):  # more than wait to be read
+        with watch.measure("optimizer"):
+            large.add_(1e-9)
+    for _ in range(20):
+        with watch.measure("forward"):
+            large @ large
+    with watch.measure("logging"):
+        pass
+    seconds = watch.seconds
+    assert set(seconds) == {"optimizer", "forward", "logging"}
+    assert seconds["forward"] > 100 * seconds["logging"], "a product is sent in no time, and takes some"

@@ -5,9 +5,11 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
 
 from tests.training_support import Bench, Crash, Recorder, tiny_dataset
 from tlcore.errors import RunCancelledError
+from tlcore.results import TimePart
 from tlcore.spec import Budget
 from tlcore.strategies import STRATEGIES
 from tlcore.training.loop import plan, position
@@ -167,3 +169,19 @@ def test_a_finished_run_that_is_asked_for_again_only_concludes(bench):
     bench.run(spec, "finished", recorder)
     assert result(bench, "finished") == before
     assert not any("training:" in message for _, message in recorder.messages)
+
+
+def test_the_time_of_a_resumed_run_includes_what_it_took_before(bench):
+    spec = bench.spec("fine_tuning")
+    with pytest.raises(RunCancelledError):
+        bench.run(spec, "timed", Recorder(stop_at=5))
+    last = bench.work("timed") / "checkpoint" / "last.pt"
+    content = torch.load(last, weights_only=True)
+    assert set(content["plain"]["seconds_by_part"]) >= {"network", "augment", "forward", "backward", "optimizer"}
+    content["plain"]["seconds_by_part"] = {"forward": 1000.0}
+    torch.save(content, last)
+    outcome = bench.run(spec, "timed")
+    assert 1000 < outcome.seconds_by_part["forward"] < 1000 + outcome.total_seconds
+    named = {part: seconds for part, seconds in outcome.seconds_by_part.items() if part != "forward"}
+    assert set(named) == set(TimePart.__args__) - {"forward", "features", "fit"}, "those were made before it stopped"
+    assert sum(named.values()) < outcome.total_seconds

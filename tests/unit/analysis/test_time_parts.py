@@ -1,0 +1,84 @@
+"""Where the time of runs went: means over runs, what stays unnamed, and what is advised."""
+
+import json
+
+import pytest
+
+from tests.records import before, example
+from tlcore.analysis import charts
+from tlcore.analysis.time_parts import PARTS, time_sentences, time_shares, time_table
+from tlcore.results import TimePart
+
+NAMES = ("feature_extraction", "fine_tuning")
+
+
+def timed(record, **seconds):
+    """The record with these parts for every finished run, whose whole is 10 s."""
+    runs = [
+        run.model_copy(
+            update={"outcome": run.outcome.model_copy(update={"total_seconds": 10.0, "seconds_by_part": seconds})}
+        )
+        for run in record.runs
+    ]
+    return record.model_copy(update={"runs": tuple(runs)})
+
+
+def test_parts_and_what_stays_unnamed_are_the_whole():
+    record = example(NAMES, seeds=(0, 1)).record
+    for shares in time_shares(record):
+        whole = [run.outcome.total_seconds for run in shares.group.finished]
+        assert shares.total == pytest.approx(sum(whole) / len(whole))
+        assert shares.seconds["other"] == pytest.approx(0.5)
+    fits, steps = time_shares(record)
+    assert fits.largest == "features"
+    assert steps.largest == "backward"
+    assert (fits.pace, steps.pace) == (None, 40.0)
+
+
+def test_means_are_over_runs_and_other_trials_of_tuning_are_no_part():
+    record = example(("fine_tuning",), seeds=(0, 1), tune=3).record
+    (shares,) = time_shares(record)
+    outcomes = [run.outcome for run in record.runs]
+    assert shares.total == pytest.approx(sum(o.total_seconds - o.tuning_seconds for o in outcomes) / 2)
+    assert shares.seconds["forward"] == pytest.approx(sum(o.seconds_by_part["forward"] for o in outcomes) / 2)
+
+
+def test_the_largest_named_part_is_what_holds_a_strategy_back():
+    record = timed(example(("fine_tuning",), seeds=(0,)).record, augment=4.0, forward=1.0)
+    (line,) = time_sentences(time_shares(record))
+    assert line.startswith("Fine-tuning: 40% of 10.0 s in “Reading and augmenting”: a plainer augmentation")
+    quick = timed(example(("fine_tuning",), seeds=(0,)).record, augment=0.4, forward=0.1)
+    assert time_sentences(time_shares(quick)) == [], "nothing to gain"
+
+
+def test_the_table_has_a_row_for_each_part_that_took_time():
+    record = timed(example(NAMES, seeds=(0,)).record, augment=4.0, forward=1.0, logging=0.001)
+    rows = {row["Part"]: row for row in time_table(time_shares(record))}
+    assert list(rows) == [
+        "Reading and augmenting",
+        "Forward pass",
+        "Anything else",
+        "All",
+        "Training images per second",
+    ]
+    assert rows["Forward pass"]["Fine-tuning"] == "1.00 s (10%)"
+    assert rows["All"]["Fine-tuning"] == "10.00 s"
+    assert rows["Training images per second"] == {
+        "Part": "Training images per second", "Feature extraction": "–", "Fine-tuning": "40.0",
+    }  # fmt: skip
+
+
+def test_runs_from_before_they_were_measured_are_left_out():
+    record = timed(example(NAMES, seeds=(0,)).record)
+    assert time_shares(record) == []
+    assert before(example(NAMES)).record.runs
+
+
+def test_every_part_has_words_and_a_colour_and_is_drawn_to_scale():
+    assert set(PARTS) == {*TimePart.__args__, "other"}
+    shares = time_shares(example(NAMES, seeds=(0,)).record)
+    figure = json.loads(charts.time_parts_chart(shares).to_json())
+    drawn = {trace["name"]: trace for trace in figure["data"]}
+    assert len({trace["marker"]["color"] for trace in drawn.values()}) == len(drawn)
+    assert sum(trace["x"][1] for trace in drawn.values()) == pytest.approx(shares[1].total)
+    assert drawn["Backward pass"]["customdata"][1] == pytest.approx(shares[1].seconds["backward"] / shares[1].total)
