@@ -199,6 +199,31 @@ def test_each_model_has_its_verdict_and_the_grid_has_one():
     assert {len(own.pairs) for own in found.by_model.values()} == {1}
 
 
+def test_claims_within_models_are_corrected_together_with_all_others_of_the_page():
+    """Seven images that only one has right: p = 2/2⁷ in a model's one pair, which is one of six of the grid."""
+    wrong = {"feature_extraction": 17, "fine_tuning": 10}
+    alone = verdict(with_wrong(example(TWO, (0,), models=("a_model",)), wrong))
+    assert alone.status == "winner"
+    found = verdict(with_wrong(example(TWO, (0,), models=("a_model", "b_model")), wrong))
+    overall = {(pair.first, pair.second): pair for pair in found.pairs}
+    for model, own in found.by_model.items():
+        (pair,) = own.pairs
+        assert pair.p_value == pytest.approx(2 / 2**7) == alone.pairs[0].p_value
+        assert pair.p_adjusted == pytest.approx(6 * pair.p_value)
+        assert own.status == "unclear"
+        assert "Among 6 pairs" in own.text
+        same = overall[f"{model} / {pair.first}", f"{model} / {pair.second}"]
+        assert (pair.p_adjusted, pair.ci95) == (same.p_adjusted, same.ci95), "one pair, one number on the page"
+    clear = with_wrong(example(TWO, (0,), models=("a_model", "b_model")), {**wrong, "feature_extraction": 18})
+    assert {own.status for own in verdict(clear).by_model.values()} == {"winner"}, "6 · 2/2⁸ is below 5 %"
+
+
+def test_a_network_of_the_random_start_alone_has_no_verdict_within_it():
+    found = verdict(example((*TWO, "from_scratch"), models=("a_model",), scratch_model="small"))
+    assert [unjudged.name for unjudged in found.not_judged] == ["small / from_scratch"]
+    assert list(found.by_model) == ["a_model"]
+
+
 def test_a_comparison_that_still_runs_is_provisional():
     built = example(TWO, status={("fine_tuning", 2): "RUNNING"})
     found = verdict(built)
