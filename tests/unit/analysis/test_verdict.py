@@ -128,6 +128,20 @@ def test_later_looks_need_stronger_evidence_and_it_is_said():
     assert "look" not in first.text
 
 
+def test_a_tie_at_a_later_look_needs_stronger_evidence_too():
+    built = with_wrong(example(TWO, range(6), num_test=4000), {"feature_extraction": 400, "fine_tuning": 396}, moved=1)
+    margin = max(map(abs, verdict(built).pairs[0].ci95)) + 1e-4
+    first = verdict(built, margin)
+    (pair,) = first.pairs
+    assert first.status == "tie"
+    again = Example(built.record.model_copy(update={"looks": 4}), built.predictions)
+    fourth = verdict(again, margin)
+    assert fourth.pairs[0].ci95 == pair.ci95, "the interval of the pair by itself"
+    assert (fourth.status, fourth.pairs[0].relation) == ("unclear", "unclear")
+    assert "a tie needs an interval of 99.92 % within the margin" in fourth.text
+    assert verdict(again).status == "tie", "so little is within a point beyond doubt"
+
+
 def rising(found: Example, strategy: str, ends: tuple[float, ...], **changes) -> Example:
     """The strategy's validation accuracies as given, at equal steps."""
 

@@ -8,6 +8,7 @@ is v = v_seed + v_image − v_residual, kept from falling below either part, wit
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal
 
 import numpy as np
@@ -35,13 +36,25 @@ class Components:
 class Estimate:
     """A mean with its 95 % interval; `basis` says which variation the interval covers.
 
-    p_value: of a difference, two-sided, that there is none; None for an accuracy.
+    p_value: of a difference, two-sided, that there is none; None for an accuracy. freedom: of the t that makes a
+    difference's interval; infinite where it is the normal distribution.
     """
 
     mean: float
     interval: Interval | None
     basis: Basis
     p_value: float | None = None
+    freedom: float = inf
+
+    def difference_at(self, level: float) -> Interval | None:
+        """The interval of a difference at the confidence 1 − level instead of 95 %."""
+        from scipy.special import stdtrit
+
+        if self.interval is None:
+            return None
+        centre, half = (self.interval[0] + self.interval[1]) / 2, (self.interval[1] - self.interval[0]) / 2
+        half *= float(stdtrit(self.freedom, 1 - level / 2) / stdtrit(self.freedom, (1 + CONFIDENCE) / 2))
+        return max(-1.0, centre - half), min(1.0, centre + half)
 
 
 def rights_of(frames: Iterable[pd.DataFrame], split: str = "test") -> list["pd.Series[bool]"]:
@@ -139,7 +152,7 @@ def paired_estimate(difference: NDArray[Any]) -> Estimate:
         return Estimate(mean, paired_interval(difference[0]), basis, mcnemar_exact(difference[0]))
     variance, freedom = variance_of_mean(components(difference), seeds, images)
     interval = t_interval(mean, variance, freedom, lower=-1.0)
-    return Estimate(mean, interval, "seeds and images", t_test(mean, variance, freedom))
+    return Estimate(mean, interval, "seeds and images", t_test(mean, variance, freedom), freedom)
 
 
 def seed_means_estimate(accuracies: Sequence[float]) -> Estimate:

@@ -221,7 +221,7 @@ def _look(found: Decision) -> str:
         return ""
     return (
         f"Seeds were added after looking, so this look, number {found.record.looks}, needs p below {found.level:.2g} "
-        f"instead of {LEVEL:g}."
+        f"instead of {LEVEL:g}, and a tie needs an interval of {100 * (1 - found.level):.4g} % within the margin."
     )
 
 
