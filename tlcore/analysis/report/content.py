@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tlcore.analysis.caveats import caveats, command_of, loud
+from tlcore.analysis.caveats import caveats, commands_of, loud
 from tlcore.analysis.comparison import weights_text
 from tlcore.analysis.differences import differences
 from tlcore.analysis.findings import overfitting
@@ -134,7 +134,18 @@ def _reproduce(record: ComparisonRecord) -> Section:
         for entry in record.spec.own_strategies
         for block in (Words(f"Save this as {entry.id}.yaml:"), Code(export_strategy(entry)))
     ]
-    return Section("How to reproduce it", [Code(command_of(record.spec, record.dataset)), Words(note, "muted"), *own])
+    first, *more = commands_of(record)
+    added: list[Block] = [Words(_added(record, len(more))), *(Code(command) for command in more)] if more else []
+    return Section("How to reproduce it", [Code(first), *added, Words(note, "muted"), *own])
+
+
+def _added(record: ComparisonRecord, count: int) -> str:
+    """How the later commands are used, and what they do not repeat."""
+    fewer = f" It was looked at {record.looks} times while seeds were added, made again so at most {count + 1} times."
+    said = (
+        "Then the seeds that were added for some strategies alone. COMPARISON is the id that the first command prints."
+    )
+    return said + (fewer if record.looks > count + 1 else "")
 
 
 def _runs(record: ComparisonRecord) -> Section:
