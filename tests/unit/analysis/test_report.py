@@ -239,8 +239,11 @@ def test_where_no_grids_have_just_these_runs_the_whole_grid_is_run_and_it_is_sai
 def test_the_report_says_where_more_looks_were_taken_than_its_commands_take():
     record = kept(example(("fine_tuning", "lora"), range(4)).record, lambda run: run.seed < 2 or run.strategy == "lora")
     looked = record.model_copy(update={"looks": 4})
-    said = "It was looked at 4 times while seeds were added, made again so at most 2 times."
-    assert said in as_markdown(document_of(looked, {}))
+    assert "looked at 4 times while seeds were added; made again so, at most 2 times" in as_markdown(
+        document_of(looked, {})
+    )
+    whole = example(("fine_tuning", "lora"), range(4)).record.model_copy(update={"looks": 2})
+    assert "looked at 2 times while seeds were added; made again so, once" in as_markdown(document_of(whole, {}))
     assert "was looked at" not in as_markdown(document_of(record, {}))
 
 

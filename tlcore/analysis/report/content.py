@@ -18,6 +18,7 @@ from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, DatasetSummary, Ver
 from tlcore.strategies import export_strategy
 
 MAX_CLASSES = 30  # that are named
+ADDED = "Then the seeds that were added for some strategies alone. COMPARISON is the id that the first command prints."
 
 
 def document_of(
@@ -135,17 +136,17 @@ def _reproduce(record: ComparisonRecord) -> Section:
         for block in (Words(f"Save this as {entry.id}.yaml:"), Code(export_strategy(entry)))
     ]
     first, *more = commands_of(record)
-    added: list[Block] = [Words(_added(record, len(more))), *(Code(command) for command in more)] if more else []
+    added: list[Block] = [Words(ADDED), *(Code(command) for command in more)] if more else []
+    if record.looks > 1 + len(more):
+        added.append(
+            Words(f"It was looked at {record.looks} times while seeds were added; made again so, {_fewer(more)}.")
+        )
     return Section("How to reproduce it", [Code(first), *added, Words(note, "muted"), *own])
 
 
-def _added(record: ComparisonRecord, count: int) -> str:
-    """How the later commands are used, and what they do not repeat."""
-    fewer = f" It was looked at {record.looks} times while seeds were added, made again so at most {count + 1} times."
-    said = (
-        "Then the seeds that were added for some strategies alone. COMPARISON is the id that the first command prints."
-    )
-    return said + (fewer if record.looks > count + 1 else "")
+def _fewer(more: Sequence[str]) -> str:
+    """How often a comparison is looked at that is made with the first command and these."""
+    return f"at most {1 + len(more)} times" if more else "once, so that less evidence makes a claim"
 
 
 def _runs(record: ComparisonRecord) -> Section:
