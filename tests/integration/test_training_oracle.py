@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from tests.training_support import FLOAT32, Bench, Recorder, pretrained, tiny_dataset
+from tests.training_support import FLOAT32, Bench, Recorder, dataset_of, pretrained, tiny_dataset
 from tlcore.errors import NonFiniteLossError
 from tlcore.spec import Budget
 from tlcore.training import run as run_module
@@ -201,6 +202,23 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_remedy(bench, monkeypatc
 def test_a_run_that_only_guesses_is_marked(bench):
     still = {"learning_rate": 1e-9, "backbone_learning_rate": 0.0}
     assert bench.run(bench.spec("from_scratch", overrides=still), "guessing").did_not_learn
+
+
+def test_a_run_that_names_the_largest_class_of_very_unequal_ones_is_marked(tmp_path, monkeypatch):
+    """Its pictures look alike, so that all there is to learn is how rare a class is: a loss far below ln 2."""
+    monkeypatch.setattr(run_module, "pick_device", lambda asked: FLOAT32)
+    for label, number in (("common", 76), ("rare", 4)):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for k in range(number):
+            picture = np.full((32, 32, 3), 120, dtype=np.uint8)
+            picture.flat[k if label == "rare" else 100 + k] += 1  # each file is its own
+            Image.fromarray(picture).save(tmp_path / "images" / label / f"{k}.png")
+    bench = Bench(tmp_path, dataset_of(tmp_path / "images"), budget=Budget(steps=60), seed=3)
+    spec = bench.spec("transfer_learning", overrides={"learning_rate": 0.05})
+    outcome = bench.run(spec, "alike")
+    assert outcome.train.loss < 0.6 * math.log(2)
+    assert outcome.train.accuracy == pytest.approx(0.95, abs=0.03)
+    assert outcome.did_not_learn
 
 
 def test_stopped_norms_keep_their_statistics_while_weights_train(bench):

@@ -2,6 +2,7 @@
 
 import shlex
 
+from tlcore.analysis.additions import parts_of
 from tlcore.analysis.budgets import unequal_budgets
 from tlcore.analysis.differences import comparable
 from tlcore.analysis.groups import groups_of
@@ -35,6 +36,16 @@ def command_of(spec: ComparisonSpec, dataset: DatasetSummary) -> str:
         for key, value in values.items():
             words += ["--set", f"{strategy}.{key}={_number(value)}"]
     return "python -m tlcore compare " + " ".join(shlex.quote(word) for word in words)
+
+
+def commands_of(record: ComparisonRecord) -> list[str]:
+    """The commands that make its runs and no other, in order; the later ones join what the first one made.
+
+    Where grids cannot have just these runs, the one that makes the whole grid.
+    """
+    first, *more = parts_of(record) or [record.spec]
+    joined = [f"{command_of(spec, record.dataset)} --add-to COMPARISON" for spec in more]
+    return [command_of(first, record.dataset), *joined]
 
 
 def loud(record: ComparisonRecord) -> list[str]:
@@ -75,8 +86,8 @@ def caveats(record: ComparisonRecord) -> list[str]:
     if len(record.runs) < grid:
         lines.append(
             f"It has {len(record.runs)} of the {grid} runs of its grid, as seeds were added for some strategies alone: "
-            f"means are over the seeds that each has, differences over those that two share, and the command for "
-            f"making it again runs the whole grid."
+            f"means are over the seeds that each has, differences over those that two share"
+            f"{'' if parts_of(record) else ', and the command for making it again runs the whole grid'}."
         )
     lines += split_lines(record.spec)
     budget = record.spec.budget

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.analysis.groups import Group, groups_of, name_of, percent
-from tlcore.analysis.statistics.over_seeds import SeedMean, seed_mean
+from tlcore.analysis.statistics.over_seeds import DIFFERENCES, SHARES, SeedMean, seed_mean
 from tlcore.analysis.transfer.paths import Path, path_of
 from tlcore.results import ComparisonRecord, RunRecord
 
@@ -57,7 +57,7 @@ def best_within(record: ComparisonRecord, seconds: float) -> list[Within]:
     for group, paths in _paths(record):
         bests = [_best_by(path, np.array([seconds]))[0] for path in paths]
         if bests and all(np.isfinite(bests)):
-            found.append(Within(group, seed_mean([float(best) for best in bests])))
+            found.append(Within(group, seed_mean([float(best) for best in bests], SHARES)))
     return sorted(found, key=lambda each: -each.accuracy.mean)
 
 
@@ -70,7 +70,7 @@ def lead_within(record: ComparisonRecord, first: Group, second: Group, seconds: 
     ]
     gains = [float(bests[0][seed] - bests[1][seed]) for seed in bests[0] if seed in bests[1]]
     known = [gain for gain in gains if np.isfinite(gain)]
-    return seed_mean(known) if known else None
+    return seed_mean(known, DIFFERENCES) if known else None
 
 
 def budget_curves(record: ComparisonRecord) -> list[BudgetCurve]:

@@ -76,8 +76,9 @@ VerdictStatus = Literal["winner", "tie", "unclear", "alone", "nothing learnt", "
 class PairResult(Value):
     """Two strategies: test accuracy of the first − second, over the seeds of both. The first has the higher mean.
 
-    ci95: of this pair by itself. p_value: two-sided; p_adjusted: Holm, over all pairs. relation: of the first to the
-    second; `negligible` where ci95 lies within the margin. basis: the variation that ci95 and p_value cover.
+    ci95: of this pair by itself. p_value: two-sided; p_adjusted: Holm, over all pairs of the grid. relation: of the
+    first to the second; `negligible` where ci95, widened at later looks, lies within the margin. basis: the variation
+    that ci95 and p_value cover.
     """
 
     first: str
@@ -117,10 +118,12 @@ class Verdict(Value):
     status: `winner` where the leader beats all that can be judged, `tie` where the others are within the margin,
     `unclear` where some may be as good, `alone` where there is nothing to judge it by. distinguishable: a winner over
     several seeds; at one seed it is the network that won, not the strategy.
-    margin: accuracy that counts as negligible. level: of p_adjusted, smaller at the second look and later ones.
+    margin: accuracy that counts as negligible. level: of p_adjusted, smaller at the second look and later ones; a
+    tie needs an interval at the confidence 1 − level within the margin.
     claim: what the intervals speak of. needed_seeds, needed_test_images: in all, to show a difference of the margin
     between the leader and those that may be as good; None where unknown, or none would do. provisional: runs are
-    missing. by_model: the verdict within each model, where there are several.
+    missing. by_model: the verdict within each model, where there are several; its pairs are those of the whole grid, as
+    corrected and pooled there. A network on which only the random start ran has none.
     """
 
     text: str

@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import pandas as pd
 
@@ -28,6 +28,7 @@ from tlcore.service.joining import missing, union
 from tlcore.service.matching import require_same_tests
 from tlcore.service.plans import Plan
 from tlcore.settings import get_settings
+from tlcore.spec import RunSpec
 
 POLL_SECONDS = 0.3
 
@@ -43,25 +44,32 @@ def submit(
 
     add_to: a comparison of the same family, tested on the same images; runs that it already has are not made again.
     purpose: of a new one, as of `tracking.create_comparison`. cells: of what is added, these models and strategies
-    alone; None for all of the plan.
+    alone, on seeds that are new: where somebody has added one of the seeds meanwhile, nothing is; None for all of the
+    plan.
     Raises: SpecError, StorageError, NotFoundError.
     """
     settings = get_settings()
     name = settings.owner if owner is None else owner
     if add_to is None:
-        wanted = plan.runs
         comparison_id = tracking.create_comparison(settings, plan.spec, plan.dataset, name, purpose)
-    else:
+        _queue(comparison_id, plan.runs, plan, name)
+        return comparison_id
+    with tracking.growing_lock(settings):
         existing = record(add_to)
-        wanted = [run for run in missing(plan, existing) if cells is None or (run.model, run.strategy) in cells]
-        comparison_id = add_to
-        require_same_tests(existing)
-        grown = union(existing.spec, plan.spec)
-        looks = existing.looks + (grown.seeds != existing.spec.seeds and not _is_settled(existing))
-        tracking.extend_comparison(settings, comparison_id, grown, plan.dataset, looks)
-    made = [(tracking.create_run(settings, comparison_id, run, plan.dataset, name), run) for run in wanted]
+        if cells is None or not set(plan.spec.seeds) & set(existing.spec.seeds):
+            wanted = [run for run in missing(plan, existing) if cells is None or (run.model, run.strategy) in cells]
+            require_same_tests(existing)
+            grown = union(existing.spec, plan.spec)
+            looks = existing.looks + (grown.seeds != existing.spec.seeds and not _is_settled(existing))
+            tracking.extend_comparison(settings, add_to, grown, plan.dataset, looks)
+            _queue(add_to, wanted, plan, name)
+    return add_to
+
+
+def _queue(comparison_id: str, runs: Iterable[RunSpec], plan: Plan, owner: str) -> None:
+    settings = get_settings()
+    made = [(tracking.create_run(settings, comparison_id, run, plan.dataset, owner), run) for run in runs]
     jobs.submit_runs(settings, comparison_id, made, plan.device)
-    return comparison_id
 
 
 def _is_settled(existing: ComparisonRecord) -> bool:

@@ -62,7 +62,10 @@ def next_round(found: Decision) -> Round | None:
 
 
 def add_round(found: Decision, more: Round) -> None:
-    """Queue the runs of a round, on the most training data. Raises: SpecError, StorageError."""
+    """Queue the runs of a round, on the most training data; those that somebody else queued meanwhile serve as well.
+
+    Raises: SpecError, StorageError.
+    """
     spec = found.record.spec
     strategies = [strategy for _, strategy in more.cells]
     asked = spec.narrowed(strategies, seeds=more.seeds, fractions=(max(spec.fractions),))

@@ -17,7 +17,7 @@ from tlcore.tracking.reading import (
     page_of,
 )
 from tlcore.tracking.relocate import relocate
-from tlcore.tracking.store import connect, disk_full
+from tlcore.tracking.store import connect, disk_full, growing_lock
 from tlcore.tracking.system_metrics import system_metrics
 from tlcore.tracking.trials import log_trials
 from tlcore.tracking.writing import (
@@ -40,6 +40,7 @@ __all__ = [
     "download_model",
     "end_run",
     "extend_comparison",
+    "growing_lock",
     "list_comparisons",
     "load_all_predictions",
     "load_comparison",

@@ -54,13 +54,29 @@ def _connect(settings: Settings) -> Store:
 @contextmanager
 def store_lock(settings: Settings) -> Iterator[None]:
     """Held while the schema is made or rewritten: five of six processes that open a new database at once crash."""
+    with _lock(settings, "mlflow.lock", "opening the store"):
+        yield
+
+
+@contextmanager
+def growing_lock(settings: Settings) -> Iterator[None]:
+    """Held from reading which runs a comparison has until those that it lacks are made: MLflow takes any run twice.
+
+    Raises: StorageError.
+    """
+    with _lock(settings, "growing.lock", "adding runs to a comparison"):
+        yield
+
+
+@contextmanager
+def _lock(settings: Settings, name: str, doing: str) -> Iterator[None]:
     try:
-        with FileLock(settings.root / "mlflow.lock", timeout=LOCK_SECONDS):
+        with FileLock(settings.root / name, timeout=LOCK_SECONDS):
             yield
     except Timeout as error:
         raise StorageError(
-            f"{settings.root / 'mlflow.lock'} has been held for {LOCK_SECONDS} s: another process is opening the "
-            "store; wait for it or end it, then try again"
+            f"{settings.root / name} has been held for {LOCK_SECONDS} s: another process is {doing}; wait for it or "
+            "end it, then try again"
         ) from error
 
 

@@ -113,6 +113,14 @@ def test_the_lead_is_paired_by_seed():
     assert "no other has been evaluated" in within_sentence(record, 5.5)
 
 
+def test_intervals_of_what_is_best_within_a_time_hold_no_more_than_is_possible():
+    curves = {"fine_tuning": [curve([0.8]), curve([1.0])], "feature_extraction": [curve([0.3]), curve([0.2])]}
+    record = with_curves(curves).record
+    found = best_within(record, 99)
+    assert found[0].accuracy.interval == (0, 1)
+    assert lead_within(record, found[0].group, found[1].group, 99).interval == (-1, 1)
+
+
 def test_the_lead_changes_hands_at_the_evaluation_that_takes_it():
     record = with_curves(BUDGET).record
     found = reigns(record)

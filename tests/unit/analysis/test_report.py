@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shlex
+from functools import reduce
 from html import escape
 from html.parser import HTMLParser
 
@@ -12,12 +13,14 @@ import pandas as pd
 import pytest
 
 from tests.records import example
-from tlcore.analysis.caveats import caveats, command_of
+from tlcore.analysis.additions import parts_of
+from tlcore.analysis.caveats import caveats, command_of, commands_of
 from tlcore.analysis.comparison import result_of
 from tlcore.analysis.leaderboard import leaderboard
 from tlcore.analysis.report import as_data, as_html, as_markdown, document_of, figure_sections, runs_csv
 from tlcore.analysis.report.blocks import Code, Drawing, Grid, Words
 from tlcore.analysis.report.markdown import plain
+from tlcore.service.joining import union
 from tlcore.spec import Budget
 from tlcore.strategies import CORE, STRATEGIES
 
@@ -183,6 +186,65 @@ def test_caveats_say_where_some_strategies_have_more_seeds():
     assert not any("of its grid" in line for line in caveats(record))
     fewer = record.model_copy(update={"runs": record.runs[:-1]})
     assert any(line.startswith("It has 5 of the 6 runs of its grid") for line in caveats(fewer))
+
+
+def kept(record, wanted):
+    return record.model_copy(update={"runs": tuple(run for run in record.runs if wanted(run.spec))})
+
+
+def places(runs):
+    return {(run.model, run.strategy, run.seed, run.fraction) for run in runs}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "number"),
+    [
+        (lambda run: run.seed < 2 or run.strategy != "fine_tuning", 2),
+        (lambda run: run.seed < 2 or (run.fraction == 1 and run.model in {"a", "small"}), 2),
+        (lambda run: run.seed < 2 or (run.model, run.strategy) in {("a", "fine_tuning"), ("b", "lora")}, 3),
+        (lambda run: run.seed < 1 or run.strategy == "lora" or (run.seed < 3 and run.strategy == "fine_tuning"), 3),
+        (lambda run: True, 1),
+    ],
+    ids=["a strategy", "a model and a fraction", "cells", "two rounds", "all"],
+)
+def test_the_commands_make_the_runs_that_there_are_and_no_other(wanted, number):
+    whole = example(
+        ("fine_tuning", "lora", "from_scratch"), range(4), ("a", "b"), (0.5, 1.0), scratch_model="small",
+        overrides={"fine_tuning": {"nesterov": False}},
+    ).record  # fmt: skip
+    record = kept(whole, wanted)
+    parts = parts_of(record)
+    joined = reduce(union, parts)
+    assert set().union(*(places(part.runs()) for part in parts)) == places([run.spec for run in record.runs])
+    assert {run.family for part in parts for run in part.runs()} == {record.runs[0].spec.family}
+    assert places(joined.runs()) >= places([run.spec for run in record.runs])
+    commands = commands_of(record)
+    assert len(commands) == number
+    assert [command.endswith(" --add-to COMPARISON") for command in commands] == [False] + [True] * (number - 1)
+    assert commands[0].split(" --add-to")[0] == command_of(parts[0], record.dataset)
+    assert not any("the whole grid" in line for line in caveats(record))
+    text = as_markdown(document_of(record, {}))
+    assert all(command in text for command in commands)
+    assert ("COMPARISON is the id that the first command prints" in text) == (number > 1)
+
+
+def test_where_no_grids_have_just_these_runs_the_whole_grid_is_run_and_it_is_said():
+    whole = example(("fine_tuning", "lora"), (0, 1), fractions=(0.5, 1.0)).record
+    record = kept(whole, lambda run: run.seed == 0 or (run.strategy == "lora") == (run.fraction == 1))
+    assert parts_of(record) is None
+    assert commands_of(record) == [command_of(record.spec, record.dataset)]
+    assert any("the command for making it again runs the whole grid" in line for line in caveats(record))
+
+
+def test_the_report_says_where_more_looks_were_taken_than_its_commands_take():
+    record = kept(example(("fine_tuning", "lora"), range(4)).record, lambda run: run.seed < 2 or run.strategy == "lora")
+    looked = record.model_copy(update={"looks": 4})
+    assert "looked at 4 times while seeds were added; made again so, at most 2 times" in as_markdown(
+        document_of(looked, {})
+    )
+    whole = example(("fine_tuning", "lora"), range(4)).record.model_copy(update={"looks": 2})
+    assert "looked at 2 times while seeds were added; made again so, once" in as_markdown(document_of(whole, {}))
+    assert "was looked at" not in as_markdown(document_of(record, {}))
 
 
 def test_the_closer_looks_are_data_too_and_json_can_hold_them():

@@ -140,6 +140,20 @@ def test_the_same_predictions_leave_room_for_a_difference():
     assert high < 0.05
 
 
+@pytest.mark.parametrize("level", [0.05, 0.005, 0.0005])
+def test_a_difference_at_another_confidence_is_that_of_its_t_or_of_the_normal_distribution(level):
+    rng = np.random.default_rng(9)
+    first, second = (simulated(rng, 3, 90, mean=mean) for mean in (1.6, 1.4))
+    found = difference_estimate(first, second)
+    variance, freedom = variance_of_mean(components(first.astype(int) - second.astype(int)), 3, 90)
+    assert found.difference_at(level) == pytest.approx(stats.t.interval(1 - level, freedom, found.mean, variance**0.5))
+    assert (found.p_value < level) == (not found.difference_at(level)[0] <= 0 <= found.difference_at(level)[1])
+    one = difference_estimate(first[:1], second[:1])
+    centre, half = np.mean(one.interval), np.ptp(one.interval) / 2
+    wanted = half * stats.norm.ppf(1 - level / 2) / stats.norm.ppf(0.975)
+    assert one.difference_at(level) == pytest.approx((centre - wanted, centre + wanted))
+
+
 def test_seed_means_follow_the_t_distribution():
     values = [0.9, 0.93, 0.95]
     found = seed_means_estimate(values)

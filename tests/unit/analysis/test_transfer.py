@@ -10,6 +10,7 @@ from tlcore.analysis import charts
 from tlcore.analysis.curves import still_rising
 from tlcore.analysis.groups import groups_of
 from tlcore.analysis.transfer import (
+    EXPLAINED,
     missing_words,
     threshold_rows,
     threshold_table,
@@ -43,6 +44,21 @@ def test_two_seeds_by_hand():
     assert row.end.mean == pytest.approx(0.25), "the last evaluation of two: 0.3 and 0.2"
     assert row.averaged == (1, 1)
     assert (row.rising, row.baseline_rising) == (True, True)
+
+
+def test_an_interval_holds_no_more_than_is_possible_and_it_is_said():
+    """Two seeds apart by 0.2: t = 12.7, so that the interval alone would reach 2.1 above the mean."""
+    row = one_row({
+        "from_scratch": [curve([0.1, 0.1]), curve([0.1, 0.1])],
+        "fine_tuning": [curve([0.6, 0.7]), curve([0.9, 1.0])],
+    })  # fmt: skip
+    for measure in (row.jumpstart, row.area, row.end):
+        assert -1 <= measure.interval[0] < measure.mean < measure.interval[1] <= 1
+    assert row.jumpstart.interval == (-1, 1)
+    assert not row.jumpstart.differs
+    (said,) = transfer_table([row])
+    assert said["Higher start (points)"] == "+65.0 (-100.0 to +100.0)"
+    assert "cut at ±100" in EXPLAINED
 
 
 def test_the_measures_do_not_depend_on_the_unit_where_runs_keep_the_same_pace():

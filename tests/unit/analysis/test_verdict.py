@@ -128,6 +128,20 @@ def test_later_looks_need_stronger_evidence_and_it_is_said():
     assert "look" not in first.text
 
 
+def test_a_tie_at_a_later_look_needs_stronger_evidence_too():
+    built = with_wrong(example(TWO, range(6), num_test=4000), {"feature_extraction": 400, "fine_tuning": 396}, moved=1)
+    margin = max(map(abs, verdict(built).pairs[0].ci95)) + 1e-4
+    first = verdict(built, margin)
+    (pair,) = first.pairs
+    assert first.status == "tie"
+    again = Example(built.record.model_copy(update={"looks": 4}), built.predictions)
+    fourth = verdict(again, margin)
+    assert fourth.pairs[0].ci95 == pair.ci95, "the interval of the pair by itself"
+    assert (fourth.status, fourth.pairs[0].relation) == ("unclear", "unclear")
+    assert "a tie needs an interval of 99.92 % within the margin" in fourth.text
+    assert verdict(again).status == "tie", "so little is within a point beyond doubt"
+
+
 def rising(found: Example, strategy: str, ends: tuple[float, ...], **changes) -> Example:
     """The strategy's validation accuracies as given, at equal steps."""
 
@@ -197,6 +211,31 @@ def test_each_model_has_its_verdict_and_the_grid_has_one():
     assert all(name.startswith(("a_model / ", "b_model / ")) for name in found.best)
     assert len(found.pairs) == 6, "four cells"
     assert {len(own.pairs) for own in found.by_model.values()} == {1}
+
+
+def test_claims_within_models_are_corrected_together_with_all_others_of_the_page():
+    """Seven images that only one has right: p = 2/2⁷ in a model's one pair, which is one of six of the grid."""
+    wrong = {"feature_extraction": 17, "fine_tuning": 10}
+    alone = verdict(with_wrong(example(TWO, (0,), models=("a_model",)), wrong))
+    assert alone.status == "winner"
+    found = verdict(with_wrong(example(TWO, (0,), models=("a_model", "b_model")), wrong))
+    overall = {(pair.first, pair.second): pair for pair in found.pairs}
+    for model, own in found.by_model.items():
+        (pair,) = own.pairs
+        assert pair.p_value == pytest.approx(2 / 2**7) == alone.pairs[0].p_value
+        assert pair.p_adjusted == pytest.approx(6 * pair.p_value)
+        assert own.status == "unclear"
+        assert "Among 6 pairs" in own.text
+        same = overall[f"{model} / {pair.first}", f"{model} / {pair.second}"]
+        assert (pair.p_adjusted, pair.ci95) == (same.p_adjusted, same.ci95), "one pair, one number on the page"
+    clear = with_wrong(example(TWO, (0,), models=("a_model", "b_model")), {**wrong, "feature_extraction": 18})
+    assert {own.status for own in verdict(clear).by_model.values()} == {"winner"}, "6 · 2/2⁸ is below 5 %"
+
+
+def test_a_network_of_the_random_start_alone_has_no_verdict_within_it():
+    found = verdict(example((*TWO, "from_scratch"), models=("a_model",), scratch_model="small"))
+    assert [unjudged.name for unjudged in found.not_judged] == ["small / from_scratch"]
+    assert list(found.by_model) == ["a_model"]
 
 
 def test_a_comparison_that_still_runs_is_provisional():

@@ -6,6 +6,7 @@ from tests.pages.fakes import renamed
 from tests.records import Example, example
 from tlcore import tracking
 from tlcore.analysis.statistics.estimates import all_right
+from tlcore.analysis.statistics.multiplicity import level_of_look
 from tlcore.analysis.verdict import verdict_of
 from tlcore.errors import NotFoundError, SpecError
 from tlcore.results import RunRecord
@@ -31,8 +32,9 @@ def store(monkeypatch: pytest.MonkeyPatch) -> dict[str, Example]:
     return found
 
 
-def put(store: dict[str, Example], comparison_id: str, **changes: object) -> list[str]:
-    store[comparison_id] = renamed(example(**changes), comparison_id)
+def put(store: dict[str, Example], comparison_id: str, looks: int = 1, **changes: object) -> list[str]:
+    found = renamed(example(**changes), comparison_id)
+    store[comparison_id] = Example(found.record.model_copy(update={"looks": looks}), found.predictions)
     return [run.run_id for run in store[comparison_id].record.runs]
 
 
@@ -48,6 +50,25 @@ def test_runs_of_two_comparisons_of_one_family_are_one_comparison(store: dict[st
     (pair,) = verdict_of(found, all_right({run_id: answers[run_id] for run_id in chosen})).pairs
     assert {pair.first, pair.second} == {"fine_tuning", "feature_extraction"}
     assert pair.num_seeds == 1, "the one seed that both have among the runs that were named"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "looks"),
+    [
+        (("fine_tuning",), ("feature_extraction",), 3),  # each strategy from one comparison: the later look of the two
+        (("fine_tuning", "feature_extraction"), ("fine_tuning",), 5),  # its seeds were added after all looks at others
+    ],
+)
+def test_looks_at_the_comparisons_that_runs_come_from_count(
+    store: dict[str, Example], first: tuple[str, ...], second: tuple[str, ...], looks: int
+) -> None:
+    one = put(store, FIRST, looks=2, strategies=first, seeds=(0, 1))
+    seeds = (0, 1) if len(first) == 1 else (2, 3)
+    other = put(store, SECOND, looks=3, strategies=second, seeds=seeds)
+    found = gathering.gather(gathering.id_of([*one, *other]))
+    assert found.looks == looks
+    answers = {**store[FIRST].predictions, **store[SECOND].predictions}
+    assert verdict_of(found, all_right(answers)).level == level_of_look(looks)
 
 
 def test_what_cannot_be_compared_is_refused_with_each_reason(store: dict[str, Example]) -> None:

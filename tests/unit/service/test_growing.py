@@ -1,12 +1,19 @@
 """How a comparison goes on: which strategies get more seeds, and which more time."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
+from types import SimpleNamespace
+
 import pytest
 
 from tests.records import Example, example
 from tests.unit.analysis.test_verdict import rising, with_wrong
+from tlcore import jobs, tracking
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.verdict import judged
-from tlcore.service import growing
+from tlcore.errors import SpecError
+from tlcore.service import comparisons, growing, plans
 from tlcore.spec import ComparisonSpec
 
 TWO = ("feature_extraction", "fine_tuning")
@@ -83,3 +90,74 @@ def test_where_no_number_of_seeds_would_do_none_are_added_but_one_seed_cannot_kn
     won = with_wrong(example(TWO, (0,)), {"feature_extraction": 60, "fine_tuning": 10})
     assert decided(won).status == "winner"
     assert growing.next_round(decided(won)).num_runs == 2 * growing.LEAST, "one network is no strategy"
+
+
+class Together:
+    """A comparison in place of MLflow's, which two who read it at once would both find as it was."""
+
+    def __init__(self, found: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.record, self.queued, self.looks = found.record, [], []
+        self.readers = Barrier(2)
+        monkeypatch.setattr(tracking, "load_comparison", self.load)
+        monkeypatch.setattr(tracking, "load_all_predictions", lambda settings, whole: found.predictions)
+        monkeypatch.setattr(tracking, "extend_comparison", self.extend)
+        monkeypatch.setattr(tracking, "create_run", lambda settings, comparison, run, dataset, owner: run.name)
+        monkeypatch.setattr(jobs, "submit_runs", self.submit)
+        monkeypatch.setattr(comparisons, "require_same_tests", lambda existing: None)
+        monkeypatch.setattr(plans, "make_plan", self.plan)
+
+    def plan(self, spec: ComparisonSpec) -> SimpleNamespace:
+        return SimpleNamespace(spec=spec, runs=spec.runs(), dataset=self.record.dataset, device="cpu")
+
+    def load(self, settings: object, comparison_id: str):
+        before = self.record
+        with suppress(BrokenBarrierError):
+            self.readers.wait(timeout=1)
+        return before
+
+    def extend(self, settings: object, comparison_id: str, spec: ComparisonSpec, dataset: object, looks: int) -> None:
+        runs = [run.model_copy(update={"status": "SCHEDULED", "spec": asked, "outcome": None})
+                for run, asked in zip(self.record.runs * 9, spec.runs(), strict=False)]  # fmt: skip
+        self.looks.append(looks)
+        self.record = self.record.model_copy(update={"spec": spec, "runs": tuple(runs), "looks": looks})
+
+    def submit(self, settings: object, comparison_id: str, made: list[tuple[str, object]], device: str) -> None:
+        self.queued += [name for name, _ in made]
+
+    def press(self, action) -> list[BaseException | None]:
+        """Two at once; what each was told."""
+
+        def one(_):
+            try:
+                action()
+            except SpecError as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(one, range(2)))
+
+
+def unclear() -> Example:
+    return with_wrong(example(TWO, range(3), num_test=1500), {"feature_extraction": 112, "fine_tuning": 100}, moved=9)
+
+
+@pytest.fixture
+def together(monkeypatch: pytest.MonkeyPatch) -> Together:
+    return Together(unclear(), monkeypatch)
+
+
+def test_two_who_press_at_once_queue_the_seeds_once(together: Together) -> None:
+    seen = decided(unclear())
+    more = growing.next_round(seen)
+    assert together.press(lambda: growing.add_round(seen, more)) == [None, None], "the second sees those of the first"
+    assert len(together.queued) == len(set(together.queued)) == more.num_runs
+    assert together.looks == [2], "one look was used"
+
+
+def test_two_who_add_the_same_seed_by_hand_add_it_once_and_the_second_is_told(together: Together) -> None:
+    plan = together.plan(together.record.spec.narrowed(TWO, seeds=(3,)))
+    told = together.press(lambda: comparisons.submit(plan, add_to=together.record.comparison_id))
+    assert len(together.queued) == len(set(together.queued)) == 2
+    (error,) = [each for each in told if each is not None]
+    assert "has all of these runs already: name another seed" in str(error)

@@ -1,14 +1,20 @@
 """Where a run stands: borders, evaluations, and whether anything was learned."""
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
+from tlcore.recipes import FitRecipe, TrainRecipe
 from tlcore.results import EvaluationPoint
 from tlcore.training.loop.checkpoints import fresh_state
+from tlcore.training.loop.guessing import Guess, guesses_of
 from tlcore.training.loop.plan import Plan
 from tlcore.training.loop.position import (
+    LEARNED,
     SAVE_SECONDS,
     did_not_learn,
     evaluation_due,
@@ -19,8 +25,10 @@ from tlcore.training.loop.position import (
     spent,
     stale_evaluations,
 )
+from tlcore.training.loop.steps import class_weights
 
 STEPS = Plan("steps", (3, 9), 2.25, evaluations=frozenset({2, 3, 4, 7, 9}))
+EVEN = (Guess(math.log(2)),)
 SECONDS = Plan("seconds", (1.0, 3.0), 2.0, interval=0.5)
 
 
@@ -74,8 +82,8 @@ def test_a_fit_uses_nothing_of_a_budget_of_seconds():
     assert phase_progress(plan, fitted) == 0.5
     assert not phase_over(plan, fitted)
     early = (point(0, seconds=1000.0, loss=0.01), point(5, seconds=1005.0, loss=math.log(2)))
-    assert did_not_learn(early, plan, 2, best_train_loss=None, fit_seconds=1000.0)
-    assert not did_not_learn(early, plan, 2, best_train_loss=None), "without a Fit, all of it is late"
+    assert did_not_learn(early, plan, EVEN, best_train_loss=None, fit_seconds=1000.0)
+    assert not did_not_learn(early, plan, EVEN, best_train_loss=None), "without a Fit, all of it is late"
 
 
 def test_a_checkpoint_is_due_at_the_first_end_of_an_epoch_after_a_while():
@@ -110,11 +118,83 @@ def test_with_seconds_a_point_waits_for_the_end_of_an_epoch_and_the_interval():
 def test_a_run_learned_if_its_loss_fell_at_any_time_after_a_tenth():
     plan, chance = Plan("steps", (100,), 10.0), math.log(2)
     stuck = (point(50, loss=chance), point(100, loss=0.99 * chance))
-    assert did_not_learn(stuck, plan, 2, best_train_loss=chance)
-    assert did_not_learn(stuck, plan, 2, best_train_loss=None)
-    assert not did_not_learn(stuck, plan, 2, best_train_loss=0.8 * chance)
-    assert not did_not_learn((point(50, loss=0.9 * chance), point(100, loss=chance)), plan, 2, best_train_loss=chance)
-    assert did_not_learn((point(5, loss=0.5 * chance), point(100, loss=chance)), plan, 2, best_train_loss=chance)
+    assert did_not_learn(stuck, plan, EVEN, best_train_loss=chance)
+    assert did_not_learn(stuck, plan, EVEN, best_train_loss=None)
+    assert not did_not_learn(stuck, plan, EVEN, best_train_loss=0.8 * chance)
     assert not did_not_learn(
-        (EvaluationPoint(**{**point(0).model_dump(), "train_loss": None}),), plan, 2, best_train_loss=None
+        (point(50, loss=0.9 * chance), point(100, loss=chance)), plan, EVEN, best_train_loss=chance
     )
+    assert did_not_learn((point(5, loss=0.5 * chance), point(100, loss=chance)), plan, EVEN, best_train_loss=chance)
+    assert not did_not_learn(
+        (EvaluationPoint(**{**point(0).model_dump(), "train_loss": None}),), plan, EVEN, best_train_loss=None
+    )
+
+
+def phases(*rows):
+    return SimpleNamespace(phases=rows)
+
+
+def trained(**settings):
+    return TrainRecipe.model_construct(**{"class_balance": "none", "label_smoothing": 0.0, **settings})
+
+
+UNEVEN = np.repeat([0, 1], [190, 10])
+
+
+@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"class_balance": "loss_weights"}], ids=str)
+def test_guessing_is_the_best_constant_answer_to_what_is_trained(settings):
+    """Against the logits that a hundred steps of L-BFGS find for the very loss of a training step."""
+    labels = torch.from_numpy(UNEVEN)
+    weights = class_weights(labels, 2) if settings.get("class_balance") else None
+    logits = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], lr=0.5, max_iter=100)
+
+    def loss():
+        optimizer.zero_grad()
+        value = cross_entropy(
+            logits.expand(len(labels), 2), labels, None if weights is None else weights.double(),
+            label_smoothing=settings.get("label_smoothing", 0.0),
+        )  # fmt: skip
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    each = cross_entropy(logits.detach().expand(len(labels), 2), labels, reduction="none")
+    (found,) = guesses_of(phases(trained(**settings)), UNEVEN, 2)
+    assert found.loss == pytest.approx(float(each.mean()), abs=1e-4)
+    assert found.spread == pytest.approx(float(each.std(unbiased=False)), abs=1e-3)
+
+
+def test_guessing_is_ln_k_of_equal_classes_whatever_the_recipe():
+    recipes = phases(trained(), trained(label_smoothing=0.1), trained(class_balance="balanced_sampling"))
+    for found in guesses_of(recipes, np.arange(12) % 4, 4):
+        assert (found.loss, found.spread) == pytest.approx((math.log(4), 0))
+    (fitted,) = guesses_of(phases(FitRecipe.model_construct()), np.array([0, 0, 2, 2]), 3)
+    assert fitted.loss == pytest.approx(math.log(2)), "a class without images costs a guess nothing"
+
+
+def test_a_run_that_names_the_largest_class_of_very_unequal_ones_did_not_learn():
+    """Its loss is .199, far below ln 2, and it has 95 % right."""
+    plan, guesses = Plan("steps", (100,), 10.0), guesses_of(phases(trained()), UNEVEN, 2)
+    entropy = guesses[0].loss
+    assert entropy == pytest.approx(-0.95 * math.log(0.95) - 0.05 * math.log(0.05))
+
+    def history(*losses):
+        return tuple(
+            point(50 + n, loss=loss).model_copy(update={"images_seen": 8000 * (n + 1)}) for n, loss in enumerate(losses)
+        )
+
+    assert did_not_learn(history(entropy, entropy), plan, guesses, best_train_loss=entropy)
+    assert not did_not_learn(history(entropy, entropy), plan, guesses, best_train_loss=0.9 * entropy)
+    lucky = LEARNED * entropy - guesses[0].spread / math.sqrt(8000)
+    assert did_not_learn(history(entropy, lucky), plan, guesses, best_train_loss=entropy), "few of the rare class"
+    assert not did_not_learn(history(entropy, 0.8 * entropy), plan, guesses, best_train_loss=entropy)
+
+
+def test_each_phase_is_held_against_its_own_guess():
+    plan = Plan("steps", (50, 100), 10.0)
+    guesses = guesses_of(phases(trained(), trained(class_balance="balanced_sampling")), UNEVEN, 2)
+    second = point(90, loss=0.5).model_copy(update={"phase": 1, "images_seen": 1000})
+    assert not did_not_learn((second,), plan, guesses, best_train_loss=0.3), "ln 2 is what guessing costs there"
+    first = second.model_copy(update={"phase": 0})
+    assert did_not_learn((first,), plan, guesses, best_train_loss=0.3)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tlcore.analysis.caveats import caveats, command_of, loud
+from tlcore.analysis.caveats import caveats, commands_of, loud
 from tlcore.analysis.comparison import weights_text
 from tlcore.analysis.differences import differences
 from tlcore.analysis.findings import overfitting
@@ -18,6 +18,7 @@ from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, DatasetSummary, Ver
 from tlcore.strategies import export_strategy
 
 MAX_CLASSES = 30  # that are named
+ADDED = "Then the seeds that were added for some strategies alone. COMPARISON is the id that the first command prints."
 
 
 def document_of(
@@ -134,7 +135,18 @@ def _reproduce(record: ComparisonRecord) -> Section:
         for entry in record.spec.own_strategies
         for block in (Words(f"Save this as {entry.id}.yaml:"), Code(export_strategy(entry)))
     ]
-    return Section("How to reproduce it", [Code(command_of(record.spec, record.dataset)), Words(note, "muted"), *own])
+    first, *more = commands_of(record)
+    added: list[Block] = [Words(ADDED), *(Code(command) for command in more)] if more else []
+    if record.looks > 1 + len(more):
+        added.append(
+            Words(f"It was looked at {record.looks} times while seeds were added; made again so, {_fewer(more)}.")
+        )
+    return Section("How to reproduce it", [Code(first), *added, Words(note, "muted"), *own])
+
+
+def _fewer(more: Sequence[str]) -> str:
+    """How often a comparison is looked at that is made with the first command and these."""
+    return f"at most {1 + len(more)} times" if more else "once, so that less evidence makes a claim"
 
 
 def _runs(record: ComparisonRecord) -> Section:

@@ -3,11 +3,13 @@
 Where each seed has test images of its own, `resampling` is the place.
 
 Two-way random effects without replication (Searle, Casella & McCulloch 1992, ch. 4): the variance of the grand mean
-is v = v_seed + v_image − v_residual, kept from falling below either part, with Satterthwaite's degrees of freedom.
+is v = v_seed + v_image − v_residual. For a difference it is kept from falling below either part, with Satterthwaite's
+degrees of freedom; a mean accuracy, which is never tested, has the more careful interval of `_weighted_interval`.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal
 
 import numpy as np
@@ -35,13 +37,25 @@ class Components:
 class Estimate:
     """A mean with its 95 % interval; `basis` says which variation the interval covers.
 
-    p_value: of a difference, two-sided, that there is none; None for an accuracy.
+    p_value: of a difference, two-sided, that there is none; None for an accuracy. freedom: of the t that makes a
+    difference's interval; infinite where it is the normal distribution.
     """
 
     mean: float
     interval: Interval | None
     basis: Basis
     p_value: float | None = None
+    freedom: float = inf
+
+    def difference_at(self, level: float) -> Interval | None:
+        """The interval of a difference at the confidence 1 − level instead of 95 %."""
+        from scipy.special import stdtrit
+
+        if self.interval is None:
+            return None
+        centre, half = (self.interval[0] + self.interval[1]) / 2, (self.interval[1] - self.interval[0]) / 2
+        half *= float(stdtrit(self.freedom, 1 - level / 2) / stdtrit(self.freedom, (1 + CONFIDENCE) / 2))
+        return max(-1.0, centre - half), min(1.0, centre + half)
 
 
 def rights_of(frames: Iterable[pd.DataFrame], split: str = "test") -> list["pd.Series[bool]"]:
@@ -106,13 +120,17 @@ def two_way(parts: Components, seed_freedom: float, image_freedom: float) -> tup
 
 
 def accuracy_estimate(correct: NDArray[Any]) -> Estimate:
-    """Mean accuracy of correct [S seeds, N images] with its interval; one seed covers the images only (Wilson)."""
+    """Mean accuracy of correct [S seeds, N images] with its interval; one seed covers the images only (Wilson).
+
+    At one seed it speaks of that trained network. Of the strategy it would promise too much: where seeds differ by 4
+    points (standard deviation), it covers the mean over seeds in 80 % at 150 test images and 46 % at 1,000 (simulated).
+    """
     seeds, images = correct.shape
     mean = float(np.mean(correct))
     if seeds == 1 or _never_varies(correct):
         basis: Basis = "images" if seeds == 1 else "seeds and images"
         return Estimate(mean, wilson_interval(round(mean * images), images), basis)
-    return Estimate(mean, _two_way_interval(correct, lower=0.0), "seeds and images")
+    return Estimate(mean, _weighted_interval(mean, components(correct), seeds, images), "seeds and images")
 
 
 def difference_estimate(first: NDArray[Any], second: NDArray[Any]) -> Estimate:
@@ -139,7 +157,7 @@ def paired_estimate(difference: NDArray[Any]) -> Estimate:
         return Estimate(mean, paired_interval(difference[0]), basis, mcnemar_exact(difference[0]))
     variance, freedom = variance_of_mean(components(difference), seeds, images)
     interval = t_interval(mean, variance, freedom, lower=-1.0)
-    return Estimate(mean, interval, "seeds and images", t_test(mean, variance, freedom))
+    return Estimate(mean, interval, "seeds and images", t_test(mean, variance, freedom), freedom)
 
 
 def seed_means_estimate(accuracies: Sequence[float]) -> Estimate:
@@ -165,10 +183,21 @@ def _never_varies(values: NDArray[Any]) -> bool:
     return max(parts.seed, parts.image) == 0
 
 
-def _two_way_interval(values: NDArray[Any], lower: float) -> Interval:
-    seeds, images = values.shape
-    variance, freedom = variance_of_mean(components(values), seeds, images)
-    return t_interval(float(np.mean(values)), variance, freedom, lower)
+def _weighted_interval(mean: float, parts: Components, seeds: int, images: int) -> Interval:
+    """The interval in [0, 1] of a mean by Cochran's t, whose quantile is that of each part, weighted by its variance.
+
+    Cochran & Cox (1950), Experimental Designs, for two means of unequal variances. Satterthwaite's degrees of freedom
+    are many where a few seeds agree by luck, just when too little is added for them: simulated (3, 6 and 10 seeds, 150
+    and 1,000 test images), they cover an accuracy in 92 to 97 %, this in 94 to 97 %. The images' part is what they vary
+    beyond chance; all of it where that is nothing.
+    """
+    from scipy.special import stdtrit
+
+    image = parts.image - parts.residual if parts.image > parts.residual else parts.image
+    variance = parts.seed + image
+    of_seeds, of_images = (float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) for count in (seeds, images))
+    half = (of_seeds * parts.seed + of_images * image) / variance**0.5
+    return max(0.0, mean - half), min(1.0, mean + half)
 
 
 def t_interval(mean: float, variance: float, freedom: float, lower: float) -> Interval:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 
 from tlcore.analysis.statistics.intervals import CONFIDENCE, Interval
 
+SHARES, DIFFERENCES = (0.0, 1.0), (-1.0, 1.0)  # what an accuracy can be, and a difference of two
 SAME = 1e-12  # seeds that differ by less do not differ: their spread would promise certainty
 
 
@@ -26,8 +27,11 @@ class SeedMean:
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
-def seed_mean(values: Sequence[float]) -> SeedMean:
-    """Mean of one value per seed with the t interval over seeds; of paired differences, the paired t test."""
+def seed_mean(values: Sequence[float], within: Interval = (-inf, inf)) -> SeedMean:
+    """Mean of one value per seed with the t interval over seeds; of paired differences, the paired t test.
+
+    within: what is possible, at whose ends the interval is cut, as (−1, 1) for differences of accuracies.
+    """
     from scipy.special import stdtr
 
     mean, count = float(np.mean(values)), len(values)
@@ -35,7 +39,8 @@ def seed_mean(values: Sequence[float]) -> SeedMean:
         return SeedMean(mean, None, count)
     error = sqrt(float(np.var(values, ddof=1)) / count)
     half = _quantile(count - 1) * error
-    return SeedMean(mean, (mean - half, mean + half), count, float(2 * stdtr(count - 1, -abs(mean) / error)))
+    interval = max(within[0], mean - half), min(within[1], mean + half)
+    return SeedMean(mean, interval, count, float(2 * stdtr(count - 1, -abs(mean) / error)))
 
 
 def ratio_of_means(above: Sequence[float], below: Sequence[float]) -> SeedMean | None:

@@ -70,4 +70,4 @@ def _pooled(difference: NDArray[Any], part: Components, of_one_seed: float, inde
     variance, freedom = two_way(widened, independent * (seeds - 1.0), images - 1.0)
     mean = float(difference.mean())
     interval = t_interval(mean, variance, freedom, lower=-1.0)
-    return Estimate(mean, interval, "seeds and images", t_test(mean, variance, freedom))
+    return Estimate(mean, interval, "seeds and images", t_test(mean, variance, freedom), freedom)

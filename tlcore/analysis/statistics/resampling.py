@@ -68,8 +68,9 @@ def resampled_difference(pairs: Sequence[NDArray[Any]], ratio: float) -> Estimat
         widest = max((paired_interval(answer) for answer in answers), key=lambda ends: ends[1] - ends[0])
         least = max(mcnemar_exact(answer) for answer in answers)
         return Estimate(fmean(differences), widest, _basis(len(differences)), least)
-    p_value = t_test(fmean(differences), _variance(differences, ratio), len(differences) - 1.0)
-    return Estimate(fmean(differences), _corrected(differences, ratio, lower=-1.0), OWN_IMAGES, p_value)
+    mean, freedom = fmean(differences), len(differences) - 1.0
+    p_value = t_test(mean, _variance(differences, ratio), freedom)
+    return Estimate(mean, _corrected(differences, ratio, lower=-1.0), OWN_IMAGES, p_value, freedom)
 
 
 def _corrected(values: Sequence[float], ratio: float, lower: float) -> Interval:

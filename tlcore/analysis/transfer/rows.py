@@ -14,7 +14,7 @@ from tlcore.analysis.curves import XAxis, last_evaluations, still_rising
 from tlcore.analysis.groups import Group, groups_of
 from tlcore.analysis.statistics.intervals import Z95
 from tlcore.analysis.statistics.multiplicity import holm
-from tlcore.analysis.statistics.over_seeds import SeedMean, ratio_of_means, seed_mean
+from tlcore.analysis.statistics.over_seeds import DIFFERENCES, SeedMean, ratio_of_means, seed_mean
 from tlcore.analysis.transfer.paths import Path, common_horizon, height, jumpstart, path_of
 from tlcore.results import ComparisonRecord, RunRecord
 
@@ -97,10 +97,10 @@ def _row(group: Group, baseline: Group, x: XAxis, chance: float) -> TransferRow 
         num_seeds=len(pairs),
         read_at=fmean(at for at, _ in starts),
         horizon=horizon,
-        jumpstart=seed_mean([gain for _, gain in starts]),
+        jumpstart=seed_mean([gain for _, gain in starts], DIFFERENCES),
         area=area,
         ratio=ratio,
-        end=seed_mean([path.end - other.end for _, path, _, other in pairs]),
+        end=seed_mean([path.end - other.end for _, path, _, other in pairs], DIFFERENCES),
         averaged=(min(counts), max(counts)),
         rising=still_rising([run for run, *_ in pairs]),
         baseline_rising=still_rising([run for _, _, run, _ in pairs]),
@@ -132,4 +132,4 @@ def _areas(pairs: Sequence[Pair], chance: float) -> tuple[SeedMean | None, SeedM
     images = fmean(run.outcome.val.num_images for _, _, run, _ in pairs if run.outcome)
     noise = Z95 * sqrt(chance * (1 - chance) / images)  # of one evaluation that guesses
     ratio = ratio_of_means(gains, base) if fmean(base) > noise else None
-    return seed_mean(gains), ratio, fmean(known)
+    return seed_mean(gains, DIFFERENCES), ratio, fmean(known)

@@ -21,8 +21,8 @@ EXPLAINED = (
     "Transfer ratio: that gain over from scratch's own mean above guessing; not defined where the latter may be none. "
     "Higher end (asymptote): the mean of the last evaluations, three, or fewer where that is more than half of them; "
     "“still rises” where the last third of the steps gained more than a point and more than chance, or the validation "
-    "loss fell there by more than a tenth. In brackets: 95 % "
-    "interval over seeds. p: of the end, corrected for the number of rows (Holm)."
+    "loss fell there by more than a tenth. In brackets: 95 % interval over seeds, of points cut at ±100, as no two "
+    "accuracies are further apart. p: of the end, corrected for the number of rows (Holm)."
 )
 REACHED_EXPLAINED = (
     "Each column is an accuracy on the way from guessing to the best of this comparison, reached at the first "

@@ -38,13 +38,14 @@ class Contrast:
 def contrasts_of(
     record: ComparisonRecord, groups: Sequence[Group], right: Right, margin: float, level: float
 ) -> list[Contrast]:
-    """All pairs of the groups that share seeds. right: as of `all_right`; level: of the adjusted p-value.
+    """All pairs of the groups that share seeds. right: as of `all_right`; level: of this look, see `multiplicity`.
 
     One shared seed is not enough where others share more. A pair with fewer seeds than the others was settled at an
     earlier look and got no more: nothing new was looked at, so LEVEL holds for it.
-    negligible: the 95 % interval lies within ±margin, so that the two count as equal whatever the p-value says (two
-    one-sided tests at 2.5 % each, Schuirmann 1987). better, worse: the adjusted p-value is below the level, and the
-    mean difference is no smaller than the margin.
+    negligible: the interval at the confidence 1 − level (95 % at the first look) lies within ±margin, so that the two
+    count as equal whatever the p-value says: two one-sided tests at half the level each (Schuirmann 1987). A tie says
+    so of all its pairs at once, which needs no correction for their number (intersection-union test, Berger 1982).
+    better, worse: the adjusted p-value is below the level, and the mean difference is no smaller than the margin.
     """
     found = [(a, b, difference_of(record, a, b, right)) for a, b in combinations(groups, 2)]
     pairs = [(a, b, paired) for a, b, paired in found if paired is not None]
@@ -83,7 +84,7 @@ def _pooled(known: Sequence[Known]) -> list[Known]:
 
 
 def _relation(paired: Paired, p_adjusted: float, margin: float, level: float) -> Relation:
-    interval = paired.estimate.interval
+    interval = paired.estimate.difference_at(level)
     if interval is not None and -margin <= interval[0] and interval[1] <= margin:
         return "negligible"
     if p_adjusted >= level or abs(paired.estimate.mean) < margin:

@@ -51,7 +51,8 @@ class Decision:
     """The verdict on groups of one fraction. leader: the highest mean, also where nothing can be said of it.
 
     mean, interval: its test accuracy, the latter None where it is not known.
-    rivals: the others, from the highest mean. level: of an adjusted p-value, see `multiplicity`.
+    rivals: the others, from the highest mean. level: of an adjusted p-value, see `multiplicity`. family: how many
+    pairs were corrected together, which may be more than the contrasts of these groups.
     """
 
     record: ComparisonRecord
@@ -63,6 +64,7 @@ class Decision:
     contrasts: tuple[Contrast, ...]
     margin: float
     level: float
+    family: int = 0
     needed: Needed | None = None
     status: VerdictStatus = "none"
 
@@ -87,12 +89,19 @@ class Decision:
         return [] if self.leader is None else [self.leader, *(rival.group for rival in self.contenders)]
 
 
-def decide(record: ComparisonRecord, groups: Sequence[Group], right: Right, margin: float = DEFAULT_MARGIN) -> Decision:
+def decide(
+    record: ComparisonRecord,
+    groups: Sequence[Group],
+    right: Right,
+    margin: float = DEFAULT_MARGIN,
+    family: Sequence[Contrast] | None = None,
+) -> Decision:
     """The verdict among these groups, which have one fraction and were tested on the same images.
 
     Those that did not learn are not tested: nothing is claimed of them, so they cost the others no certainty.
 
-    right: as of `all_right`. margin: accuracy in [0, 1] below which a difference does not matter.
+    right: as of `all_right`. margin: accuracy in [0, 1] below which a difference does not matter. family: contrasts
+    that were corrected together, those of these groups among them; None where these groups are all there is.
     """
     level = level_of_look(record.looks)
     means = {id(group): _mean(group) for group in groups if group.finished}
@@ -100,7 +109,9 @@ def decide(record: ComparisonRecord, groups: Sequence[Group], right: Right, marg
     if not ranked:
         return Decision(record, None, 0.0, None, "ready", (), (), margin, level)
     learnt = [group for group in ranked if standing_of(group, margin) != "did not learn"]
-    contrasts = contrasts_of(record, learnt, right, margin, level)
+    family = contrasts_of(record, learnt, right, margin, level) if family is None else family
+    own = {id(group) for group in learnt}
+    contrasts = [contrast for contrast in family if {id(contrast.first), id(contrast.second)} <= own]
     leader = _leader(ranked, contrasts)
     others = [group for group in ranked if group is not leader]
     rivals = tuple(_rival(leader, group, means[id(group)], contrasts, margin) for group in others)
@@ -115,6 +126,7 @@ def decide(record: ComparisonRecord, groups: Sequence[Group], right: Right, marg
         contrasts=tuple(contrasts),
         margin=margin,
         level=level,
+        family=len(family),
     )
     status = _status(found)
     return replace(found, status=status, needed=_needed(found) if status == "unclear" else None)
@@ -156,7 +168,7 @@ def _status(found: Decision) -> VerdictStatus:
 def _needed(found: Decision) -> Needed:
     """For the closest contender, at the next look's level, of one of all pairs (Bonferroni)."""
     closest = next(r.contrast for r in found.contenders if r.relation != "negligible" and r.contrast is not None)
-    return _needed_of(found, closest, level_of_look(found.record.looks + 1) / len(found.contrasts))
+    return _needed_of(found, closest, level_of_look(found.record.looks + 1) / found.family)
 
 
 def _needed_of(found: Decision, contrast: Contrast, level: float) -> Needed:

@@ -14,12 +14,13 @@ def pair_rows(record: ComparisonRecord, verdict: Verdict) -> list[dict[str, obje
 def pairs_note(verdict: Verdict) -> str:
     """What the columns of `pair_rows` are."""
     count = len(verdict.pairs)
+    models = ", those within each model and those between models together" if verdict.by_model else ""
     return (
         f"Interval: 95 %, not corrected for the number of pairs. p: how often chance alone would show such a "
-        f"difference or a larger one; corrected for {count} pair{'' if count == 1 else 's'} (Holm), it is a claim "
-        f"below {verdict.level:.2g}. With several strategies and seeds on the same test images, what seeds add to the "
-        f"uncertainty is pooled over the pairs. Strategies that did not learn are left out. A difference within "
-        f"{points(verdict.margin)} does not matter."
+        f"difference or a larger one; corrected for {count} pair{'' if count == 1 else 's'} (Holm){models}, it is a "
+        f"claim below {verdict.level:.2g}. With several strategies and seeds on the same test images, what seeds add "
+        f"to the uncertainty is pooled over the pairs. Strategies that did not learn are left out. A difference "
+        f"within {points(verdict.margin)} does not matter."
     )
 
 

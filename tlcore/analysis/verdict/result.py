@@ -28,6 +28,10 @@ def verdict_of(record: ComparisonRecord, right: Right, margin: float = DEFAULT_M
 def judged(record: ComparisonRecord, right: Right, margin: float = DEFAULT_MARGIN) -> Judged:
     """Over the whole grid on the most training data, and within each model where there are several.
 
+    All that is claimed errs together at most as often as the level says: the pairs within the models are among those of
+    the grid, so they are taken as corrected and pooled there (Holm over all pairs), and a pair has one p-value and one
+    interval wherever it is shown. A network on which only the random start ran has no verdict within it.
+
     right: as of `all_right`. margin: accuracy in [0, 1] below which a difference does not matter. None is named where
     strategies met other test images.
     """
@@ -40,8 +44,12 @@ def judged(record: ComparisonRecord, right: Right, margin: float = DEFAULT_MARGI
     decision = decide(record, groups, right, margin)
     verdict = _verdict(decision, several=len(models) > 1)
     if len(models) > 1:
-        own = {model: [group for group in groups if group.model == model] for model in models}
-        within = {model: _verdict(decide(record, mine, right, margin), several=False) for model, mine in own.items()}
+        own = {model: [g for g in groups if g.model == model and not g.other_network] for model in models}
+        within = {
+            model: _verdict(decide(record, mine, right, margin, decision.contrasts), several=False)
+            for model, mine in own.items()
+            if mine
+        }
         verdict = verdict.model_copy(update={"by_model": within})
     return Judged(verdict, decision)
 

@@ -116,10 +116,10 @@ def _correction(found: Decision) -> str:
     intervals = [r.contrast.paired.estimate.interval for r in found.contenders if r.contrast is not None]
     if not any(interval is not None and (interval[0] > 0 or interval[1] < 0) for interval in intervals):
         return ""
-    if len(found.contrasts) == 1:
+    if found.family == 1:
         p_value = found.contrasts[0].paired.p_value
         return f" The test gives p = {p_value:.2g}, or the lead is too small to matter, so it is no claim."
-    return f" Among {len(found.contrasts)} pairs, an interval without 0 may be chance, so it is no claim by itself."
+    return f" Among {found.family} pairs, an interval without 0 may be chance, so it is no claim by itself."
 
 
 def _needed(found: Decision) -> str:
@@ -221,7 +221,7 @@ def _look(found: Decision) -> str:
         return ""
     return (
         f"Seeds were added after looking, so this look, number {found.record.looks}, needs p below {found.level:.2g} "
-        f"instead of {LEVEL:g}."
+        f"instead of {LEVEL:g}, and a tie needs an interval of {100 * (1 - found.level):.4g} % within the margin."
     )
 
 

@@ -1,13 +1,16 @@
 """Where a run stands in its plan: it follows from the state alone, so that a resumed run goes the same way."""
 
 import math
+from collections.abc import Sequence
 
 from tlcore.results import EvaluationPoint
 from tlcore.training.loop.checkpoints import State
+from tlcore.training.loop.guessing import Guess
 from tlcore.training.loop.plan import Plan, shortened
 
 SAVE_SECONDS = 30.0  # training between two checkpoints within an evaluation's distance: saving stays a small part
-LEARNED = 0.98  # of ln K, the loss of guessing: a training loss that stays above it learned nothing (RECIPES.md)
+LEARNED = 0.98  # of the loss of guessing: a training loss that stays above it learned nothing (RECIPES.md)
+BY_LUCK = 3.0  # standard errors by which the images of one stretch may be easier to guess than all
 
 
 def plan_now(plan: Plan, state: State) -> Plan:
@@ -70,17 +73,23 @@ def _ends_epoch(plan: Plan, state: State) -> bool:
 def did_not_learn(
     history: tuple[EvaluationPoint, ...],
     plan: Plan,
-    num_classes: int,
+    guesses: Sequence[Guess],
     best_train_loss: float | None,
     fit_seconds: float = 0.0,
 ) -> bool:
-    """Whether no training loss fell to 0.98·ln K: neither the running ones after a tenth of the budget nor the best's.
+    """Whether no training loss fell to 0.98 of that of guessing: neither the running ones after a tenth of the budget
+    nor the best's.
 
-    best_train_loss: of the best network on the training part, which a running mean over the first steps hides.
-    fit_seconds: as of `State`.
+    guesses: of each phase, as of `guesses_of`. best_train_loss: of the best network on the training part, which a
+    running mean over the first steps hides; held against the lowest of them. A running one is over the images since the
+    evaluation before, among which the classes' shares vary. fit_seconds: as of `State`.
     """
-    floor = LEARNED * math.log(num_classes)
-    used = [p.step if plan.unit == "steps" else p.train_seconds - fit_seconds for p in history]
-    late = [p for p, amount in zip(history, used, strict=True) if amount >= 0.1 * plan.total]
-    losses = [loss for loss in (best_train_loss, *(point.train_loss for point in late)) if loss is not None]
-    return bool(losses) and min(losses) > floor
+    excess = [] if best_train_loss is None else [best_train_loss - LEARNED * min(guess.loss for guess in guesses)]
+    seen = 0
+    for point in history:
+        guess, images = guesses[point.phase], max(1, point.images_seen - seen)
+        used = point.step if plan.unit == "steps" else point.train_seconds - fit_seconds
+        if point.train_loss is not None and used >= 0.1 * plan.total:
+            excess.append(point.train_loss - LEARNED * guess.loss + BY_LUCK * guess.spread / math.sqrt(images))
+        seen = point.images_seen if point.step else 0  # a fit's images are none of a stretch
+    return bool(excess) and min(excess) > 0

@@ -15,6 +15,7 @@ from tlcore.results import LayerGroup, PartMetrics, Resolved, RunOutcome
 from tlcore.training.device import peak_memory
 from tlcore.training.images.batches import Rows
 from tlcore.training.loop.checkpoints import State, write_atomically, write_text
+from tlcore.training.loop.guessing import Guess, guesses_of
 from tlcore.training.loop.position import did_not_learn
 from tlcore.training.loop.task import TRAINED, Task
 from tlcore.training.networks.models import Network
@@ -55,7 +56,7 @@ def conclude(
         num_parameters=_num_parameters(task.network),
         num_trainable_parameters=max(phase.num_trainable for phase in state.phases),
         frozen_states=state.frozen_states,
-        did_not_learn=did_not_learn(state.history, task.plan, task.num_classes, train.loss, state.fit_seconds),
+        did_not_learn=did_not_learn(state.history, task.plan, _guesses(task), train.loss, state.fit_seconds),
         seconds_by_part=task.watch.seconds,
         images_per_second=images_seen / state.step_seconds if state.step_seconds else None,
         notes=state.notes,
@@ -98,6 +99,10 @@ def _num_parameters(network: Network) -> int:
     if network.facts.library == "onnx":
         return network.facts.num_parameters + sum(p.numel() for p in network.head.parameters())
     return sum(p.numel() for p in network.module.parameters())
+
+
+def _guesses(task: Task) -> tuple[Guess, ...]:
+    return guesses_of(task.recipe, task.source.labels.cpu().numpy()[task.train], task.num_classes)
 
 
 def _metrics(predictions: Predictions, task: Task) -> PartMetrics:

@@ -1,0 +1,40 @@
+"""The training loss of guessing: of the best answer that is the same for every image."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlcore.recipes import FitRecipe, Recipe, TrainRecipe
+
+
+@dataclass(frozen=True)
+class Guess:
+    """loss: mean cross-entropy in nats over the training images. spread: its standard deviation from image to image."""
+
+    loss: float
+    spread: float = 0.0
+
+
+def guesses_of(recipe: Recipe, labels: NDArray[Any], num_classes: int) -> tuple[Guess, ...]:
+    """The guess of each phase. labels: [N ≥ 1] of the training part."""
+    return tuple(_guess(phase, labels, num_classes) for phase in recipe.phases)
+
+
+def _guess(phase: TrainRecipe | FitRecipe, labels: NDArray[Any], num_classes: int) -> Guess:
+    """What a network comes to that sees no difference between images.
+
+    It answers with the classes' shares of the training part, so that its loss is their entropy, ln K of K equal classes
+    (Cover & Thomas 2006, Elements of Information Theory, ch. 2); with equal shares where classes are balanced in
+    training; and with label smoothing ε, which it is trained to, with a part ε spread over all classes.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    shares, present = counts / counts.sum(), counts > 0
+    balanced, smoothing = False, 0.0
+    if isinstance(phase, TrainRecipe):
+        balanced, smoothing = phase.class_balance != "none", phase.label_smoothing
+    answer = present / present.sum() if balanced else shares
+    losses = -np.log(((1 - smoothing) * answer + smoothing / num_classes)[present])
+    mean = float(np.average(losses, weights=shares[present]))
+    return Guess(mean, float(np.average((losses - mean) ** 2, weights=shares[present]) ** 0.5))
