@@ -20,7 +20,7 @@ from tlcore.analysis.charts.style import (
     panels_of,
     place,
 )
-from tlcore.analysis.curves import Band, Metric, Part, XAxis, band
+from tlcore.analysis.curves import Band, Metric, Part, Values, XAxis, band
 from tlcore.analysis.groups import Group, groups_of
 from tlcore.results import ComparisonRecord
 from tlcore.strategies import Fit
@@ -35,13 +35,14 @@ SIDE_STEP = 0.025  # of the axis, between lone points of one moment
 TITLE_GAP = 8  # pixels between a panel's title and the labels of its phases
 PLOT, AXIS_ROOM = 280, 52  # pixels: a row of panels, and what the axis needs below it
 PANEL_WIDTH = 400  # pixels
+FEW_SEEDS = 3  # up to so many, Student's t makes the interval more than twice as wide as many seeds would
 PART_NAMES: dict[Part, str] = {"train": "training", "val": "validation"}
 
 
 def learning_curves(
     record: ComparisonRecord, metric: Metric = "accuracy", x: XAxis = "epoch", dark: bool = False
 ) -> go.Figure:
-    """Mean curves with the range over seeds; a panel for each model and fraction.
+    """Mean curves with the 95 % interval of the mean over seeds; a panel for each model and fraction.
 
     A strategy that is fitted in one pass is a diamond with a dotted line at its height, to compare by eye; one that
     was evaluated once so far is a disc.
@@ -127,8 +128,8 @@ def _traces(group: Group, metric: Metric, x: XAxis, end: float, aside: float, fi
         if curve.is_point:
             traces += _point(group, part, curve, metric, x, end, aside, named)
             continue
-        if part == "val" and curve.num_seeds > 1:
-            traces.append(_shade(group, curve))
+        if part == "val" and curve.interval is not None:
+            traces.append(_shade(group, curve.x, *curve.interval))
         traces.append(_line(group, part, curve, metric, x, named))
     return traces
 
@@ -140,16 +141,17 @@ def _line(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis, named
         y=curve.mean,
         mode="lines",
         line={**style, "dash": "solid" if part == "val" else "dash"},
+        text=_interval_words(curve, metric),
         hovertemplate=_hover(group, part, curve, metric, x),
         **_legend(group, named),
     )
 
 
-def _shade(group: Group, curve: Band) -> Any:
-    """The range over seeds: there along the highest values, back along the lowest."""
+def _shade(group: Group, x: Values, low: Values, high: Values) -> Any:
+    """The interval: there along its upper ends, back along its lower ones."""
     return go.Scatter(
-        x=curve.x + curve.x[::-1],
-        y=curve.high + curve.low[::-1],
+        x=x + x[::-1],
+        y=high + low[::-1],
         fill="toself",
         fillcolor=faded(group.entry.color, 0.16),
         line={"width": 0},
@@ -171,8 +173,9 @@ def _point(
         y=curve.mean,
         mode="markers",
         marker={"color": color, "size": 11, "symbol": symbol, "line": {"color": color, "width": 1.6}},
-        error_y=_range_over_seeds(curve, color),
+        error_y=_interval_bar(curve, color),
         cliponaxis=False,
+        text=_interval_words(curve, metric),
         hovertemplate=_hover(group, part, curve, metric, x).replace("%{x", "%{customdata"),
         **_legend(group, named),
     )
@@ -189,10 +192,11 @@ def _point(
     return [line, marker]
 
 
-def _range_over_seeds(curve: Band, color: str) -> dict[str, Any] | None:
-    above, below = curve.high[0] - curve.mean[0], curve.mean[0] - curve.low[0]
-    if above == below == 0:
+def _interval_bar(curve: Band, color: str) -> dict[str, Any] | None:
+    if curve.interval is None:
         return None
+    (low,), (high,) = curve.interval
+    above, below = high - curve.mean[0], curve.mean[0] - low
     return {"type": "data", "array": [above], "arrayminus": [below], "color": color, "width": 3}
 
 
@@ -203,7 +207,18 @@ def _legend(group: Group, named: bool) -> dict[str, Any]:
 def _hover(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis) -> str:
     over = f", mean of {curve.num_seeds} seeds" if curve.num_seeds > 1 else ""
     value = f"<b>%{{y:{VALUE_FORMATS[metric]}}}</b> {PART_NAMES[part]} {metric}"
-    return f"{value}<br>{X_FORMATS[x]}{over}<extra>{escape(group.entry.label, quote=False)}</extra>"
+    return f"{value}<br>{X_FORMATS[x]}{over}%{{text}}<extra>{escape(group.entry.label, quote=False)}</extra>"
+
+
+def _interval_words(curve: Band, metric: Metric) -> list[str]:
+    """For the hover of each point; empty for one seed."""
+    if curve.interval is None:
+        return [""] * len(curve.x)
+    shape = VALUE_FORMATS[metric]
+    return [
+        f"<br>95 % interval of the mean {low:{shape}} to {high:{shape}}"
+        for low, high in zip(*curve.interval, strict=True)
+    ]
 
 
 def _is_fitted(group: Group) -> bool:
@@ -212,8 +227,12 @@ def _is_fitted(group: Group) -> bool:
 
 
 def _band_note(groups: Sequence[Group]) -> str:
+    """What the bands are, in words."""
     seeds = max((len(g.runs) for g in groups), default=1)
-    return f" Band: lowest to highest of {seeds} seeds." if seeds > 1 else ""
+    if seeds < 2:
+        return ""
+    wide = "; with so few seeds it is wide" if seeds <= FEW_SEEDS else ""
+    return f" Band: 95 % interval of the mean over {seeds} seeds{wide}."
 
 
 def _border_note(groups: Sequence[Group]) -> str:
