@@ -11,16 +11,24 @@ from tlcore.analysis.charts.style import SYMBOLS, X_TITLES, axis, ink, layout, l
 from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, price_words, priced, row_name
 from tlcore.analysis.groups import name_of
 from tlcore.analysis.leaderboard import LeaderboardRow
+from tlcore.analysis.left_out import REASONS, LeftOut
 from tlcore.analysis.time_budgets import BudgetCurve, seconds_words
 
 LOG_FROM = 8.0  # the axis of a cost is logarithmic from this ratio of the largest to the smallest
 
 
 def pareto(
-    rows: Sequence[LeaderboardRow], cost: CostAxis = "train_seconds", revision: str = "pareto", dark: bool = False
+    rows: Sequence[LeaderboardRow],
+    cost: CostAxis = "train_seconds",
+    revision: str = "pareto",
+    dark: bool = False,
+    left_out: LeftOut | None = None,
 ) -> go.Figure:
-    """Mean test accuracy against a cost, on the most training data: filled marks are on the front, hollow ones not."""
-    shown, front = priced(rows, cost), pareto_front(rows, cost)
+    """Mean test accuracy against a cost, on the most training data: filled marks are on the front, hollow ones not.
+
+    left_out: crosses, whatever their price.
+    """
+    shown, front = priced(rows, cost), pareto_front(rows, cost, left_out)
     models = list(dict.fromkeys(row.model for row in shown))
     figure = go.Figure()
     if len(front) > 1:
@@ -29,12 +37,15 @@ def pareto(
             line={"color": ink(dark).muted, "width": 1.6, "shape": "hv"}, hoverinfo="skip", name="not beaten",
         )  # fmt: skip
     for row in shown:
-        figure.add_scatter(**_mark(row, cost, models, row in front))
+        why = (left_out or {}).get((row.model, row.strategy))
+        place = "front" if row in front else "beaten by another" if why is None else REASONS[why]
+        figure.add_scatter(**_mark(row, cost, models, place))
     prices = [price for row in shown if (price := price_of(row, cost))]
     log = bool(prices) and max(prices) / min(prices) > LOG_FROM
     note = "Up and to the left is better. Bar: 95 % interval. Hollow: another is no dearer and no worse on average."
+    note += " Cross: not given enough to be judged." if left_out else ""
     room = legend_room([trace.name for trace in figure.data])
-    figure.update_layout(**layout(dark, f"{revision}-{cost}", "Accuracy and cost", note, 342 + room))
+    figure.update_layout(**layout(dark, f"{revision}-{cost}", "Test accuracy and cost", note, 342 + room))
     figure.update_layout(margin={"b": room})
     title = f"{COSTS[cost].title} ({COSTS[cost].unit}{', logarithmic' if log else ''})"
     figure.update_xaxes(**axis(title, **(log_ticks(prices) if log else {"rangemode": "tozero"})))
@@ -68,7 +79,7 @@ def best_by_time(
     note = "Mean over seeds of the best evaluation so far; a line begins when all its seeds were evaluated."
     note += " Time includes features and tuning."
     room = legend_room([trace.name for trace in figure.data])
-    figure.update_layout(**layout(dark, revision, "The best by any time", note, 322 + room))
+    figure.update_layout(**layout(dark, revision, "The best by any time: validation accuracy", note, 322 + room))
     figure.update_layout(margin={"b": room, "t": 100})
     figure.update_xaxes(**axis(X_TITLES["train_seconds"], rangemode="tozero"))
     reached = [value for curve in curves for value in curve.accuracy]
@@ -76,22 +87,19 @@ def best_by_time(
     return figure
 
 
-def _mark(row: LeaderboardRow, cost: CostAxis, models: Sequence[str], on_front: bool) -> dict[str, Any]:
+def _mark(row: LeaderboardRow, cost: CostAxis, models: Sequence[str], place: str) -> dict[str, Any]:
+    """place: `front`, or why the row is not there."""
     name = escape(row_name(row, len(models) > 1), quote=False)
     symbol = SYMBOLS[models.index(row.model) % len(SYMBOLS)]
+    drawn = {"front": symbol, "beaten by another": f"{symbol}-open"}.get(place, "x-thin")
     return {
         "x": [price_of(row, cost)],
         "y": [row.test_accuracy],
         "mode": "markers",
         "name": name,
-        "marker": {
-            "color": row.color,
-            "size": 14,
-            "symbol": symbol if on_front else f"{symbol}-open",
-            "line": {"color": row.color, "width": 2},
-        },
+        "marker": {"color": row.color, "size": 14, "symbol": drawn, "line": {"color": row.color, "width": 2}},
         "error_y": intervals([row]),
         "cliponaxis": False,
         "hovertemplate": f"<b>%{{y:.1%}}</b> for {price_words(row, cost)}<br>{interval_words(row)}<br>"
-        f"{seeds_words(row)}{'' if on_front else '<br>beaten by another'}<extra>{name}</extra>",
+        f"{seeds_words(row)}{'' if place == 'front' else f'<br>{place}'}<extra>{name}</extra>",
     }

@@ -14,10 +14,12 @@ from tlcore.analysis.images.changes import class_change_rows, class_changes
 from tlcore.analysis.images.disagreement import agreement, agreement_rows, in_order
 from tlcore.analysis.images.pairs import best_pair
 from tlcore.analysis.leaderboard import LeaderboardRow
-from tlcore.analysis.report.blocks import Block, Drawing, Grid, Lines, Section, Words
+from tlcore.analysis.left_out import left_out_of, left_out_sentence
+from tlcore.analysis.report.blocks import Block, Drawing, Grid, Heading, Lines, Section, Words
 from tlcore.analysis.statistics.estimates import Predictions, Right
 from tlcore.analysis.time_budgets import SCHEDULE_CAUTION, reign_sentence, reign_table, reigns
 from tlcore.analysis.transfer import EXPLAINED, missing_words, transfer_rows, transfer_sentences, transfer_table
+from tlcore.analysis.verdict import Decision
 from tlcore.results import ComparisonRecord
 
 
@@ -34,17 +36,21 @@ def transfer_section(record: ComparisonRecord) -> Section:
     return Section("What transfer brings", [figure, said, table, Words(EXPLAINED, "muted")])
 
 
-def cost_section(record: ComparisonRecord, rows: Sequence[LeaderboardRow]) -> Section:
-    """Accuracy against training time, and the best within any time."""
+def cost_section(record: ComparisonRecord, rows: Sequence[LeaderboardRow], decision: Decision | None) -> Section:
+    """Test accuracy against training time, and the best validation accuracy within any time."""
     from tlcore.analysis import charts
 
-    blocks: list[Block] = [Drawing(partial(charts.pareto, rows)), Lines(cost_sentences(rows))]
-    found = reigns(record)
+    left_out = left_out_of(record, decision)
+    said = left_out_sentence(record, left_out)
+    lines = [*cost_sentences(rows, left_out=left_out), *([said] if said else [])]
+    blocks: list[Block] = [Drawing(partial(charts.pareto, rows, left_out=left_out)), Lines(lines)]
+    found = reigns(record, left_out)
     summary = reign_sentence(found, record)
     if summary:
         blocks += [
+            Heading("The best within a time"),
             Words(summary),
-            Grid(reign_table(found, record), ("From", "Best", "Strategy")),
+            Grid(reign_table(found, record), ("From", "Best", "Runner-up")),
             Words(SCHEDULE_CAUTION, "muted"),
         ]
     return Section("Cost", blocks)

@@ -13,7 +13,7 @@ from tlcore.analysis.leaderboard import LeaderboardRow, leaderboard, leaderboard
 from tlcore.analysis.report.blocks import Block, Code, Document, Facts, Grid, Lines, Section, Words
 from tlcore.analysis.report.figures import figure_sections
 from tlcore.analysis.statistics.estimates import Predictions, all_right, estimates_of
-from tlcore.analysis.verdict import pair_rows, pairs_note, verdict_of
+from tlcore.analysis.verdict import judged, pair_rows, pairs_note
 from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, DatasetSummary, Verdict
 from tlcore.strategies import export_strategy
 
@@ -32,16 +32,17 @@ def document_of(
     """
     right = all_right(predictions)
     rows = leaderboard(record, predictions, estimates_of(record, right))
+    found = judged(record, right, margin)
     learnt = "No strategy shows overfitting or failed to learn."
     return Document(
         title=record.spec.title or f"Which strategy for {record.dataset.name}?",
         made=_made(record),
         question=_question(record),
         sections=[
-            _verdict(record, verdict_of(record, right, margin), rows),
+            _verdict(record, found.verdict, rows),
             _data(record.dataset, health),
             _settings(record),
-            *figure_sections(record, rows, predictions),
+            *figure_sections(record, rows, predictions, found.decision),
             Section("What the curves show", [Lines(overfitting(record), learnt)]),
             Section(
                 "What differs between the runs", [Lines(differences(record), "Only strategy, model, seed and data.")]

@@ -25,13 +25,17 @@ from tlcore.analysis.report.closer import (
 from tlcore.analysis.statistics.estimates import Predictions, all_right
 from tlcore.analysis.sweeps import sweeps_of
 from tlcore.analysis.trials import trial_rows, tuning_words
+from tlcore.analysis.verdict import Decision
 from tlcore.results import ComparisonRecord
 
 
 def figure_sections(
-    record: ComparisonRecord, rows: Sequence[LeaderboardRow], predictions: Predictions
+    record: ComparisonRecord,
+    rows: Sequence[LeaderboardRow],
+    predictions: Predictions,
+    decision: Decision | None = None,
 ) -> Iterable[Section]:
-    """Sections with what there is: before the first evaluation, none."""
+    """Sections with what there is: before the first evaluation, none. decision: of the verdict, where there is one."""
     from tlcore.analysis import charts
 
     measured = any(row.test_accuracy is not None for row in rows)
@@ -41,7 +45,7 @@ def figure_sections(
         points = Grid(charts.sweep_rows(sweep), ("Model", "Training data", "Strategy", "From"))
         yield Section(f"Sweep: {sweep.name}", [Drawing(partial(charts.sweep_chart, sweep)), points])
     if measured:
-        yield cost_section(record, rows)
+        yield cost_section(record, rows, decision)
     if any(run.history for run in record.runs):
         by_epoch = Drawing(partial(charts.learning_curves, record, "accuracy"))
         by_time = Drawing(partial(charts.learning_curves, record, "loss", "train_seconds"))
