@@ -43,7 +43,8 @@ def show_front(view: ComparisonView) -> None:
     """Accuracy against a cost, with the front of those that no other beats."""
     cost = COST_AXES[switch("Cost", tuple(COST_AXES), "cost")]
     left_out = insights.left_out_of(view.record, view.decision)
-    look.chart(charts.pareto(view.rows, cost, dark=look.is_dark(), left_out=left_out), f"pareto_{cost}")
+    figure = charts.pareto(view.rows, cost, dark=look.is_dark(), left_out=left_out, floors=view.floors)
+    look.chart(figure, f"pareto_{cost}")
     said = insights.left_out_sentence(view.record, left_out)
     _lines([*insights.cost_sentences(view.rows, cost, left_out), *([said] if said else [])])
 

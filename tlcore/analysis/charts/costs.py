@@ -6,9 +6,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from tlcore.analysis.charts.floors import NOTE, level_floors, within_reach
 from tlcore.analysis.charts.scores import interval_words, intervals, log_ticks, seeds_words
 from tlcore.analysis.charts.style import SYMBOLS, X_TITLES, axis, ink, layout, legend_room, share_axis
 from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, price_words, priced, row_name
+from tlcore.analysis.floors import FloorRow
 from tlcore.analysis.groups import name_of
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.left_out import REASONS, LeftOut
@@ -23,10 +25,11 @@ def pareto(
     revision: str = "pareto",
     dark: bool = False,
     left_out: LeftOut | None = None,
+    floors: Sequence[FloorRow] = (),
 ) -> go.Figure:
     """Mean test accuracy against a cost, on the most training data: filled marks are on the front, hollow ones not.
 
-    left_out: crosses, whatever their price.
+    left_out: crosses, whatever their price. floors: thin lines, those on the most training data.
     """
     shown, front = priced(rows, cost), pareto_front(rows, cost, left_out)
     models = list(dict.fromkeys(row.model for row in shown))
@@ -40,18 +43,28 @@ def pareto(
         why = (left_out or {}).get((row.model, row.strategy))
         place = "front" if row in front else "beaten by another" if why is None else REASONS[why]
         figure.add_scatter(**_mark(row, cost, models, place))
-    prices = [price for row in shown if (price := price_of(row, cost))]
-    log = bool(prices) and max(prices) / min(prices) > LOG_FROM
+    lines = [floor for floor in floors if floor.fraction == max(row.fraction for row in rows)]
     note = "Up and to the left is better. Bar: 95 % interval. Hollow: another is no dearer and no worse on average."
     note += " Cross: not given enough to be judged." if left_out else ""
     room = legend_room([trace.name for trace in figure.data])
-    figure.update_layout(**layout(dark, f"{revision}-{cost}", "Test accuracy and cost", note, 342 + room))
+    figure.update_layout(
+        **layout(dark, f"{revision}-{cost}", "Test accuracy and cost", note + (NOTE if lines else ""), 342 + room)
+    )
     figure.update_layout(margin={"b": room})
+    _price_axis(figure, shown, cost)
+    drawn = [value for row in shown for value in (row.test_accuracy, *(row.ci95 or ())) if value is not None]
+    accuracies = share_axis("Test accuracy (%)", drawn + [f.test_accuracy for f in within_reach(lines, drawn)])
+    figure.update_yaxes(**accuracies)
+    level_floors(figure, lines, accuracies["range"], dark)
+    return figure
+
+
+def _price_axis(figure: go.Figure, shown: Sequence[LeaderboardRow], cost: CostAxis) -> None:
+    """Logarithmic where prices differ widely."""
+    prices = [price for row in shown if (price := price_of(row, cost))]
+    log = bool(prices) and max(prices) / min(prices) > LOG_FROM
     title = f"{COSTS[cost].title} ({COSTS[cost].unit}{', logarithmic' if log else ''})"
     figure.update_xaxes(**axis(title, **(log_ticks(prices) if log else {"rangemode": "tozero"})))
-    drawn = [value for row in shown for value in (row.test_accuracy, *(row.ci95 or ())) if value is not None]
-    figure.update_yaxes(**share_axis("Test accuracy (%)", drawn))
-    return figure
 
 
 def best_by_time(

@@ -7,33 +7,40 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from tlcore.analysis.charts.floors import LABEL_LINE, NOTE, named, upright_floors, within_reach
 from tlcore.analysis.charts.style import NBSP, axis, faded, ink, layout, lines_of, share_axis
+from tlcore.analysis.floors import FloorRow
 from tlcore.analysis.groups import fraction_words
 from tlcore.analysis.leaderboard import LeaderboardRow
 
 NAME_WIDTH = 24  # letters in a line of a row's name: a phone has room for them beside the dots
 
 
-def accuracy_intervals(rows: Sequence[LeaderboardRow], revision: str = "accuracy", dark: bool = False) -> go.Figure:
-    """A dot plot: mean test accuracy with its 95 % interval, and every seed as a small dot below it."""
+def accuracy_intervals(
+    rows: Sequence[LeaderboardRow],
+    revision: str = "accuracy",
+    dark: bool = False,
+    floors: Sequence[FloorRow] = (),
+) -> go.Figure:
+    """A dot plot: mean test accuracy with its 95 % interval, and every seed as a small dot below it.
+
+    floors: thin upright lines.
+    """
     shown = [row for row in rows if row.test_accuracy is not None]
     figure = go.Figure()
     for place, row in enumerate(shown):
         figure.add_scatter(**_seed_dots(row, place))
         figure.add_scatter(**_mean_dot(row, place, ink(dark).text))
-    note = f"Dot: mean. Bar: 95 % interval{_covered(shown)}. Small dots: single seeds."
-    figure.update_layout(
-        **layout(
-            dark,
-            revision,
-            "Test accuracy",
-            note,
-            170 + 62 * len(shown) + 14 * sum(_row_name(row, shown).count("<br>") - 1 for row in shown),
-        )
-    )
-    figure.update_layout(showlegend=False, margin={"r": 40})
-    figure.update_xaxes(**share_axis("Test accuracy (%)", _reach(shown)), nticks=5)  # on a phone, more would meet
+    note = f"Dot: mean. Bar: 95 % interval{_covered(shown)}. Small dots: single seeds.{NOTE if floors else ''}"
     names = [_row_name(row, shown) for row in shown]
+    labels = LABEL_LINE * len(named(floors))
+    height = 170 + labels + 62 * len(shown) + 14 * sum(name.count("<br>") - 1 for name in names)
+    figure.update_layout(**layout(dark, revision, "Test accuracy", note, height))
+    figure.update_layout(showlegend=False, margin={"r": 40, "t": 84 + labels})
+    reach = _reach(shown)
+    accuracies = share_axis("Test accuracy (%)", reach + [f.test_accuracy for f in within_reach(floors, reach)])
+    figure.update_xaxes(**accuracies, nticks=5)  # on a phone, more would meet
+    upright_floors(figure, shown, floors, accuracies["range"], dark)
     ticks = {"tickvals": list(range(len(shown))), "ticktext": names}
     figure.update_yaxes(**axis("", range=[len(shown) - 0.4, -0.6], showgrid=False, ticklabelstandoff=8, **ticks))
     return figure

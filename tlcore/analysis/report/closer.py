@@ -7,6 +7,7 @@ from tlcore.analysis.costs import cost_sentences
 from tlcore.analysis.data_amounts import data_series
 from tlcore.analysis.data_words import EXPLAINED as AMOUNTS_EXPLAINED
 from tlcore.analysis.data_words import data_rows, data_sentences
+from tlcore.analysis.floors import floors_of
 from tlcore.analysis.groups import WHOLE, Group, groups_of, name_of
 from tlcore.analysis.images.calibration import EXPLAINED as CALIBRATION_EXPLAINED
 from tlcore.analysis.images.calibration import calibration_rows, calibrations
@@ -43,7 +44,10 @@ def cost_section(record: ComparisonRecord, rows: Sequence[LeaderboardRow], decis
     left_out = left_out_of(record, decision)
     said = left_out_sentence(record, left_out)
     lines = [*cost_sentences(rows, left_out=left_out), *([said] if said else [])]
-    blocks: list[Block] = [Drawing(partial(charts.pareto, rows, left_out=left_out)), Lines(lines)]
+    blocks: list[Block] = [
+        Drawing(partial(charts.pareto, rows, left_out=left_out, floors=floors_of(record))),
+        Lines(lines),
+    ]
     found = reigns(record, left_out)
     summary = reign_sentence(found, record)
     if summary:

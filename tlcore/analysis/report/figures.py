@@ -13,6 +13,7 @@ from tlcore.analysis.anatomy import (
     subjects_of,
 )
 from tlcore.analysis.champions import champions, finished_runs
+from tlcore.analysis.floors import floors_of
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.report.blocks import Block, Drawing, Grid, Heading, Lines, Section, Words
 from tlcore.analysis.report.closer import (
@@ -40,7 +41,7 @@ def figure_sections(
 
     measured = any(row.test_accuracy is not None for row in rows)
     if measured:
-        yield Section("Accuracy", [Drawing(partial(charts.accuracy_intervals, rows))])
+        yield Section("Accuracy", [Drawing(partial(charts.accuracy_intervals, rows, floors=floors_of(record)))])
     for sweep in sweeps_of(record, rows):
         points = Grid(charts.sweep_rows(sweep), ("Model", "Training data", "Strategy", "From"))
         yield Section(f"Sweep: {sweep.name}", [Drawing(partial(charts.sweep_chart, sweep)), points])
