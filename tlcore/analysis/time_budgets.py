@@ -135,7 +135,7 @@ def reign_table(found: Sequence[Reign], record: ComparisonRecord) -> list[dict[s
     groups = [group for group, _ in _paths(record)]
     return [
         {
-            "From (training seconds)": round(reign.start, 1),
+            "From (training time)": seconds_words(reign.start),
             "Best": name_of(reign.group, groups),
             "Validation accuracy (%)": round(100 * reign.accuracy, 1),
             "Runner-up": name_of(reign.runner_up, groups) if reign.runner_up else "none yet",

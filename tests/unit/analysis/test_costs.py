@@ -127,6 +127,7 @@ def test_the_lead_changes_hands_at_the_evaluation_that_takes_it():
     assert found[0].runner_up is None
     assert found[1].lead == pytest.approx(0.055)
     assert reign_sentence(found, record).endswith("from 5 s: Feature extraction; from 13 s: Fine-tuning.")
+    assert [row["From (training time)"] for row in reign_table(found, record)] == ["5 s", "13 s"]
     assert [row["Ahead by (points)"] for row in reign_table(found, record)] == [None, 5.5]
     for before, after in pairwise(found):
         assert next(iter(found_at(record, after.start - 1e-6))) == before.group.strategy

@@ -79,7 +79,7 @@ def test_the_dot_plot_has_each_floor_as_a_thin_line_with_its_label(whole: Exampl
     said = [a.text for a in figure.layout.annotations]
     assert said == [
         f"{name} {100 * floor.test_accuracy:.1f}\u00a0%"
-        for name, floor in zip(("always the largest class", "pretrained network as it is"), floors, strict=True)
+        for name, floor in zip(("largest class", "pretrained as it is"), floors, strict=True)
     ]
     assert "Thin lines: floors" in figure.layout.title.subtitle.text
     assert not [t for t in charts.accuracy_intervals(rows).data if t.mode == "lines"]
@@ -92,7 +92,7 @@ def test_each_row_of_the_dot_plot_stands_beside_its_own_floor() -> None:
     figure = charts.accuracy_intervals(rows, floors=[f for f in raised if f.name == "nearest_class_mean"])
     (line,) = [t for t in figure.data if t.mode == "lines"]
     assert list(line.x[::3]) == [0.9 if row.model == "a" else 0.8 for row in rows]
-    assert figure.layout.annotations[0].text == "pretrained network as it is 80.0 to 90.0\u00a0%"
+    assert figure.layout.annotations[0].text == "pretrained as it is 80.0 to 90.0\u00a0%"
 
 
 def test_the_cost_figure_has_the_floors_across_on_the_most_data() -> None:
@@ -103,7 +103,8 @@ def test_the_cost_figure_has_the_floors_across_on_the_most_data() -> None:
     assert [shape.y0 for shape in figure.layout.shapes] == [
         floor.test_accuracy for floor in most if floor.test_accuracy >= figure.layout.yaxis.range[0]
     ]
-    assert "pretrained network as it is" in " ".join(a.text for a in figure.layout.annotations)
+    assert figure.data[-1].name.startswith("pretrained as it is "), "the legend labels it"
+    assert (figure.data[-1].line.dash, figure.layout.shapes[-1].line.dash) == ("dash", "dash")
 
 
 def test_a_floor_far_below_does_not_press_the_accuracies_together() -> None:
@@ -112,9 +113,9 @@ def test_a_floor_far_below_does_not_press_the_accuracies_together() -> None:
     deep = [f.model_copy(update={"test_accuracy": 0.1}) for f in floors[:1]]
     dots, costs = charts.accuracy_intervals(rows, floors=deep), charts.pareto(rows, floors=deep)
     assert dots.layout.xaxis.range == charts.accuracy_intervals(rows).layout.xaxis.range
-    assert dots.layout.annotations[0].text == "← always the largest class 10.0\u00a0%"
+    assert dots.layout.annotations[0].text == "← largest class 10.0\u00a0%"
     assert costs.layout.yaxis.range == charts.pareto(rows).layout.yaxis.range
-    assert costs.layout.annotations[0].text == "↓ always the largest class 10.0\u00a0%"
+    assert costs.data[-1].name == "largest class 10.0\u00a0% (below the plot)"
     assert not costs.layout.shapes
 
 

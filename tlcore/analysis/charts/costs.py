@@ -44,18 +44,16 @@ def pareto(
         place = "front" if row in front else "beaten by another" if why is None else REASONS[why]
         figure.add_scatter(**_mark(row, cost, models, place))
     lines = [floor for floor in floors if floor.fraction == max(row.fraction for row in rows)]
-    note = "Up and to the left is better. Bar: 95 % interval. Hollow: another is no dearer and no worse on average."
-    note += " Cross: not given enough to be judged." if left_out else ""
-    room = legend_room([trace.name for trace in figure.data])
-    figure.update_layout(
-        **layout(dark, f"{revision}-{cost}", "Test accuracy and cost", note + (NOTE if lines else ""), 342 + room)
-    )
-    figure.update_layout(margin={"b": room})
-    _price_axis(figure, shown, cost)
     drawn = [value for row in shown for value in (row.test_accuracy, *(row.ci95 or ())) if value is not None]
     accuracies = share_axis("Test accuracy (%)", drawn + [f.test_accuracy for f in within_reach(lines, drawn)])
-    figure.update_yaxes(**accuracies)
     level_floors(figure, lines, accuracies["range"], dark)
+    note = "Up and to the left is better. Bar: 95 % interval. Hollow: another is no dearer and no worse on average."
+    note += (" Cross: not given enough to be judged." if left_out else "") + (NOTE if lines else "")
+    room = legend_room([trace.name for trace in figure.data])
+    figure.update_layout(**layout(dark, f"{revision}-{cost}", "Test accuracy and cost", note, 342 + room))
+    figure.update_layout(margin={"b": room})
+    _price_axis(figure, shown, cost)
+    figure.update_yaxes(**accuracies)
     return figure
 
 

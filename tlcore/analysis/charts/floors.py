@@ -12,8 +12,8 @@ from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.results import FloorName
 
 NAMES: dict[FloorName, str] = {
-    "majority_class": "always the largest class",
-    "nearest_class_mean": "pretrained network as it is",
+    "majority_class": "largest class",
+    "nearest_class_mean": "pretrained as it is",
 }
 DASHES: dict[FloorName, str] = {"majority_class": "dot", "nearest_class_mean": "dash"}
 NOTE = (
@@ -68,17 +68,17 @@ def upright_floors(
 
 
 def level_floors(figure: go.Figure, floors: Sequence[FloorRow], axis_range: Sequence[float], dark: bool) -> None:
-    """A line across the plot for each floor, one label for all of a name, which lies below the axis with an arrow."""
+    """A line across the plot for each floor. The legend labels them: beside a line, a label would meet the marks.
+
+    One that lies below the axis is in the legend alone.
+    """
     for name, own in named(floors).items():
+        line = {"color": ink(dark).muted, "width": 1.2, "dash": DASHES[name]}
         drawn = [floor.test_accuracy for floor in own if floor.test_accuracy >= axis_range[0]]
         for at in drawn:
-            figure.add_hline(y=at, line={"color": ink(dark).muted, "width": 1.2, "dash": DASHES[name]}, layer="below")
-        label = _label(own) if drawn else f"↓ {_label(own)}"
-        figure.add_annotation(
-            text=escape(label, quote=False), x=1, xref="paper", xanchor="right",
-            y=max(drawn, default=axis_range[0]), yanchor="bottom", showarrow=False,
-            font={"color": ink(dark).muted, "size": 12},
-        )  # fmt: skip
+            figure.add_hline(y=at, line=line, layer="below")
+        said = _label(own) if drawn else f"{_label(own)} (below the plot)"
+        figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=said, hoverinfo="skip")
 
 
 def _words(floor: FloorRow) -> str:

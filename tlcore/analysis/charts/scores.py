@@ -39,7 +39,7 @@ def accuracy_intervals(
     figure.update_layout(showlegend=False, margin={"r": 40, "t": 84 + labels})
     reach = _reach(shown)
     accuracies = share_axis("Test accuracy (%)", reach + [f.test_accuracy for f in within_reach(floors, reach)])
-    figure.update_xaxes(**accuracies, nticks=5)  # on a phone, more would meet
+    figure.update_xaxes(**accuracies, nticks=4)  # on a phone, more would meet
     upright_floors(figure, shown, floors, accuracies["range"], dark)
     ticks = {"tickvals": list(range(len(shown))), "ticktext": names}
     figure.update_yaxes(**axis("", range=[len(shown) - 0.4, -0.6], showgrid=False, ticklabelstandoff=8, **ticks))

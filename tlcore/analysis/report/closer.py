@@ -86,7 +86,7 @@ def differ_section(record: ComparisonRecord, predictions: Predictions) -> Iterab
         yield Section(
             f"Where {pair.names[0]} and {pair.names[1]} differ",
             [
-                Drawing(partial(charts.confusion_difference, record, pair)),
+                Drawing(partial(charts.confusion_difference, record, pair), charts.difference_width(record)),
                 Drawing(partial(charts.class_change_chart, changes, pair, "changes")),
                 Grid(class_change_rows(changes, pair.names), ("Class", "Clear")),
             ],
@@ -105,7 +105,8 @@ def calibration_section(record: ComparisonRecord, predictions: Predictions) -> S
 
     groups = _whole(record)
     found = calibrations({name_of(group, groups): group for group in groups}, predictions)
-    figures = [Drawing(partial(charts.reliability_diagrams, found, False, "reliability"))]
+    width = charts.reliability_width(found)
+    figures = [Drawing(partial(charts.reliability_diagrams, found, False, "reliability"), width)]
     blocks: list[Block] = [*figures] if any(one.before for one in found) else []
     blocks += [Words(f"{one.name}: {one.reason}") for one in found if one.reason]
     blocks += [Grid(calibration_rows(found), ("Strategy",)), Words(CALIBRATION_EXPLAINED, "muted")]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pandas as pd
+
 from tlcore.analysis.caveats import caveats, command_of, loud
 from tlcore.analysis.comparison import weights_text
 from tlcore.analysis.differences import differences
@@ -72,7 +74,7 @@ def _question(record: ComparisonRecord) -> str:
 def _verdict(record: ComparisonRecord, verdict: Verdict, rows: Sequence[LeaderboardRow]) -> Section:
     text = f"Provisional: {verdict.text}" if verdict.provisional else verdict.text
     within = [Words(f"Within {model}: {own.text}") for model, own in verdict.by_model.items()]
-    table: list[dict[str, object]] = leaderboard_table(rows, floors_of(record)).to_dict("records")
+    table = _records(leaderboard_table(rows, floors_of(record)))
     words = ("Model", "Strategy", "Training data")
     blocks: list[Block] = [Words(text, "strong"), *within]
     blocks += [Words(verdict.claim)] if verdict.claim else []
@@ -85,6 +87,13 @@ def _verdict(record: ComparisonRecord, verdict: Verdict, rows: Sequence[Leaderbo
             Grid(pairs, ("First", "Second", "The first is")),
         ]
     return Section("Verdict", blocks)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Its rows, with None for what is missing."""
+    whole = table.astype(object)
+    rows: list[dict[str, object]] = whole.where(whole.notna(), None).to_dict("records")
+    return rows
 
 
 def _data(dataset: DatasetSummary, health: Sequence[str] | None) -> Section:

@@ -44,12 +44,13 @@ def figure_sections(
         yield Section("Accuracy", [Drawing(partial(charts.accuracy_intervals, rows, floors=floors_of(record)))])
     for sweep in sweeps_of(record, rows):
         points = Grid(charts.sweep_rows(sweep), ("Model", "Training data", "Strategy", "From"))
-        yield Section(f"Sweep: {sweep.name}", [Drawing(partial(charts.sweep_chart, sweep)), points])
+        yield Section(f"Sweep: {sweep.name}", [Drawing(partial(charts.sweep_chart, sweep), charts.WIDE), points])
     if measured:
         yield cost_section(record, rows, decision)
     if any(run.history for run in record.runs):
-        by_epoch = Drawing(partial(charts.learning_curves, record, "accuracy"))
-        by_time = Drawing(partial(charts.learning_curves, record, "loss", "train_seconds"))
+        width = charts.curves_width(record)
+        by_epoch = Drawing(partial(charts.learning_curves, record, "accuracy"), width)
+        by_time = Drawing(partial(charts.learning_curves, record, "loss", "train_seconds"), width)
         yield Section("Learning curves", [by_epoch, by_time])
     if measured:
         yield transfer_section(record)
@@ -57,7 +58,7 @@ def figure_sections(
             yield amounts_section(record, all_right(predictions))
         yield Section("What each strategy really did", _anatomy(record))
         by_class = [
-            Drawing(partial(charts.confusion_matrices, record)),
+            Drawing(partial(charts.confusion_matrices, record), charts.CONFUSION_WIDTH),
             Drawing(partial(charts.per_class_chart, record)),
         ]
         yield Section("Class by class", by_class)
@@ -85,7 +86,8 @@ def _anatomy(record: ComparisonRecord) -> list[Block]:
             colors = {subject.entry.short_label: subject.entry.color for subject in known}
             blocks.append(Lines(kept_lines(known)))
             blocks.append(Grid(phase_rows(known), ("Strategy", "What trains", "Kept network"), colors))
-            blocks += [Drawing(partial(charts.trained_chart, known)), Drawing(partial(charts.movement_chart, known))]
+            blocks.append(Drawing(partial(charts.trained_chart, known), charts.chart_width(known, by_phase=True)))
+            blocks.append(Drawing(partial(charts.movement_chart, known), charts.chart_width(known, by_phase=False)))
         if any(point.learning_rates for subject in subjects for point in subject.run.history):
-            blocks.append(Drawing(partial(charts.learning_rates, subjects)))
+            blocks.append(Drawing(partial(charts.learning_rates, subjects), charts.WIDE))
     return blocks
