@@ -19,8 +19,8 @@ def show_cost(view: ComparisonView) -> None:
     closer_views.show_front(view)
     rows = [
         {
-            "Model": row.model_name,
-            "Strategy": row.label,
+            **({"Model": row.model_name} if len({r.model_name for r in view.rows}) > 1 else {}),
+            "Strategy": row.short_label,
             **({"Training images": percent(row.fraction)} if len(view.record.spec.fractions) > 1 else {}),
             "Training time per run": duration(row.train_seconds),
             "Whole run": duration(row.total_seconds),
@@ -33,7 +33,7 @@ def show_cost(view: ComparisonView) -> None:
         }
         for row in view.rows
     ]
-    look.table(rows)
+    look.words_table(rows, "cost")  # its headings wrap, so that all columns are seen
     st.caption(
         "Training time holds making the features, also where they came from the cache, and all trials of a tuned run; "
         "no waiting, no decoding. Images per second: seen while training. Answer for one image: the forward pass "

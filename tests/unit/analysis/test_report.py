@@ -19,6 +19,7 @@ from tlcore.analysis.report import as_data, as_html, as_markdown, document_of, f
 from tlcore.analysis.report.blocks import Code, Drawing, Grid, Words, cell_text
 from tlcore.analysis.report.markdown import plain
 from tlcore.analysis.report.parts import table
+from tlcore.results import GATHERED
 from tlcore.spec import Budget
 from tlcore.strategies import CORE, STRATEGIES
 
@@ -222,3 +223,17 @@ def test_cells_write_counts_whole_and_intervals_below():
     html = table([{"Strategy": "LoRA (rank 2)", "Start": "+3.3 (−4.9 to 11.6)"}], ["Strategy"])
     assert '<td class="text">LoRA (rank 2)</td>' in html
     assert "+3.3<br>(−4.9 to 11.6)" in html
+
+
+def test_runs_seen_together_have_no_parent_that_is_no_run():
+    built = example(seeds=[0], strategies=["fine_tuning", "lora"])
+    ids = [run.run_id for run in built.record.runs]
+    first = built.record.runs[0].model_copy(update={"comparison_id": "b" * 32})
+    record = built.record.model_copy(
+        update={"comparison_id": GATHERED + ",".join(ids), "runs": (first, *built.record.runs[1:])}
+    )
+    text = as_markdown(document_of(record, built.predictions))
+    assert GATHERED not in text
+    assert "2 runs of 2 comparisons, seen together, finished." in text
+    assert [line.split(" | ")[2] for line in text.splitlines() if line[2:34] in ids] == ["b" * 32, "c0ffee" + "0" * 26]
+    assert f"Parent run: {built.record.comparison_id}" in as_markdown(document_of(built.record, built.predictions))

@@ -16,7 +16,7 @@ from tlcore.analysis.report.blocks import Block, Code, Document, Facts, Grid, Li
 from tlcore.analysis.report.figures import figure_sections
 from tlcore.analysis.statistics.estimates import Predictions, all_right, estimates_of
 from tlcore.analysis.verdict import judged, pair_rows, pairs_note
-from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, DatasetSummary, Verdict
+from tlcore.results import DEFAULT_MARGIN, GATHERED, ComparisonRecord, DatasetSummary, Verdict
 from tlcore.strategies import export_strategy
 
 MAX_CLASSES = 30  # that are named
@@ -59,7 +59,7 @@ def document_of(
 def _made(record: ComparisonRecord) -> str:
     day = datetime.fromtimestamp(record.created_ms / 1000, UTC).strftime("%d %B %Y")
     owner = f" by {record.owner}" if record.owner else ""
-    return f"Transfer Lab, started {day}{owner}. Comparison {record.comparison_id}, {record.status.lower()}."
+    return f"Transfer Lab, started {day}{owner}. {_source(record)}, {record.status.lower()}."
 
 
 def _question(record: ComparisonRecord) -> str:
@@ -147,14 +147,30 @@ def _reproduce(record: ComparisonRecord) -> Section:
     return Section("How to reproduce it", [Code(command_of(record.spec, record.dataset)), Words(note, "muted"), *own])
 
 
+def _source(record: ComparisonRecord) -> str:
+    if not _is_gathered(record):
+        return f"Comparison {record.comparison_id}"
+    parents = {run.comparison_id for run in record.runs}
+    return f"{len(record.runs)} runs of {len(parents)} comparison{'s' if len(parents) > 1 else ''}, seen together"
+
+
+def _is_gathered(record: ComparisonRecord) -> bool:
+    """Whether its id is a list of runs, so that no one run is the parent of them all."""
+    return record.comparison_id.startswith(GATHERED)
+
+
 def _runs(record: ComparisonRecord) -> Section:
+    gathered = _is_gathered(record)
     rows = [
         {
             "Run id": run.run_id,
             "Run": run.spec.name,
+            **({"Parent run": run.comparison_id} if gathered else {}),
             "Status": run.status.lower() + (f": {run.error}" if run.error else ""),
         }
         for run in record.runs
     ]
-    parent = Words(f"Parent run: {record.comparison_id}")
-    return Section("MLflow runs", [parent, Grid(rows, ("Run id", "Run", "Status"))])
+    said = (
+        "Chosen by their ids; each has a parent run of its own." if gathered else f"Parent run: {record.comparison_id}"
+    )
+    return Section("MLflow runs", [Words(said), Grid(rows, ("Run id", "Run", "Parent run", "Status"))])
