@@ -1,5 +1,6 @@
 """Accuracy against a cost with the front of those that nobody beats, and the best by any time."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tlcore.analysis.charts.floors import NOTE, level_floors, within_reach
-from tlcore.analysis.charts.scores import interval_words, intervals, log_ticks, seeds_words
+from tlcore.analysis.charts.scores import interval_words, intervals, seeds_words
 from tlcore.analysis.charts.style import SYMBOLS, X_TITLES, axis, ink, layout, legend_room, share_axis
 from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, price_words, priced, row_name
 from tlcore.analysis.floors import FloorRow
@@ -62,7 +63,14 @@ def _price_axis(figure: go.Figure, shown: Sequence[LeaderboardRow], cost: CostAx
     prices = [price for row in shown if (price := price_of(row, cost))]
     log = bool(prices) and max(prices) / min(prices) > LOG_FROM
     title = f"{COSTS[cost].title} ({COSTS[cost].unit}{', logarithmic' if log else ''})"
-    figure.update_xaxes(**axis(title, **(log_ticks(prices) if log else {"rangemode": "tozero"})))
+    figure.update_xaxes(**axis(title, **(_log_ticks(prices) if log else {"rangemode": "tozero"})))
+
+
+def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis with marks at 1, 2 and 5 times powers of ten around the values."""
+    powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    marks = [lead * 10.0**power for power in powers for lead in (1, 2, 5)]
+    return {"type": "log", "tickvals": marks, "ticktext": [f"{mark:,g}" for mark in marks]}
 
 
 def best_by_time(

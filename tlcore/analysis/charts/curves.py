@@ -1,7 +1,7 @@
 """Learning curves: one colour per strategy, training dashed, validation solid."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -13,6 +13,7 @@ from tlcore.analysis.charts.style import (
     MAX_COLUMNS,
     METRIC_TITLES,
     X_TITLES,
+    PanelKey,
     axis,
     faded,
     flowing_room,
@@ -59,27 +60,39 @@ def learning_curves(
     marked = border_levels(groups, x)
     labels = LABEL_HEIGHT * max((len(found) for found in marked.values()), default=0)
     figure.update_annotations(font={"size": 14}, yshift=labels + TITLE_GAP)  # room for the phases' labels below
+    cells = {panel: place(index, columns) for index, panel in enumerate(panels)}
+    _draw(figure, groups, metric, x, cells)
     end = end_of([run for group in groups for run in group.runs], x)
-    shown: set[str] = set()
-    beside = _beside(groups, metric, x, end)
-    for group in groups:
-        row, column = place(list(panels).index((group.model, group.fraction)), columns)
-        aside = beside.get((group.model, group.fraction, group.strategy), 0.0)
-        for trace in _traces(group, metric, x, end, aside, first=group.strategy not in shown):
-            figure.add_trace(trace, row, column)
-        shown.add(group.strategy)
     for panel, members in marked.items():
         for level, group in enumerate(members):
-            mark_borders(figure, group, x, end, place(list(panels).index(panel), columns), level, dark)
+            mark_borders(figure, group, x, end, cells[panel], level, dark)
     _frame(figure, record, groups, metric, x, dark)
-    room = flowing_room([record.spec.entry(strategy).short_label for strategy in shown])
-    top = (100 + TITLE_GAP if titles else 76) + labels
-    figure.update_layout(margin={"t": top, "b": room}, height=PLOT * rows + top + room)
-    # Right below the axis: where the page is wide, what the legend does not need stays empty at the bottom.
-    figure.update_layout(legend={"y": -AXIS_ROOM / (PLOT * rows), "yref": "paper", "yanchor": "top"})
+    _arrange(figure, groups, rows, (100 + TITLE_GAP if titles else 76) + labels)
     figure.update_xaxes(title={"text": X_TITLES[x]}, row=rows)
     figure.update_yaxes(title={"text": METRIC_TITLES[metric]}, col=1)
     return figure
+
+
+def _draw(
+    figure: go.Figure, groups: Sequence[Group], metric: Metric, x: XAxis, cells: Mapping[PanelKey, tuple[int, int]]
+) -> None:
+    """The curves of every group in its panel; the legend names a strategy once. cells: row and column of each panel."""
+    end = end_of([run for group in groups for run in group.runs], x)
+    beside = _beside(groups, metric, x, end)
+    shown: set[str] = set()
+    for group in groups:
+        aside = beside.get((group.model, group.fraction, group.strategy), 0.0)
+        for trace in _traces(group, metric, x, end, aside, first=group.strategy not in shown):
+            figure.add_trace(trace, *cells[group.model, group.fraction])
+        shown.add(group.strategy)
+
+
+def _arrange(figure: go.Figure, groups: Sequence[Group], rows: int, top: int) -> None:
+    """Height and legend. top: pixels above the panels."""
+    room = flowing_room(list({group.strategy: group.entry.short_label for group in groups}.values()))
+    figure.update_layout(margin={"t": top, "b": room}, height=PLOT * rows + top + room)
+    # Right below the axis: where the page is wide, what the legend does not need stays empty at the bottom.
+    figure.update_layout(legend={"y": -AXIS_ROOM / (PLOT * rows), "yref": "paper", "yanchor": "top"})
 
 
 def curves_width(record: ComparisonRecord) -> int:

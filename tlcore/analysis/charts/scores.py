@@ -1,6 +1,5 @@
 """Accuracy with intervals, and accuracy against cost, from the rows of the leaderboard."""
 
-import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -50,13 +49,6 @@ def _reach(rows: Sequence[LeaderboardRow]) -> list[float]:
     """Everything that is drawn of the rows' accuracies: means, intervals and single seeds."""
     means = [row.test_accuracy for row in rows if row.test_accuracy is not None]
     return means + [value for row in rows for value in (*(row.ci95 or ()), *row.test_accuracies)]
-
-
-def log_ticks(values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis with marks at 1, 2 and 5 times powers of ten around the values."""
-    powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
-    marks = [lead * 10.0**power for power in powers for lead in (1, 2, 5)]
-    return {"type": "log", "tickvals": marks, "ticktext": [f"{mark:,g}" for mark in marks]}
 
 
 def _mean_dot(row: LeaderboardRow, place: int, text: str) -> dict[str, Any]:
