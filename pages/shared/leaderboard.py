@@ -63,4 +63,6 @@ def _coloured(view: ComparisonView) -> object:
     styled = view.table.style.format(precision=1, na_rep="–").map(
         lambda label: tints.get(label, ""), subset=["Strategy"]
     )
+    gap = "Train − validation (points)"
+    styled = styled.format(lambda points: f"{points:.1f}".replace("-", "−"), na_rep="–", subset=[gap])
     return styled.format("{:,.0f}", na_rep="–", subset=["Parameters trained"])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.analysis.groups import Group, groups_of, name_of, percent
+from tlcore.analysis.groups import Group, groups_of, minus, name_of, percent
 from tlcore.analysis.left_out import LeftOut
 from tlcore.analysis.statistics.over_seeds import SeedMean, seed_mean
 from tlcore.analysis.transfer.paths import Path, path_of
@@ -155,7 +155,8 @@ def _lead_words(lead: SeedMean | None) -> str:
         return " (no interval: it needs two seeds that both have and that differ)"
     low, high = (100 * end for end in lead.interval)
     clear = "" if lead.differs else ": the two cannot be told apart"
-    return f" (difference {100 * lead.mean:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}{clear})"
+    said = minus(f"{100 * lead.mean:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}")
+    return f" (difference {said}{clear})"
 
 
 def _paths(record: ComparisonRecord, left_out: LeftOut | None = None) -> list[tuple[Group, list[Path]]]:

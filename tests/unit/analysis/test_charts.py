@@ -182,6 +182,15 @@ def test_intervals_in_the_dot_plot_are_those_of_the_table(whole):
         assert dot.x[0] - dot.error_x.arrayminus[0] == pytest.approx(row.ci95[0])
 
 
+@pytest.mark.parametrize("lowest", [0.02, 0.3, 0.6, 0.85, 0.97, 0.99])
+def test_the_dot_plot_has_two_to_five_marks_that_a_phone_has_room_for(whole, lowest):
+    row = leaderboard(whole.record, whole.predictions)[0]
+    rows = [row.model_copy(update={"test_accuracy": at, "test_accuracies": (), "ci95": None}) for at in (lowest, 0.995)]
+    axis = charts.accuracy_intervals(rows).layout.xaxis
+    marks = np.arange(0, 1.001, axis.dtick)
+    assert 2 <= sum(axis.range[0] - 1e-9 <= mark <= axis.range[1] + 1e-9 for mark in marks) <= 5
+
+
 def test_cost_is_logarithmic_only_over_a_wide_range(whole):
     rows = leaderboard(whole.record, whole.predictions)
     assert charts.pareto(rows).layout.xaxis.type == "log"

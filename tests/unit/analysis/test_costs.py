@@ -115,7 +115,7 @@ def test_the_lead_is_paired_by_seed():
     assert (lead.mean, lead.p) == (pytest.approx(0.055), pytest.approx(oracle.pvalue))
     said = within_sentence(record, 99)
     assert said.startswith("Within 99 s of training: Fine-tuning, 93.5 % of the validation images right; next Feature")
-    assert "difference +5.5 points" in said
+    assert "difference +5.5 points, 95 % interval −0.9 to +11.9" in said
     assert "no strategy has been evaluated" in within_sentence(record, 1)
     assert "no other has been evaluated" in within_sentence(record, 5.5)
 

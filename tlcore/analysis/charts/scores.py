@@ -12,6 +12,7 @@ from tlcore.analysis.floors import FloorRow
 from tlcore.analysis.groups import fraction_words
 from tlcore.analysis.leaderboard import LeaderboardRow
 
+STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
 NAME_WIDTH = 24  # letters in a line of a row's name: a phone has room for them beside the dots
 
 
@@ -38,11 +39,16 @@ def accuracy_intervals(
     figure.update_layout(showlegend=False, margin={"r": 40, "t": 84 + labels})
     reach = _reach(shown)
     accuracies = share_axis("Test accuracy (%)", reach + [f.test_accuracy for f in within_reach(floors, reach)])
-    figure.update_xaxes(**accuracies, nticks=4)  # on a phone, more would meet
+    figure.update_xaxes(**accuracies, tick0=0, dtick=_step(accuracies["range"]))
     upright_floors(figure, shown, floors, accuracies["range"], dark)
     ticks = {"tickvals": list(range(len(shown))), "ticktext": names}
     figure.update_yaxes(**axis("", range=[len(shown) - 0.4, -0.6], showgrid=False, ticklabelstandoff=8, **ticks))
     return figure
+
+
+def _step(ends: Sequence[float]) -> float:
+    """From one mark of an axis of shares to the next: at most five marks, as on a phone more would meet."""
+    return next(step for step in STEPS if (ends[1] - ends[0]) / step <= 4)
 
 
 def _reach(rows: Sequence[LeaderboardRow]) -> list[float]:
