@@ -45,6 +45,7 @@ def test_every_figure_suits_its_page(whole, dark):
         assert layout.font.color == ("#f0f2f6" if dark else "#262730")
         assert layout.uirevision
         assert layout.title.text
+        assert (layout.title.y, layout.title.pad.t) == (1, 6), "the same place however tall the figure is"
         assert any(axis.title.text for axis in figure.select_xaxes())
 
 

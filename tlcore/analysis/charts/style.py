@@ -93,10 +93,10 @@ def layout(dark: bool, revision: str, title: str, note: str = "", height: int = 
             "x": 0,
             "xref": "container",
             "xanchor": "left",
-            "y": 0.985,
+            "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"l": 8},
+            "pad": {"l": 8, "t": 6},  # in pixels: a share of a tall figure would reach into the plot
         },
         "height": height,
         "margin": {"l": 64, "r": 24, "t": 84, "b": 56},

@@ -31,7 +31,7 @@ def transfer_section(record: ComparisonRecord) -> Section:
     rows = transfer_rows(record, "images_seen")
     if not rows:
         return Section("What transfer brings", [Words(missing_words(groups_of(record)) or "Nothing is measured yet.")])
-    table = Grid(transfer_table(rows, "images_seen"), ("Strategy", "Model"))
+    table = Grid(transfer_table(rows, "images_seen"), ("Strategy", "Model", "Training data", "Against"))
     figure = Drawing(partial(charts.transfer_chart, rows, "images_seen"))
     said = Lines(transfer_sentences(rows, "images_seen"))
     return Section("What transfer brings", [figure, said, table, Words(EXPLAINED, "muted")])

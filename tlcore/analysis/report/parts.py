@@ -18,7 +18,7 @@ p.lead { font-size: 1.05rem; } .muted { color: #5f6470; }
 table { border-collapse: collapse; font-size: .86rem; width: 100%; }
 th, td { padding: .4rem .55rem; border-bottom: 1px solid #d9dce3; text-align: right; vertical-align: top; }
 th { font-weight: 600; } th.text, td.text { text-align: left; }
-td { white-space: nowrap; } td.text { white-space: normal; min-width: 7em; }
+td { white-space: nowrap; } td.text { white-space: normal; min-width: 10em; }
 td.text:first-child { min-width: 13em; }
 .wide { overflow-x: auto; } .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 50%;
   margin-right: .45em; }
