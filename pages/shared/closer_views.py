@@ -67,7 +67,7 @@ def show_time_budget(view: ComparisonView) -> None:
         st.markdown(plain(found.summary))
         look.table(found.table)
     said = insights.left_out_sentence(view.record, left_out)
-    st.caption(plain(" ".join([*([said] if said else []), insights.SCHEDULE_CAUTION])))
+    st.caption(plain(" ".join([*([said] if said else []), insights.caution(view.record)])))
 
 
 def show_data(view: ComparisonView) -> None:

@@ -145,6 +145,14 @@ def reign_table(found: Sequence[Reign], record: ComparisonRecord) -> list[dict[s
     ]
 
 
+def caution(record: ComparisonRecord) -> str:
+    """What must be known of the best within a time, with what one validation image is worth where that is known."""
+    sizes = {run.resolved.num_val for group, _ in _paths(record) for run in group.finished if run.resolved is not None}
+    smallest = min(sizes, default=0)
+    worth = f" A seed has {smallest:,} validation images: one is {100 / smallest:.2g} points." if smallest else ""
+    return f"{SCHEDULE_CAUTION}{worth}"
+
+
 def seconds_words(seconds: float) -> str:
     """`4.1 s`, `120 s`."""
     return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:,.0f} s"

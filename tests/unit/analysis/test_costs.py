@@ -217,5 +217,6 @@ def test_it_is_said_which_accuracy_chooses():
     assert lists[-1].startswith("Left out, as they were not given enough")
     assert words[0] == "Highest mean validation accuracy from 6 s: Transfer learning."
     assert words[-1].startswith("Chosen by validation accuracy, as test images are met only once")
+    assert words[-1].endswith("A seed has 50 validation images: one is 2 points.")
     assert "Test accuracy" in charts.pareto([]).layout.title.text
     assert "validation accuracy" in charts.best_by_time([]).layout.title.text

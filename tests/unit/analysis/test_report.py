@@ -220,7 +220,8 @@ def test_cells_write_counts_whole_and_intervals_below():
     counts = [row["Parameters trained"] for row in first.rows]
     assert all(isinstance(count, int) for count in counts[:5])
     assert counts[5:] == [None, None], "the floors train nothing"
-    html = table([{"Strategy": "LoRA (rank 2)", "Start": "+3.3 (−4.9 to 11.6)"}], ["Strategy"])
+    html = table([{"Strategy": "LoRA (rank 2)", "Start": "+3.3 (−4.9 to 11.6)", "p": "4.1e-07"}], ["Strategy"])
+    assert ">4.1e−07<" in html, "a hyphen would end the line"
     assert '<td class="text">LoRA (rank 2)</td>' in html
     assert "+3.3<br>(−4.9 to 11.6)" in html
 

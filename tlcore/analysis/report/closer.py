@@ -18,7 +18,7 @@ from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.left_out import left_out_of, left_out_sentence
 from tlcore.analysis.report.blocks import Block, Drawing, Grid, Heading, Lines, Section, Words
 from tlcore.analysis.statistics.estimates import Predictions, Right
-from tlcore.analysis.time_budgets import SCHEDULE_CAUTION, reign_sentence, reign_table, reigns
+from tlcore.analysis.time_budgets import caution, reign_sentence, reign_table, reigns
 from tlcore.analysis.transfer import EXPLAINED, missing_words, transfer_rows, transfer_sentences, transfer_table
 from tlcore.analysis.verdict import Decision
 from tlcore.results import ComparisonRecord
@@ -55,7 +55,7 @@ def cost_section(record: ComparisonRecord, rows: Sequence[LeaderboardRow], decis
             Heading("The best within a time"),
             Words(summary),
             Grid(reign_table(found, record), ("From", "Best", "Runner-up")),
-            Words(SCHEDULE_CAUTION, "muted"),
+            Words(caution(record), "muted"),
         ]
     return Section("Cost", blocks)
 

@@ -1,11 +1,13 @@
 """The building blocks of the HTML report: style, sections, lists, tables and figures."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from tlcore.analysis.report.blocks import cell_text
 
+EXPONENT = re.compile(r"(?<=\de)-(?=\d)")  # the hyphen in 4.1e-07
 NOTE_HEIGHT = 28  # pixels that a figure keeps for its note
 STYLE = """
 :root { color-scheme: light; }
@@ -45,7 +47,8 @@ SCRIPT = """
   addEventListener("resize", () => setTimeout(tell, 300));
 })();
 """
-# On paper figures are drawn anew for what A4 and Letter both have room for, in CSS pixels; larger ones are shrunk.
+# On paper figures are drawn anew for what A4 and Letter both have room for, in CSS pixels. Larger ones
+# are shrunk as far as they stay readable; what is still taller than a page goes on on the next.
 PAPER = """<script>
 (() => {
   const figures = () => [...document.querySelectorAll(".drawing")].map((box) =>
@@ -53,7 +56,7 @@ PAPER = """<script>
   addEventListener("beforeprint", () => figures().forEach(([box, frame, figure]) => {
     const width = Math.max(690, parseFloat(frame.style.minWidth));
     Plotly.relayout(figure, { width });
-    box.style.zoom = Math.min(690 / width, 880 / figure.layout.height);
+    box.style.zoom = Math.min(690 / width, Math.max(0.6, 880 / figure.layout.height));
   }));
   addEventListener("afterprint", () => figures().forEach(([box, , figure]) => {
     box.style.zoom = "";
@@ -110,9 +113,9 @@ def _cells(row: Mapping[str, object], words: set[str], colors: Mapping[str, str]
 
 
 def _cell(value: object, is_text: bool) -> str:
-    """What stands in brackets after a number, such as its interval, is on a line of its own."""
+    """What stands in brackets after a number, such as its interval, is on a line of its own; exponents do not break."""
     shown = escape(cell_text(value))
-    return shown if is_text else shown.replace(" (", "<br>(")
+    return shown if is_text else EXPONENT.sub("−", shown).replace(" (", "<br>(")
 
 
 def _kind(column: str, words: set[str]) -> str:
