@@ -20,7 +20,7 @@ from pages.shared import (
 from pages.shared.choose import choose_comparison
 from pages.shared.navigation import start_with_app
 from pages.shared.words import guard
-from tlcore.results import ENDED, ComparisonRecord
+from tlcore.results import ENDED, GATHERED, ComparisonRecord
 from tlcore.service import comparisons, insights, plans, reports, views
 
 REFRESH_SECONDS = 5
@@ -73,7 +73,7 @@ def show_actions(record: ComparisonRecord) -> None:
         st.page_link("pages/download.py", label="Download a model", icon="📦", query_params=query)
         for form, words in reports.FORMS.items():
             make = partial(reports.report, record.comparison_id, form, verdict_card.chosen_margin())
-            name = f"comparison-{record.comparison_id[:8]}.{form}"
+            name = f"comparison-{record.comparison_id.removeprefix(GATHERED)[:8]}.{form}"
             st.download_button(
                 words.label, make, name, words.mime, icon="📄", on_click="ignore", key=f"report_{form}", help=words.help
             )

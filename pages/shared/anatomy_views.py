@@ -40,7 +40,9 @@ def show_anatomy(view: ComparisonView) -> None:
         x = st.segmented_control(
             "Time in", list(X_AXES), default="steps", required=True, key="rates_x", bind="query-params"
         )
-        look.chart(charts.learning_rates(subjects, X_AXES[x], dark=look.is_dark()), f"rates_{model}_{x}", min_width=700)
+        look.chart(
+            charts.learning_rates(subjects, X_AXES[x], dark=look.is_dark()), f"rates_{model}_{x}", min_width=charts.WIDE
+        )
     if known:
         st.markdown("**Phases in words**")
         look.words_table(anatomy.phase_rows(known), "phases")
@@ -50,7 +52,7 @@ def show_anatomy(view: ComparisonView) -> None:
 def show_sweeps(view: ComparisonView) -> None:
     """One figure and table for each setting that was swept."""
     for number, sweep in enumerate(view.sweeps):
-        look.chart(charts.sweep_chart(sweep, dark=look.is_dark()), f"sweep_{number}", min_width=700)
+        look.chart(charts.sweep_chart(sweep, dark=look.is_dark()), f"sweep_{number}", min_width=charts.WIDE)
         look.table(charts.sweep_rows(sweep))
 
 

@@ -42,8 +42,11 @@ def show_transfer(view: ComparisonView) -> None:
 def show_front(view: ComparisonView) -> None:
     """Accuracy against a cost, with the front of those that no other beats."""
     cost = COST_AXES[switch("Cost", tuple(COST_AXES), "cost")]
-    look.chart(charts.pareto(view.rows, cost, dark=look.is_dark()), f"pareto_{cost}")
-    _lines(insights.cost_sentences(view.rows, cost))
+    left_out = insights.left_out_of(view.record, view.decision)
+    figure = charts.pareto(view.rows, cost, dark=look.is_dark(), left_out=left_out, floors=view.floors)
+    look.chart(figure, f"pareto_{cost}")
+    said = insights.left_out_sentence(view.record, left_out)
+    _lines([*insights.cost_sentences(view.rows, cost, left_out), *([said] if said else [])])
 
 
 def show_time_budget(view: ComparisonView) -> None:
@@ -55,13 +58,16 @@ def show_time_budget(view: ComparisonView) -> None:
     seconds = st.number_input(
         "Training seconds you have per run", 0.1, None, usual, key="budget_seconds", bind="query-params", format="%g"
     )
-    found = insights.time_budget(view.record, seconds)
+    left_out = insights.left_out_of(view.record, view.decision)
+    found = insights.time_budget(view.record, seconds, left_out)
     st.markdown(plain(found.answer))
-    look.chart(charts.best_by_time(found.curves, seconds, dark=look.is_dark()), "best_by_time")
+    if found.curves:
+        look.chart(charts.best_by_time(found.curves, seconds, dark=look.is_dark()), "best_by_time")
     if found.summary:
         st.markdown(plain(found.summary))
         look.table(found.table)
-    st.caption(plain(insights.SCHEDULE_CAUTION))
+    said = insights.left_out_sentence(view.record, left_out)
+    st.caption(plain(" ".join([*([said] if said else []), insights.caution(view.record)])))
 
 
 def show_time_parts(view: ComparisonView) -> None:

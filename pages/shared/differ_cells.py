@@ -13,7 +13,7 @@ from tlcore.service import differing
 from tlcore.service.differing import answers, changes, pairs
 from tlcore.service.views import ComparisonView
 
-PAIR_WIDTH, WIDTH, SMALL_WIDTH = 760, 560, 360  # pixels: of two matrices, and of the difference
+PAIR_WIDTH = 760  # pixels of two matrices
 WHO = {"A or B": "either", "A": "first", "B": "second"}
 
 
@@ -24,7 +24,11 @@ def show_cells(view: ComparisonView, pair: pairs.Pair) -> None:
     small = len(classes) <= charts.COMPACT
     figures = (
         (charts.confusion_pair(view.record, pair, dark), f"pair_{key}", PAIR_WIDTH),
-        (charts.confusion_difference(view.record, pair, dark), f"difference_{key}", SMALL_WIDTH if small else WIDTH),
+        (
+            charts.confusion_difference(view.record, pair, dark),
+            f"difference_{key}",
+            charts.difference_width(view.record),
+        ),
     )
     stretch: int | Literal["stretch"] = "stretch"
     with st.container(horizontal=small):  # small ones beside one another, as far as they fit

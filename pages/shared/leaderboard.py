@@ -42,7 +42,7 @@ def show_leaderboard(view: ComparisonView) -> None:
     """Who wins, by how much and how sure that is, with what should be known before one believes it."""
     st.subheader("Leaderboard")
     if any(row.test_accuracy is not None for row in view.rows):
-        figure = charts.accuracy_intervals(view.rows, view.record.comparison_id, dark=look.is_dark())
+        figure = charts.accuracy_intervals(view.rows, view.record.comparison_id, look.is_dark(), view.floors)
         look.chart(figure, "accuracy")
     look.wide_table(_coloured(view), "leaderboard")
     for line in view.split:
@@ -63,4 +63,6 @@ def _coloured(view: ComparisonView) -> object:
     styled = view.table.style.format(precision=1, na_rep="–").map(
         lambda label: tints.get(label, ""), subset=["Strategy"]
     )
+    gap = "Train − validation (points)"
+    styled = styled.format(lambda points: f"{points:.1f}".replace("-", "−"), na_rep="–", subset=[gap])
     return styled.format("{:,.0f}", na_rep="–", subset=["Parameters trained"])

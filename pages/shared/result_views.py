@@ -38,7 +38,7 @@ def show_confusion(view: ComparisonView) -> None:
         st.info("No run has finished yet.", icon="⏳")
         return
     figure = charts.confusion_matrices(view.record, PARTS[part], cells == CELLS[0], dark=look.is_dark())
-    look.chart(figure, f"confusion_{part}_{cells}", min_width=760)
+    look.chart(figure, f"confusion_{part}_{cells}", min_width=charts.CONFUSION_WIDTH)
 
 
 def show_classes(view: ComparisonView) -> None:

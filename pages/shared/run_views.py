@@ -19,21 +19,21 @@ def show_cost(view: ComparisonView) -> None:
     closer_views.show_front(view)
     rows = [
         {
-            "Model": row.model_name,
-            "Strategy": row.label,
+            **({"Model": row.model_name} if len({r.model_name for r in view.rows}) > 1 else {}),
+            "Strategy": row.short_label,
             **({"Training images": percent(row.fraction)} if len(view.record.spec.fractions) > 1 else {}),
             "Training time per run": duration(row.train_seconds),
             "Whole run": duration(row.total_seconds),
-            "Images per second": row.images_per_second,
+            "Images per second": _rounded(row.images_per_second, 0),
             "Peak memory": "–" if row.peak_memory_bytes is None else size(row.peak_memory_bytes),
-            "Answer for one image (ms)": row.latency_ms,
+            "Answer for one image (ms)": _rounded(row.latency_ms, 1),
             "Model file": "–" if row.model_bytes is None else size(row.model_bytes),
             "Parameters": row.num_parameters,
             "Parameters trained": row.num_trainable_parameters,
         }
         for row in view.rows
     ]
-    look.table(rows)
+    look.words_table(rows, "cost")  # its headings wrap, so that all columns are seen
     st.caption(
         "Training time holds making the features, also where they came from the cache, and all trials of a tuned run; "
         "no waiting, no decoding. Images per second: seen while training. Answer for one image: the forward pass "
@@ -86,6 +86,11 @@ def show_runs(view: ComparisonView) -> None:
     look.table(rows)
     show_errors(list(view.record.runs))
     show_gather(view)
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    """To what two measurements would agree on."""
+    return None if value is None else round(value, digits)
 
 
 def _match(model: str, match: WeightsMatch) -> dict[str, object]:

@@ -1,10 +1,12 @@
 """Strategies are data: names lead to one entry or to a clear error, and the strips come from the entries."""
 
 import math
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from tests.colors import Lab, difference, lab
 from tlcore.errors import AmbiguousStrategyError, SpecError, UnknownStrategyError
 from tlcore.recipes import RECIPES
 from tlcore.strategies import (
@@ -166,6 +168,35 @@ def test_every_shade_can_be_seen_on_white_and_on_dark(strategy: str, number: int
     assert len(set(colors)) == number
     assert all((value + 0.05) / (luminance("#171614") + 0.05) >= 3 for value in bright)
     assert all(1.05 / (value + 0.05) >= 3 or value <= base for value in bright)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "known"),
+    [
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((50, 2.5, 0), (50, 0, -2.5), 4.3065),
+        ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+    ],
+)
+def test_the_measure_of_colours_gives_the_published_differences(first: Lab, second: Lab, known: float) -> None:
+    assert difference(first, second) == pytest.approx(known, abs=5e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("number", "least"), [(2, 15), (3, 12), (4, 12), (5, 11), (8, 7)])
+@pytest.mark.parametrize("with_plain", [False, True])
+def test_variants_can_be_told_apart_from_each_other_and_from_the_rest(
+    strategy: str, number: int, least: float, with_plain: bool
+) -> None:
+    siblings = [f"{strategy}:learning_rate=0.{k}" for k in range(1, number + 1 - with_plain)]
+    siblings += [strategy] if with_plain else []
+    colors = [entry_of(reference, siblings=siblings).color for reference in siblings]
+    others = [entry.color for name, entry in STRATEGIES.items() if name != strategy]
+    assert min(difference(lab(a), lab(b)) for a, b in combinations(colors, 2)) >= least
+    assert min(difference(lab(a), lab(b)) for a in colors for b in others) >= 7
+    if with_plain:
+        assert colors[-1] == STRATEGIES[strategy].color
 
 
 def test_luminance_of_known_colours() -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from tlcore.analysis.groups import percent
 from tlcore.analysis.leaderboard import LeaderboardRow
+from tlcore.analysis.left_out import LeftOut
 from tlcore.results import Value
 
 CostAxis = Literal["train_seconds", "peak_memory_bytes", "num_trainable_parameters"]
@@ -37,9 +38,18 @@ def price_of(row: LeaderboardRow, cost: CostAxis) -> float | None:
     return None if value is None else value / COSTS[cost].scale
 
 
-def pareto_front(rows: Sequence[LeaderboardRow], cost: CostAxis = "train_seconds") -> list[LeaderboardRow]:
+def rivals(
+    rows: Sequence[LeaderboardRow], cost: CostAxis = "train_seconds", left_out: LeftOut | None = None
+) -> list[LeaderboardRow]:
+    """Of the priced rows, those among which a choice is made."""
+    return [row for row in priced(rows, cost) if (row.model, row.strategy) not in (left_out or {})]
+
+
+def pareto_front(
+    rows: Sequence[LeaderboardRow], cost: CostAxis = "train_seconds", left_out: LeftOut | None = None
+) -> list[LeaderboardRow]:
     """The rows that no other beats: none is as cheap and as accurate, and better in one of the two. Cheapest first."""
-    known = [(price_of(row, cost) or 0.0, row.test_accuracy or 0.0, row) for row in priced(rows, cost)]
+    known = [(price_of(row, cost) or 0.0, row.test_accuracy or 0.0, row) for row in rivals(rows, cost, left_out)]
     front = [
         (price, accuracy, row)
         for price, accuracy, row in known
@@ -48,16 +58,18 @@ def pareto_front(rows: Sequence[LeaderboardRow], cost: CostAxis = "train_seconds
     return [row for _, _, row in sorted(front, key=lambda each: each[:2])]
 
 
-def cost_sentences(rows: Sequence[LeaderboardRow], cost: CostAxis = "train_seconds") -> list[str]:
+def cost_sentences(
+    rows: Sequence[LeaderboardRow], cost: CostAxis = "train_seconds", left_out: LeftOut | None = None
+) -> list[str]:
     """Which rows are worth their price, and which are not."""
-    front, shown = pareto_front(rows, cost), priced(rows, cost)
+    front, shown = pareto_front(rows, cost, left_out), rivals(rows, cost, left_out)
     if not front:
         return []
     several = len({row.model for row in shown}) > 1
     listed = [
         f"{row_name(row, several)} ({percent(row.test_accuracy or 0.0)}, {price_words(row, cost)})" for row in front
     ]
-    lines = [f"Worth their price, from the cheapest: {'; '.join(listed)}."]
+    lines = [f"Worth their price by test accuracy at the end of a run, from the cheapest: {'; '.join(listed)}."]
     beaten = [row_name(row, several) for row in shown if row not in front]
     lines += [f"Beaten, as another is no dearer and no worse on average: {', '.join(beaten)}."] if beaten else []
     return lines

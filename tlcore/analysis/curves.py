@@ -1,4 +1,4 @@
-"""Learning curves of several seeds as one: mean and range on a common grid."""
+"""Learning curves of several seeds as one: mean and interval on a common grid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tlcore.analysis.statistics.intervals import CONFIDENCE
 from tlcore.results import ENDED, EvaluationPoint, RunRecord
 
 XAxis = Literal["epoch", "images_seen", "train_seconds"]
@@ -16,17 +17,21 @@ LAST_EVALUATIONS = 3
 LOSS_FALL = 0.1  # of the validation loss, over the last part of the steps
 LAST_PART = 1 / 3  # of the steps: what the end of a curve is compared with
 RISE = 0.01  # a point: the margin below which differences do not matter to most users
+HIGHEST: dict[Metric, float] = {"accuracy": 1.0, "loss": float("inf")}
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
+Values = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Band:
-    """Mean, lowest and highest over `num_seeds` seeds at each x; a single x for a strategy with one curve point."""
+    """Mean over `num_seeds` seeds at each x; a single x for a strategy with one curve point.
 
-    x: tuple[float, ...]
-    mean: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    interval: lower and upper ends of the mean's 95 % t interval at each x, within what is possible; None for one seed.
+    """
+
+    x: Values
+    mean: Values
+    interval: tuple[Values, Values] | None
     num_seeds: int
 
     @property
@@ -42,7 +47,7 @@ def curve_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def band(runs: Sequence[RunRecord], part: Part, metric: Metric, x: XAxis) -> Band | None:
-    """Mean and range over the runs' seeds, or None where nothing was measured.
+    """Mean over the runs' seeds with its interval, or None where nothing was measured.
 
     Every seed is interpolated on all x that any seed was measured at. A seed that has ended keeps its last value to
     the end of the slowest one; while one still trains, the band ends where that one is.
@@ -55,13 +60,13 @@ def band(runs: Sequence[RunRecord], part: Part, metric: Metric, x: XAxis) -> Ban
     longer = [(run, s) for run, s in series if len(s[0]) > 1]
     if not longer:
         xs = np.array([s[0].mean() for _, s in series]).mean(keepdims=True)
-        return _summary(xs, np.stack([s[1] for _, s in series]))
+        return _summary(xs, np.stack([s[1] for _, s in series]), metric)
     ended = all(run.status in ENDED for run, _ in longer)
     start = max(s[0][0] for _, s in longer)
     end = max(start, (max if ended else min)(s[0][-1] for _, s in longer))
     every = np.unique(np.concatenate([s[0] for _, s in longer]))
     grid = every[(every >= start) & (every <= end)]
-    return _summary(grid, np.stack([np.interp(grid, *s) for _, s in longer]))
+    return _summary(grid, np.stack([np.interp(grid, *s) for _, s in longer]), metric)
 
 
 def phase_borders(runs: Sequence[RunRecord], x: XAxis) -> dict[int, float]:
@@ -131,8 +136,17 @@ def _series(history: Sequence[EvaluationPoint], field: str, x: XAxis) -> Series:
     return np.array([at for at, _ in points], dtype=float), np.array([value for _, value in points], dtype=float)
 
 
-def _summary(grid: NDArray[np.float64], values: NDArray[np.float64]) -> Band:
-    """values: [S seeds, G grid points]."""
-    columns = (grid, values.mean(axis=0), values.min(axis=0), values.max(axis=0))
-    x, mean, low, high = (tuple(float(v) for v in column) for column in columns)
-    return Band(x, mean, low, high, len(values))
+def _summary(grid: NDArray[np.float64], values: NDArray[np.float64], metric: Metric) -> Band:
+    """values: [S seeds, G grid points]. The interval is Student's (1908), with S − 1 degrees of freedom."""
+    from scipy.special import stdtrit
+
+    mean, seeds = values.mean(axis=0), len(values)
+    if seeds < 2:
+        return Band(_floats(grid), _floats(mean), None, seeds)
+    half = float(stdtrit(seeds - 1, (1 + CONFIDENCE) / 2)) * values.std(axis=0, ddof=1) / seeds**0.5
+    low, high = np.clip([mean - half, mean + half], 0.0, HIGHEST[metric])
+    return Band(_floats(grid), _floats(mean), (_floats(low), _floats(high)), seeds)
+
+
+def _floats(column: NDArray[np.float64]) -> Values:
+    return tuple(float(value) for value in column)

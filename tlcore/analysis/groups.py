@@ -90,6 +90,11 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def minus(numbers: str) -> str:
+    """Numbers in words, with a true minus instead of a hyphen."""
+    return numbers.replace("-", "−")
+
+
 def fraction_words(fraction: float) -> str:
     return "all training images" if fraction == WHOLE else f"{100 * fraction:g} % of the training images"
 

@@ -73,6 +73,8 @@ def leaderboard_table(rows: Sequence[LeaderboardRow], floors: Sequence[FloorRow]
     floors: come after all rows.
     """
     table = pd.DataFrame([*(_shown(row) for row in rows), *(_shown_floor(floor) for floor in floors)])
+    if "Parameters trained" in table:
+        table["Parameters trained"] = table["Parameters trained"].astype("Int64")  # whole also beside missing ones
     constant = [c for c in ("Model", "Training data") if c in table and table[c].nunique() < 2]
     untuned = [TUNING] if not any(row.tuning_seconds for row in rows) else []
     return table.drop(columns=[c for c in (*constant, *untuned) if c in table])

@@ -1,4 +1,7 @@
-"""The best within a budget of so many training seconds, read off the curves for any number of seconds."""
+"""The best within a budget of so many training seconds, read off the curves for any number of seconds.
+
+The choice is by validation accuracy: test images are met once, at the end of a run, so no curve has them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.analysis.groups import Group, groups_of, name_of, percent
+from tlcore.analysis.groups import Group, groups_of, minus, name_of, percent
+from tlcore.analysis.left_out import LeftOut
 from tlcore.analysis.statistics.over_seeds import DIFFERENCES, SHARES, SeedMean, seed_mean
 from tlcore.analysis.transfer.paths import Path, path_of
 from tlcore.results import ComparisonRecord, RunRecord
 
 SCHEDULE_CAUTION = (
-    "Read off the curves of runs whose learning rates were planned for the whole budget: a run that is asked for less "
-    "time plans for it, and can do better than its curve at that moment. Validation accuracy chose the best moments, "
-    "so it is a little higher than test accuracy."
+    "Chosen by validation accuracy, as test images are met only once, at the end of a run. It also chose the best "
+    "moments, so it is a little higher than test accuracy: do not set it against the test accuracies above. Read off "
+    "the curves of runs whose learning rates were planned for the whole budget: a run that is asked for less time "
+    "plans for it, and can do better than its curve at that moment."
 )
 
 
@@ -47,14 +52,16 @@ class BudgetCurve:
     accuracy: tuple[float, ...]
 
 
-def best_within(record: ComparisonRecord, seconds: float) -> list[Within]:
+def best_within(record: ComparisonRecord, seconds: float, left_out: LeftOut | None = None) -> list[Within]:
     """Every group on the most data that has something by so many training seconds, the best first.
+
+    left_out: groups that are not among them.
 
     Seconds include features and tuning. A group counts from when all its finished seeds have been evaluated: the mean
     of the quick ones alone would be of other seeds than its rivals'.
     """
     found = []
-    for group, paths in _paths(record):
+    for group, paths in _paths(record, left_out):
         bests = [_best_by(path, np.array([seconds]))[0] for path in paths]
         if bests and all(np.isfinite(bests)):
             found.append(Within(group, seed_mean([float(best) for best in bests], SHARES)))
@@ -73,10 +80,10 @@ def lead_within(record: ComparisonRecord, first: Group, second: Group, seconds: 
     return seed_mean(known, DIFFERENCES) if known else None
 
 
-def budget_curves(record: ComparisonRecord) -> list[BudgetCurve]:
+def budget_curves(record: ComparisonRecord, left_out: LeftOut | None = None) -> list[BudgetCurve]:
     """For every group on the most data, a step at each of its evaluations."""
     curves = []
-    for group, paths in _paths(record):
+    for group, paths in _paths(record, left_out):
         times = np.unique([x for path in paths for x in path.x])
         values = np.mean([_best_by(path, times) for path in paths], axis=0)
         known = np.isfinite(values)
@@ -84,9 +91,9 @@ def budget_curves(record: ComparisonRecord) -> list[BudgetCurve]:
     return curves
 
 
-def reigns(record: ComparisonRecord) -> list[Reign]:
+def reigns(record: ComparisonRecord, left_out: LeftOut | None = None) -> list[Reign]:
     """Who has the highest mean at which time; who holds the lead keeps it at equality."""
-    curves = [curve for curve in budget_curves(record) if curve.seconds]
+    curves = [curve for curve in budget_curves(record, left_out) if curve.seconds]
     if not curves:
         return []
     times = np.unique([at for curve in curves for at in curve.seconds])
@@ -108,11 +115,12 @@ def reign_sentence(found: Sequence[Reign], record: ComparisonRecord) -> str | No
     return f"Highest mean validation accuracy {'; '.join(said)}." if said else None
 
 
-def within_sentence(record: ComparisonRecord, seconds: float) -> str:
+def within_sentence(record: ComparisonRecord, seconds: float, left_out: LeftOut | None = None) -> str:
     """The best within a budget with its runner-up."""
-    found, groups = best_within(record, seconds), [group for group, _ in _paths(record)]
+    found, groups = best_within(record, seconds, left_out), [group for group, _ in _paths(record)]
     if not found:
-        return f"Within {seconds_words(seconds)} of training no strategy has been evaluated in all its seeds."
+        who = "no strategy that can be judged" if left_out else "no strategy"
+        return f"Within {seconds_words(seconds)} of training {who} has been evaluated in all its seeds."
     first = found[0]
     said = f"Within {seconds_words(seconds)} of training: {name_of(first.group, groups)}, "
     said += f"{percent(first.accuracy.mean)} of the validation images right"
@@ -127,7 +135,7 @@ def reign_table(found: Sequence[Reign], record: ComparisonRecord) -> list[dict[s
     groups = [group for group, _ in _paths(record)]
     return [
         {
-            "From (training seconds)": round(reign.start, 1),
+            "From (training time)": seconds_words(reign.start),
             "Best": name_of(reign.group, groups),
             "Validation accuracy (%)": round(100 * reign.accuracy, 1),
             "Runner-up": name_of(reign.runner_up, groups) if reign.runner_up else "none yet",
@@ -135,6 +143,14 @@ def reign_table(found: Sequence[Reign], record: ComparisonRecord) -> list[dict[s
         }
         for reign in found
     ]
+
+
+def caution(record: ComparisonRecord) -> str:
+    """What must be known of the best within a time, with what one validation image is worth where that is known."""
+    sizes = {run.resolved.num_val for group, _ in _paths(record) for run in group.finished if run.resolved is not None}
+    smallest = min(sizes, default=0)
+    worth = f" A seed has {smallest:,} validation images: one is {100 / smallest:.2g} points." if smallest else ""
+    return f"{SCHEDULE_CAUTION}{worth}"
 
 
 def seconds_words(seconds: float) -> str:
@@ -147,15 +163,16 @@ def _lead_words(lead: SeedMean | None) -> str:
         return " (no interval: it needs two seeds that both have and that differ)"
     low, high = (100 * end for end in lead.interval)
     clear = "" if lead.differs else ": the two cannot be told apart"
-    return f" (difference {100 * lead.mean:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}{clear})"
+    said = minus(f"{100 * lead.mean:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}")
+    return f" (difference {said}{clear})"
 
 
-def _paths(record: ComparisonRecord) -> list[tuple[Group, list[Path]]]:
+def _paths(record: ComparisonRecord, left_out: LeftOut | None = None) -> list[tuple[Group, list[Path]]]:
     """Groups on the most data with the paths of their finished runs, over seconds."""
     groups = [group for group in groups_of(record) if group.finished]
     most = max((group.fraction for group in groups), default=1.0)
     kept = [(g, [p for run in g.finished if (p := _seconds(run)) is not None]) for g in groups if g.fraction == most]
-    return [(group, paths) for group, paths in kept if paths]
+    return [(g, paths) for g, paths in kept if paths and (g.model, g.strategy) not in (left_out or {})]
 
 
 def _seconds(run: RunRecord) -> Path | None:

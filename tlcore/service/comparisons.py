@@ -12,7 +12,7 @@ from tlcore.analysis.caveats import notes_of
 from tlcore.analysis.comparison import leaderboard, result_of
 from tlcore.analysis.report import as_data, figure_sections
 from tlcore.analysis.statistics.estimates import all_right
-from tlcore.analysis.verdict import verdict_of
+from tlcore.analysis.verdict import judged, verdict_of
 from tlcore.results import (
     DEFAULT_MARGIN,
     ENDED,
@@ -114,7 +114,8 @@ def result(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonResu
     """The JSON contract's value, closer looks included. margin: accuracy in [0, 1] below which nothing matters."""
     whole = record(comparison_id)
     answers = all_predictions(whole)
-    sections = as_data(figure_sections(whole, leaderboard(whole, answers), answers))
+    decision = judged(whole, all_right(answers), margin).decision
+    sections = as_data(figure_sections(whole, leaderboard(whole, answers), answers, decision))
     return result_of(whole, answers, margin).model_copy(update={"sections": sections})
 
 

@@ -9,11 +9,12 @@ from tlcore.analysis.data_amounts import Series, data_series
 from tlcore.analysis.data_words import EXPLAINED as DATA_EXPLAINED
 from tlcore.analysis.data_words import data_rows, data_sentences
 from tlcore.analysis.groups import fraction_words, groups_of, several_fractions, several_models
+from tlcore.analysis.left_out import LeftOut, left_out_of, left_out_sentence
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.time_budgets import (
-    SCHEDULE_CAUTION,
     BudgetCurve,
     budget_curves,
+    caution,
     reign_sentence,
     reign_table,
     reigns,
@@ -41,17 +42,20 @@ __all__ = [
     "DATA_EXPLAINED",
     "EXPLAINED",
     "REACHED_EXPLAINED",
-    "SCHEDULE_CAUTION",
     "TIME_EXPLAINED",
     "BudgetView",
     "CostAxis",
     "DataView",
+    "LeftOut",
     "Panel",
     "TimeView",
     "TransferView",
+    "caution",
     "cost_sentences",
     "data",
     "has_amounts",
+    "left_out_of",
+    "left_out_sentence",
     "panels",
     "time_budget",
     "time_parts",
@@ -135,12 +139,12 @@ def transfer(record: ComparisonRecord, x: XAxis, panel: Panel) -> TransferView:
     )
 
 
-def time_budget(record: ComparisonRecord, seconds: float) -> BudgetView:
-    """The best within so many training seconds, and who leads from when."""
-    found = reigns(record)
+def time_budget(record: ComparisonRecord, seconds: float, left_out: LeftOut | None = None) -> BudgetView:
+    """The best within so many training seconds, and who leads from when. left_out: groups that cannot be judged."""
+    found = reigns(record, left_out)
     return BudgetView(
-        budget_curves(record),
-        within_sentence(record, seconds),
+        budget_curves(record, left_out),
+        within_sentence(record, seconds, left_out),
         reign_sentence(found, record),
         reign_table(found, record),
     )

@@ -9,7 +9,7 @@ from tlcore.analysis import anatomy
 from tlcore.analysis.caveats import loud, notes_of, split_lines
 from tlcore.analysis.champions import champions, finished_runs
 from tlcore.analysis.comparison import differences, leaderboard, leaderboard_table, overfitting
-from tlcore.analysis.floors import floors_of
+from tlcore.analysis.floors import FloorRow, floors_of
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.statistics.estimates import all_right, estimates_of
 from tlcore.analysis.sweeps import Sweep, sweeps_of
@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ComparisonView:
-    """rows, table: the leaderboard as values and as people read it. warnings, notes and the rest: sentences.
+    """rows, floors, table: the leaderboard as values and as people read it. warnings, notes and the rest: sentences.
 
     pairs: every pair behind the verdict, as a table. decision: the verdict as values, None where the runs cannot be
     compared. warnings: what changes the meaning of the table. split: what seeds with test images of their own do to
@@ -42,6 +42,7 @@ class ComparisonView:
 
     record: ComparisonRecord
     rows: list[LeaderboardRow]
+    floors: list[FloorRow]
     table: pd.DataFrame
     verdict: Verdict
     pairs: list[dict[str, object]]
@@ -64,11 +65,13 @@ def view(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonView:
     predictions = comparisons.all_predictions(record)
     right = all_right(predictions)
     rows = leaderboard(record, predictions, estimates_of(record, right))
+    floors = floors_of(record)
     found = judged(record, right, margin)
     return ComparisonView(
         record=record,
         rows=rows,
-        table=leaderboard_table(rows, floors_of(record)),
+        floors=floors,
+        table=leaderboard_table(rows, floors),
         verdict=found.verdict,
         pairs=pair_rows(record, found.verdict),
         pairs_note=pairs_note(found.verdict),

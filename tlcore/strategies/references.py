@@ -11,7 +11,7 @@ from math import isfinite
 
 from tlcore.errors import AmbiguousStrategyError, SpecError, UnknownStrategyError
 from tlcore.strategies.entries import AMBIGUOUS, STRATEGIES
-from tlcore.strategies.shades import luminance, shades
+from tlcore.strategies.shades import shades
 from tlcore.strategies.values import SettingValue, Strategy
 
 _PLAIN_BELOW = 1e15  # whole numbers that are written without an exponent
@@ -131,7 +131,7 @@ def _shade(color: str, index: int, family: list[str], kin: list[str]) -> str:
     """
     if len(kin) < 2:
         return color
-    found = shades(color, len(kin))
-    if len(kin) > len(family):  # the plain strategy stands in the place of the shade that is most like it
-        found.remove(min(found, key=lambda shade: abs(luminance(shade) - luminance(color))))
+    found = list(shades(color, len(kin), tuple(e.color for e in STRATEGIES.values() if e.color != color)))
+    if len(kin) > len(family):
+        found.remove(color)
     return found[index]

@@ -8,7 +8,9 @@ import pytest
 
 from tests.records import example
 from tlcore.analysis import charts
+from tlcore.analysis.charts.style import LETTER
 from tlcore.analysis.groups import groups_of
+from tlcore.analysis.images.pairs import best_pair
 from tlcore.analysis.leaderboard import leaderboard
 from tlcore.strategies import CORE, STRATEGIES
 
@@ -43,6 +45,7 @@ def test_every_figure_suits_its_page(whole, dark):
         assert layout.font.color == ("#f0f2f6" if dark else "#262730")
         assert layout.uirevision
         assert layout.title.text
+        assert (layout.title.y, layout.title.pad.t) == (1, 6), "the same place however tall the figure is"
         assert any(axis.title.text for axis in figure.select_xaxes())
 
 
@@ -180,6 +183,15 @@ def test_intervals_in_the_dot_plot_are_those_of_the_table(whole):
         assert dot.x[0] - dot.error_x.arrayminus[0] == pytest.approx(row.ci95[0])
 
 
+@pytest.mark.parametrize("lowest", [0.02, 0.3, 0.6, 0.85, 0.97, 0.99])
+def test_the_dot_plot_has_two_to_five_marks_that_a_phone_has_room_for(whole, lowest):
+    row = leaderboard(whole.record, whole.predictions)[0]
+    rows = [row.model_copy(update={"test_accuracy": at, "test_accuracies": (), "ci95": None}) for at in (lowest, 0.995)]
+    axis = charts.accuracy_intervals(rows).layout.xaxis
+    marks = np.arange(0, 1.001, axis.dtick)
+    assert 2 <= sum(axis.range[0] - 1e-9 <= mark <= axis.range[1] + 1e-9 for mark in marks) <= 5
+
+
 def test_cost_is_logarithmic_only_over_a_wide_range(whole):
     rows = leaderboard(whole.record, whole.predictions)
     assert charts.pareto(rows).layout.xaxis.type == "log"
@@ -211,3 +223,34 @@ def test_names_beside_the_dots_leave_most_of_a_phone_to_the_dots():
             assert len(lines) <= 4
         hovers = " ".join(trace.hovertemplate for trace in figure.data)
         assert "mobilenetv2_100 / Partial fine-tuning: " in hovers, "the whole name is in the hover"
+
+
+def places_of_names(figure, side):
+    """Pixels from one name to the next, and what a name takes there, on the first horizontal axis."""
+    axis = figure.layout.xaxis
+    longest = max(len(name) for name in axis.ticktext)
+    taken = axis.tickfont.size if axis.tickangle == -90 else LETTER * axis.tickfont.size * longest
+    return side / len(axis.ticktext), taken
+
+
+@pytest.mark.parametrize("number", [2, 4, 10, 20, 30])
+@pytest.mark.parametrize("length", [4, 9, 40])
+def test_names_of_classes_never_meet_below_a_matrix(number, length):
+    classes = [f"{place:02d}{'x' * (length - 2)}" for place in range(number)]
+    built = example(classes=classes, seeds=[0], num_test=60, num_val=60)
+    figure = charts.confusion_matrices(built.record)
+    columns = len(figure._grid_ref[0])
+    room, taken = places_of_names(figure, (charts.CONFUSION_WIDTH - 220) / columns)
+    assert taken <= room
+    pair = best_pair(built.record)
+    room, taken = places_of_names(charts.confusion_difference(built.record, pair), 260)
+    assert taken <= room
+
+
+def test_short_names_lie_and_long_ones_that_begin_alike_keep_their_ends():
+    assert charts.confusion_matrices(example(seeds=[0]).record).layout.xaxis.tickangle == 0
+    long = ["a field of annual crops in the north", "a field of annual crops in the south"]
+    built = example(classes=long, seeds=[0])
+    figure = charts.confusion_matrices(built.record)
+    assert list(figure.layout.xaxis.ticktext) == ["a field …he north", "a field …he south"]
+    assert figure.data[0].customdata[0][1][0] == long[0], "the hover has the whole names"

@@ -1,5 +1,6 @@
 """The front of accuracy and cost, and the best within a time, on constructed rows and curves."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,12 @@ from tests.records import example
 from tests.records_curves import curve, with_curves
 from tlcore.analysis import charts
 from tlcore.analysis.costs import cost_sentences, pareto_front, priced
+from tlcore.analysis.groups import groups_of
 from tlcore.analysis.leaderboard import leaderboard
+from tlcore.analysis.left_out import left_out_of, left_out_sentence
+from tlcore.analysis.report.blocks import Lines, Words
+from tlcore.analysis.report.closer import cost_section
+from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.time_budgets import (
     best_within,
     budget_curves,
@@ -19,6 +25,7 @@ from tlcore.analysis.time_budgets import (
     reigns,
     within_sentence,
 )
+from tlcore.analysis.verdict import decide
 
 NAMES = ("from_scratch", "feature_extraction", "transfer_learning", "fine_tuning", "staged_fine_tuning")
 BUDGET = {
@@ -108,7 +115,7 @@ def test_the_lead_is_paired_by_seed():
     assert (lead.mean, lead.p) == (pytest.approx(0.055), pytest.approx(oracle.pvalue))
     said = within_sentence(record, 99)
     assert said.startswith("Within 99 s of training: Fine-tuning, 93.5 % of the validation images right; next Feature")
-    assert "difference +5.5 points" in said
+    assert "difference +5.5 points, 95 % interval −0.9 to +11.9" in said
     assert "no strategy has been evaluated" in within_sentence(record, 1)
     assert "no other has been evaluated" in within_sentence(record, 5.5)
 
@@ -128,6 +135,7 @@ def test_the_lead_changes_hands_at_the_evaluation_that_takes_it():
     assert found[0].runner_up is None
     assert found[1].lead == pytest.approx(0.055)
     assert reign_sentence(found, record).endswith("from 5 s: Feature extraction; from 13 s: Fine-tuning.")
+    assert [row["From (training time)"] for row in reign_table(found, record)] == ["5 s", "13 s"]
     assert [row["Ahead by (points)"] for row in reign_table(found, record)] == [None, 5.5]
     for before, after in pairwise(found):
         assert next(iter(found_at(record, after.start - 1e-6))) == before.group.strategy
@@ -159,3 +167,64 @@ def test_the_curve_of_the_best_is_what_best_within_says():
     figure = charts.best_by_time(curves, seconds=9.0)
     assert [shape.x0 for shape in figure.layout.shapes] == [9.0]
     assert all(trace.line.shape == "hv" for trace in figure.data)
+
+
+OUTCOMES = {
+    "from_scratch": {"did_not_learn": True, "train_seconds": 1.0},
+    "fine_tuning": {"train_seconds": 4.0},
+    "transfer_learning": {"train_seconds": 18.0},
+}
+
+
+def stuck_and_late():
+    """From scratch did not learn, fine-tuning was still rising when it lost; both are quick."""
+    curves = {
+        "from_scratch": [curve([0.99], seconds=[1.0]) for _ in range(3)],
+        "fine_tuning": [curve([0.5, 0.6, 0.7], seconds=[2.0, 3.0, 4.0]) for _ in range(3)],
+        "transfer_learning": [curve([0.6, 0.95, 0.95], seconds=[6.0, 12.0, 18.0]) for _ in range(3)],
+    }
+    built = with_curves(curves, OUTCOMES)
+    found = decide(built.record, groups_of(built.record), all_right(built.predictions))
+    rival = next(r for r in found.rivals if r.group.strategy == "fine_tuning")
+    others = tuple(r for r in found.rivals if r is not rival)
+    return built, replace(found, rivals=(*others, replace(rival, standing="still rising", relation="worse")))
+
+
+def test_what_cannot_be_judged_is_no_choice_and_is_mentioned():
+    built, decision = stuck_and_late()
+    left_out = left_out_of(built.record, decision)
+    assert left_out == {
+        ("mobilenetv2_100", "from_scratch"): "did not learn", ("mobilenetv2_100", "fine_tuning"): "still rising",
+    }  # fmt: skip
+    assert set(left_out_of(built.record, None)) == {("mobilenetv2_100", "from_scratch")}, "known without a verdict"
+    said = left_out_sentence(built.record, left_out)
+    assert "From scratch (did not learn), Fine-tuning (behind, and still getting better at the end)" in said
+    assert left_out_sentence(built.record, {}) is None
+    rows = leaderboard(built.record, built.predictions)
+    assert len(pareto_front(rows)) == 3
+    assert [row.strategy for row in pareto_front(rows, left_out=left_out)] == ["transfer_learning"]
+    assert len(cost_sentences(rows, left_out=left_out)) == 1, "nor are they called beaten"
+    assert [within.group.strategy for within in best_within(built.record, 99, left_out)] == ["transfer_learning"]
+    assert [r.group.strategy for r in reigns(built.record, left_out)] == ["transfer_learning"]
+    assert within_sentence(built.record, 2, left_out).startswith(
+        "Within 2 s of training no strategy that can be judged"
+    )
+    marks = {t.name: t for t in charts.pareto(rows, left_out=left_out).data}
+    assert [marks[name].marker.symbol for name in ("From scratch", "Fine-tuning", "Transfer learning")] == [
+        "x-thin", "x-thin", "circle",
+    ]  # fmt: skip
+    assert "did not learn" in marks["From scratch"].hovertemplate
+
+
+def test_it_is_said_which_accuracy_chooses():
+    built, decision = stuck_and_late()
+    section = cost_section(built.record, leaderboard(built.record, built.predictions), decision)
+    lists = [line for block in section.blocks if isinstance(block, Lines) for line in block.lines]
+    words = [block.text for block in section.blocks if isinstance(block, Words)]
+    assert lists[0].startswith("Worth their price by test accuracy at the end of a run")
+    assert lists[-1].startswith("Left out, as they were not given enough")
+    assert words[0] == "Highest mean validation accuracy from 6 s: Transfer learning."
+    assert words[-1].startswith("Chosen by validation accuracy, as test images are met only once")
+    assert words[-1].endswith("A seed has 50 validation images: one is 2 points.")
+    assert "Test accuracy" in charts.pareto([]).layout.title.text
+    assert "validation accuracy" in charts.best_by_time([]).layout.title.text

@@ -2,7 +2,9 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from tests.records import example, history
 from tlcore.analysis import charts
@@ -30,9 +32,55 @@ def test_seeds_are_interpolated_on_each_others_times():
     found = band(runs, "val", "accuracy", "train_seconds")
     assert found.x == (0, 5, 10)
     assert found.mean == pytest.approx((0, 0.35, 0.7))
-    assert found.low == pytest.approx((0, 0.2, 0.4))
-    assert found.high == pytest.approx((0, 0.5, 1.0))
     assert found.num_seeds == 2
+
+
+def test_a_band_is_the_t_interval_of_the_mean_within_what_is_possible():
+    values = [(0.70, 0.95), (0.74, 0.99), (0.71, 0.90), (0.76, 1.0)]
+    found = band(runs_with(*[list(enumerate(own)) for own in values]), "val", "accuracy", "epoch")
+    low, high = found.interval
+    for place, column in enumerate(zip(*values, strict=True)):
+        oracle = stats.t.interval(0.95, len(column) - 1, loc=np.mean(column), scale=stats.sem(column))
+        assert (low[place], high[place]) == (pytest.approx(oracle[0]), pytest.approx(min(1.0, oracle[1])))
+    assert high[1] == 1.0, "an accuracy cannot be above 1"
+    losses = runs_with([(0, 0.1), (1, 0.1)], [(0, 3.0), (1, 0.2)], field="val_loss")
+    low, high = band(losses, "val", "loss", "epoch").interval
+    assert low[0] == 0.0, "nor a loss below 0"
+    assert high[0] == pytest.approx(stats.t.interval(0.95, 1, loc=1.55, scale=stats.sem([0.1, 3.0]))[1])
+
+
+def test_one_seed_has_no_band():
+    assert band(runs_with([(0, 0.5), (1, 0.6)]), "val", "accuracy", "epoch").interval is None
+    figure = charts.learning_curves(example(strategies=["fine_tuning"], seeds=(0,)).record)
+    assert [t.fill for t in figure.data] == [None, None]
+    assert "interval" not in figure.layout.title.subtitle.text + figure.data[0].text[0]
+
+
+def test_the_figure_draws_the_interval_and_says_so():
+    record = example(strategies=["fine_tuning", "feature_extraction"]).record
+    figure = charts.learning_curves(record)
+    (shade,) = [t for t in figure.data if t.fill == "toself"]
+    runs = [r for r in record.runs if r.spec.strategy == "fine_tuning"]
+    low, high = band(runs, "val", "accuracy", "epoch").interval
+    assert tuple(shade.y) == high + low[::-1]
+    (val,) = [t for t in figure.data if t.legendgroup == "fine_tuning" and t.line.dash == "solid"]
+    assert val.text[0] == f"<br>95 % interval of the mean {low[0]:.1%} to {high[0]:.1%}"
+    (fit,) = [t for t in figure.data if t.marker.symbol == "diamond"]
+    fits = [r for r in record.runs if r.spec.strategy == "feature_extraction"]
+    (bottom,), (top,) = band(fits, "val", "accuracy", "epoch").interval
+    assert fit.y[0] + fit.error_y.array[0] == pytest.approx(top)
+    assert fit.y[0] - fit.error_y.arrayminus[0] == pytest.approx(bottom)
+    assert (
+        "Band: 95 % interval of the mean over 3 seeds; with so few seeds it is wide."
+        in figure.layout.title.subtitle.text
+    )
+
+
+def test_bands_of_few_seeds_do_not_press_the_losses_together():
+    figure = charts.learning_curves(example(strategies=["fine_tuning"], seeds=(0, 1)).record, "loss")
+    drawn = [value for t in figure.data if t.fill is None for value in t.y]
+    assert figure.layout.yaxis.range[0] == 0
+    assert max(drawn) < figure.layout.yaxis.range[1] < 1.5 * max(drawn)
 
 
 def test_a_seed_that_ended_earlier_keeps_its_last_value():

@@ -7,6 +7,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from tests.records import Example, before, example
+from tlcore.analysis import charts
 from tlcore.analysis.comparison import leaderboard, leaderboard_table, result_of
 from tlcore.analysis.floors import floors_of
 from tlcore.analysis.report import as_html, document_of
@@ -64,6 +65,58 @@ def test_the_table_ends_with_the_floors_and_dashes(whole: Example) -> None:
     assert last["Test accuracy (%)"] == round(100 * floors[1].test_accuracy, 1)
     assert (last["Learned"], last["Frozen part"], last["Seeds"]) == ("–", "–", "3 of 3")
     assert table["Training time (s)"].isna().sum() == table["Parameters trained"].isna().sum() == 2
+
+
+def test_the_dot_plot_has_each_floor_as_a_thin_line_with_its_label(whole: Example) -> None:
+    rows, floors = leaderboard(whole.record, whole.predictions), floors_of(whole.record)
+    figure = charts.accuracy_intervals(rows, floors=floors)
+    lines = [t for t in figure.data if t.mode == "lines"]
+    assert [t.line.dash for t in lines] == ["dot", "dash"]
+    for line, floor in zip(lines, floors, strict=True):
+        assert set(line.x) == {floor.test_accuracy, None}
+        assert (min(y for y in line.y if y is not None), len(line.x)) == (-0.5, 3 * len(rows))
+        assert floor.label in line.customdata[0]
+    said = [a.text for a in figure.layout.annotations]
+    assert said == [
+        f"{name} {100 * floor.test_accuracy:.1f}\u00a0%"
+        for name, floor in zip(("largest class", "pretrained as it is"), floors, strict=True)
+    ]
+    assert "Thin lines: floors" in figure.layout.title.subtitle.text
+    assert not [t for t in charts.accuracy_intervals(rows).data if t.mode == "lines"]
+
+
+def test_each_row_of_the_dot_plot_stands_beside_its_own_floor() -> None:
+    found = example(models=("a", "b"), strategies=("fine_tuning", "lora"), seeds=(0,))
+    rows = leaderboard(found.record, found.predictions)
+    raised = [f.model_copy(update={"test_accuracy": 0.9 if f.model == "a" else 0.8}) for f in floors_of(found.record)]
+    figure = charts.accuracy_intervals(rows, floors=[f for f in raised if f.name == "nearest_class_mean"])
+    (line,) = [t for t in figure.data if t.mode == "lines"]
+    assert list(line.x[::3]) == [0.9 if row.model == "a" else 0.8 for row in rows]
+    assert figure.layout.annotations[0].text == "pretrained as it is 80.0 to 90.0\u00a0%"
+
+
+def test_the_cost_figure_has_the_floors_across_on_the_most_data() -> None:
+    found = example(strategies=("fine_tuning", "transfer_learning"), fractions=(0.5, 1.0), seeds=(0,))
+    rows, floors = leaderboard(found.record, found.predictions), floors_of(found.record)
+    figure = charts.pareto(rows, floors=floors)
+    most = [floor for floor in floors if floor.fraction == 1.0]
+    assert [shape.y0 for shape in figure.layout.shapes] == [
+        floor.test_accuracy for floor in most if floor.test_accuracy >= figure.layout.yaxis.range[0]
+    ]
+    assert figure.data[-1].name.startswith("pretrained as it is "), "the legend labels it"
+    assert (figure.data[-1].line.dash, figure.layout.shapes[-1].line.dash) == ("dash", "dash")
+
+
+def test_a_floor_far_below_does_not_press_the_accuracies_together() -> None:
+    found = example(strategies=("fine_tuning", "transfer_learning"), seeds=(0,))
+    rows, floors = leaderboard(found.record, found.predictions), floors_of(found.record)
+    deep = [f.model_copy(update={"test_accuracy": 0.1}) for f in floors[:1]]
+    dots, costs = charts.accuracy_intervals(rows, floors=deep), charts.pareto(rows, floors=deep)
+    assert dots.layout.xaxis.range == charts.accuracy_intervals(rows).layout.xaxis.range
+    assert dots.layout.annotations[0].text == "← largest class 10.0\u00a0%"
+    assert costs.layout.yaxis.range == charts.pareto(rows).layout.yaxis.range
+    assert costs.data[-1].name == "largest class 10.0\u00a0% (below the plot)"
+    assert not costs.layout.shapes
 
 
 def test_every_model_and_fraction_has_its_own(whole: Example) -> None:

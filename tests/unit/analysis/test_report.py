@@ -18,8 +18,10 @@ from tlcore.analysis.caveats import caveats, command_of, commands_of
 from tlcore.analysis.comparison import result_of
 from tlcore.analysis.leaderboard import leaderboard
 from tlcore.analysis.report import as_data, as_html, as_markdown, document_of, figure_sections, runs_csv
-from tlcore.analysis.report.blocks import Code, Drawing, Grid, Words
+from tlcore.analysis.report.blocks import Code, Drawing, Grid, Words, cell_text
 from tlcore.analysis.report.markdown import plain
+from tlcore.analysis.report.parts import table
+from tlcore.results import GATHERED
 from tlcore.service.joining import union
 from tlcore.spec import Budget
 from tlcore.strategies import CORE, STRATEGIES
@@ -258,3 +260,43 @@ def test_the_closer_looks_are_data_too_and_json_can_hold_them():
     assert all(isinstance(row["NLL before (nats)"], float) for row in table)
     text = json.dumps([section.model_dump(mode="json") for section in found.values()], allow_nan=False)
     assert "points" in text
+
+
+def test_whatever_is_wider_than_the_page_says_so_and_figures_fit_on_paper(page):
+    _, html = page
+    text = re.sub(r"<script.*?</script>", "", html, flags=re.S)
+    wide = len(re.findall(r'<div class="(?:wide|drawing)">', text))
+    assert text.count('<p class="hint">It goes on to the right') == wide
+    assert len(re.findall(r'</p><div class="(?:wide|drawing)">', text)) == wide, "the script looks right before it"
+    assert 'addEventListener("beforeprint"' in html
+    assert 'style="min-width:760px"' in text, "matrices side by side need their room"
+    assert 'style="min-width:0px"' in text, "what suits a phone is drawn for it"
+
+
+def test_cells_write_counts_whole_and_intervals_below():
+    assert cell_text(-0.8) == "−0.8"
+    assert cell_text(-3) == "−3"
+    built = example(seeds=[0])
+    leaders = document_of(built.record, built.predictions).sections[0].blocks
+    (first, *_) = [block for block in leaders if isinstance(block, Grid)]
+    counts = [row["Parameters trained"] for row in first.rows]
+    assert all(isinstance(count, int) for count in counts[:5])
+    assert counts[5:] == [None, None], "the floors train nothing"
+    html = table([{"Strategy": "LoRA (rank 2)", "Start": "+3.3 (−4.9 to 11.6)", "p": "4.1e-07"}], ["Strategy"])
+    assert ">4.1e−07<" in html, "a hyphen would end the line"
+    assert '<td class="text">LoRA (rank 2)</td>' in html
+    assert "+3.3<br>(−4.9 to 11.6)" in html
+
+
+def test_runs_seen_together_have_no_parent_that_is_no_run():
+    built = example(seeds=[0], strategies=["fine_tuning", "lora"])
+    ids = [run.run_id for run in built.record.runs]
+    first = built.record.runs[0].model_copy(update={"comparison_id": "b" * 32})
+    record = built.record.model_copy(
+        update={"comparison_id": GATHERED + ",".join(ids), "runs": (first, *built.record.runs[1:])}
+    )
+    text = as_markdown(document_of(record, built.predictions))
+    assert GATHERED not in text
+    assert "2 runs of 2 comparisons, seen together, finished." in text
+    assert [line.split(" | ")[2] for line in text.splitlines() if line[2:34] in ids] == ["b" * 32, "c0ffee" + "0" * 26]
+    assert f"Parent run: {built.record.comparison_id}" in as_markdown(document_of(built.record, built.predictions))

@@ -39,6 +39,16 @@ def test_freeze_depth_reaches_from_the_head_alone_to_the_whole_network():
     assert charts.sweep_rows(sweep)[1]["Parameters trained"] == GROUP_SIZES["blocks.6.0"] + HEAD_SIZE
 
 
+def test_names_of_layer_groups_are_slanted_where_they_would_meet():
+    angles = []
+    for depths in ((1, 2, 3), (4, 12)):
+        names = [f"partial_fine_tuning:last_groups={k}" for k in depths]
+        built = example(strategies=(*names, "fine_tuning"), seeds=(0,))
+        (sweep,) = sweeps_of(built.record, leaderboard(built.record, built.predictions))
+        angles.append(charts.sweep_chart(sweep).layout.xaxis.tickangle)
+    assert angles == [-40, 0]
+
+
 def test_the_head_alone_is_the_variant_where_there_is_one_and_else_said_to_have_another_recipe():
     none = "partial_fine_tuning:last_groups=0"
     said = {}

@@ -9,11 +9,11 @@ from tlcore.analysis.charts.anatomy import chart_width, movement_chart, trained_
 from tlcore.analysis.charts.calibration import reliability_diagrams, reliability_width
 from tlcore.analysis.charts.changes import class_change_chart
 from tlcore.analysis.charts.classes import class_counts, per_class_chart, per_class_table
-from tlcore.analysis.charts.confusion import confusion_matrices
+from tlcore.analysis.charts.confusion import CONFUSION_WIDTH, confusion_matrices
 from tlcore.analysis.charts.costs import best_by_time, pareto
 from tlcore.analysis.charts.curves import curves_width, learning_curves
 from tlcore.analysis.charts.data_amounts import data_amounts
-from tlcore.analysis.charts.differ import COMPACT, confusion_difference, confusion_pair
+from tlcore.analysis.charts.differ import COMPACT, confusion_difference, confusion_pair, difference_width
 from tlcore.analysis.charts.images import image_sizes
 from tlcore.analysis.charts.live import live_curves
 from tlcore.analysis.charts.lr_finder import lr_chart
@@ -21,14 +21,17 @@ from tlcore.analysis.charts.models import ModelPoint, accuracy_against_speed, ac
 from tlcore.analysis.charts.rates import learning_rates
 from tlcore.analysis.charts.scores import accuracy_intervals
 from tlcore.analysis.charts.strips import LETTERS, MEANINGS, strategy_strip, strip_legend
+from tlcore.analysis.charts.style import WIDE
 from tlcore.analysis.charts.sweeps import sweep_chart, sweep_rows
 from tlcore.analysis.charts.time_parts import time_parts_chart
 from tlcore.analysis.charts.transfer import threshold_chart, transfer_chart
 
 __all__ = [
     "COMPACT",
+    "CONFUSION_WIDTH",
     "LETTERS",
     "MEANINGS",
+    "WIDE",
     "ModelPoint",
     "accuracy_against_speed",
     "accuracy_against_work",
@@ -43,6 +46,7 @@ __all__ = [
     "confusion_pair",
     "curves_width",
     "data_amounts",
+    "difference_width",
     "image_sizes",
     "learning_curves",
     "learning_rates",

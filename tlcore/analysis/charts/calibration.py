@@ -25,7 +25,7 @@ def reliability_diagrams(found: Sequence[Calibration], scaled: bool, revision: s
     columns = max(1, min(_COLUMNS, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     figure = _panels(shown, rows, columns)
-    figure.update_annotations(font={"size": 13})
+    figure.update_annotations(font={"size": 13}, yshift=8)  # clear of marks at 100 %
     for index, (one, scores) in enumerate(shown):
         row, column = 3 * (index // columns) + 1, index % columns + 1
         _draw(figure, one, scores, (row, column), ink(dark).muted)
@@ -86,7 +86,9 @@ def _draw(figure: go.Figure, one: Calibration, scores: Scores, place: tuple[int,
     )  # fmt: skip
     ends: dict[str, Any] = {"range": [0, 1], "tickvals": [0, 0.5, 1], "tickangle": 0, **SHARE_TICKS}
     figure.update_xaxes(**axis("", **ends, showticklabels=False), row=row, col=column)
-    figure.update_xaxes(**axis("Probability of the answer", **ends), row=row + 1, col=column, showticklabels=True)
+    figure.update_xaxes(
+        **axis("Probability of the answer", **ends), row=row + 1, col=column, showticklabels=True, ticklabelstandoff=5
+    )
     figure.update_yaxes(**axis("Share right" if column == 1 else "", **ends), row=row, col=column)
     title = "Answers" if column == 1 else ""
     figure.update_yaxes(**axis(title, rangemode="tozero", nticks=3, gridcolor=GRID), row=row + 1, col=column)

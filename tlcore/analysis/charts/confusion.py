@@ -1,6 +1,6 @@
 """Confusion matrices of all groups, side by side in one class order and one colour scale."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -9,11 +9,13 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from tlcore.analysis.charts.style import SHARE_TICKS, cut, ink, layout, lines_of, place
+from tlcore.analysis.charts.style import NAME_PIXELS, SHARE_TICKS, class_ticks, ink, layout, lines_of, place
 from tlcore.analysis.groups import Group, groups_of, name_of
 from tlcore.results import ComparisonRecord, RunRecord
 
 MAX_ANNOTATED = 12  # classes; beyond, numbers in the cells could not be read
+CONFUSION_WIDTH = 760  # pixels that matrices side by side need
+ROOM_BESIDE = 220  # pixels of them for names, titles and the bar of colours
 TICKED = 30  # classes; beyond, their names are in the hover text only
 
 
@@ -39,8 +41,11 @@ def confusion_matrices(
         counts = mean_confusion(group, split, len(classes))
         figure.add_trace(_heatmap(counts, classes, normalised), *place(index, columns))
     lines = max((len(lines_of(name, _letters(columns))) for name in titles), default=1)
+    ticks = class_ticks(classes if len(classes) <= TICKED else [], (CONFUSION_WIDTH - ROOM_BESIDE) / columns)
+    upright = NAME_PIXELS * max(map(len, ticks["ticktext"]), default=0) if ticks["tickangle"] else 0
     _frame(figure, record, len(groups), split, normalised, dark, 16 * (lines - 1))
-    _label_classes(figure, classes, (rows, columns), len(groups))
+    figure.update_layout(height=figure.layout.height + upright)
+    _label_classes(figure, ticks, (rows, columns), len(groups))
     return figure
 
 
@@ -62,11 +67,6 @@ def _columns(groups: int, classes: int) -> int:
     """Side by side as long as the numbers in the cells stay readable on a page of about 1,000 pixels."""
     widest = 5 if classes <= 3 else 3 if classes <= MAX_ANNOTATED else 2
     return max(1, min(widest, groups))
-
-
-def _fit(classes: Sequence[str], columns: int) -> bool:
-    """Whether the names of classes fit below the cells of a matrix, one of so many side by side."""
-    return len(classes) * max(map(len, classes)) <= 1.15 * _letters(columns)
 
 
 def _letters(columns: int) -> int:
@@ -131,14 +131,12 @@ def _seeds(run: RunRecord, record: ComparisonRecord) -> int:
     return sum((r.spec.model, r.spec.strategy, r.spec.fraction) == key and bool(r.confusion) for r in record.runs)
 
 
-def _label_classes(figure: go.Figure, classes: Sequence[str], grid: tuple[int, int], groups: int) -> None:
+def _label_classes(figure: go.Figure, ticks: Mapping[str, Any], grid: tuple[int, int], groups: int) -> None:
     rows, columns = grid
-    places = list(range(len(classes)))
-    named = len(classes) <= TICKED
-    ticks = {"tickvals": places if named else [], "ticktext": [cut(c) for c in classes] if named else []}
     square = {"constrain": "domain", "showgrid": False, "zeroline": False, "automargin": True, **ticks}
-    figure.update_xaxes(**square, tickangle=0 if _fit(classes, columns) else -90)
-    figure.update_yaxes(**square, autorange="reversed", scaleanchor="x", scaleratio=1, constraintoward="top")
+    figure.update_xaxes(**square)
+    beside = {**square, "tickangle": 0}
+    figure.update_yaxes(**beside, autorange="reversed", scaleanchor="x", scaleratio=1, constraintoward="top")
     for index in range(groups):
         row, column = place(index, columns)
         if index + columns >= groups:

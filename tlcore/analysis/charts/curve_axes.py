@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from math import isfinite
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,6 +13,7 @@ from tlcore.analysis.groups import Group
 from tlcore.results import RunRecord
 
 LABEL_HEIGHT = 15  # pixels of a line of labels
+LOSS_ROOM = 1.05  # of the highest loss, so that it is not on the border
 MANY_PHASES = 3  # from so many borders on they share one label
 
 
@@ -68,9 +70,13 @@ def from_zero(end: float) -> list[float]:
 
 
 def value_axis(runs: Sequence[RunRecord], metric: Metric) -> dict[str, Any]:
-    """Accuracy: from just below the lowest value to 100 %. Loss: from 0."""
-    if metric == "loss":
-        return axis("", rangemode="tozero")
+    """Accuracy: from just below the lowest value to 100 %. Loss: from 0 to just above the highest.
+
+    Bands of few seeds may reach beyond: they must not press the curves together.
+    """
     points = [p for r in runs for p in r.history]
-    values = [v for p in points for v in (p.train_accuracy, p.val_accuracy) if v is not None]
+    every = [getattr(p, f"{part}_{metric}") for p in points for part in ("train", "val")]
+    values = [value for value in every if value is not None and isfinite(value)]
+    if metric == "loss":
+        return axis("", range=[0, LOSS_ROOM * (max(values, default=0.0) or 1.0)])
     return share_axis("", values or [0.0], best=True)

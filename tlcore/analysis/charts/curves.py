@@ -1,7 +1,7 @@
 """Learning curves: one colour per strategy, training dashed, validation solid."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -13,6 +13,7 @@ from tlcore.analysis.charts.style import (
     MAX_COLUMNS,
     METRIC_TITLES,
     X_TITLES,
+    PanelKey,
     axis,
     faded,
     flowing_room,
@@ -20,7 +21,7 @@ from tlcore.analysis.charts.style import (
     panels_of,
     place,
 )
-from tlcore.analysis.curves import Band, Metric, Part, XAxis, band
+from tlcore.analysis.curves import Band, Metric, Part, Values, XAxis, band
 from tlcore.analysis.groups import Group, groups_of
 from tlcore.results import ComparisonRecord
 from tlcore.strategies import Fit
@@ -35,13 +36,14 @@ SIDE_STEP = 0.025  # of the axis, between lone points of one moment
 TITLE_GAP = 8  # pixels between a panel's title and the labels of its phases
 PLOT, AXIS_ROOM = 280, 52  # pixels: a row of panels, and what the axis needs below it
 PANEL_WIDTH = 400  # pixels
+FEW_SEEDS = 3  # up to so many, Student's t makes the interval more than twice as wide as many seeds would
 PART_NAMES: dict[Part, str] = {"train": "training", "val": "validation"}
 
 
 def learning_curves(
     record: ComparisonRecord, metric: Metric = "accuracy", x: XAxis = "epoch", dark: bool = False
 ) -> go.Figure:
-    """Mean curves with the range over seeds; a panel for each model and fraction.
+    """Mean curves with the 95 % interval of the mean over seeds; a panel for each model and fraction.
 
     A strategy that is fitted in one pass is a diamond with a dotted line at its height, to compare by eye; one that
     was evaluated once so far is a disc.
@@ -58,27 +60,39 @@ def learning_curves(
     marked = border_levels(groups, x)
     labels = LABEL_HEIGHT * max((len(found) for found in marked.values()), default=0)
     figure.update_annotations(font={"size": 14}, yshift=labels + TITLE_GAP)  # room for the phases' labels below
+    cells = {panel: place(index, columns) for index, panel in enumerate(panels)}
+    _draw(figure, groups, metric, x, cells)
     end = end_of([run for group in groups for run in group.runs], x)
-    shown: set[str] = set()
-    beside = _beside(groups, metric, x, end)
-    for group in groups:
-        row, column = place(list(panels).index((group.model, group.fraction)), columns)
-        aside = beside.get((group.model, group.fraction, group.strategy), 0.0)
-        for trace in _traces(group, metric, x, end, aside, first=group.strategy not in shown):
-            figure.add_trace(trace, row, column)
-        shown.add(group.strategy)
     for panel, members in marked.items():
         for level, group in enumerate(members):
-            mark_borders(figure, group, x, end, place(list(panels).index(panel), columns), level, dark)
+            mark_borders(figure, group, x, end, cells[panel], level, dark)
     _frame(figure, record, groups, metric, x, dark)
-    room = flowing_room([record.spec.entry(strategy).short_label for strategy in shown])
-    top = (100 + TITLE_GAP if titles else 76) + labels
-    figure.update_layout(margin={"t": top, "b": room}, height=PLOT * rows + top + room)
-    # Right below the axis: where the page is wide, what the legend does not need stays empty at the bottom.
-    figure.update_layout(legend={"y": -AXIS_ROOM / (PLOT * rows), "yref": "paper", "yanchor": "top"})
+    _arrange(figure, groups, rows, (100 + TITLE_GAP if titles else 76) + labels)
     figure.update_xaxes(title={"text": X_TITLES[x]}, row=rows)
     figure.update_yaxes(title={"text": METRIC_TITLES[metric]}, col=1)
     return figure
+
+
+def _draw(
+    figure: go.Figure, groups: Sequence[Group], metric: Metric, x: XAxis, cells: Mapping[PanelKey, tuple[int, int]]
+) -> None:
+    """The curves of every group in its panel; the legend names a strategy once. cells: row and column of each panel."""
+    end = end_of([run for group in groups for run in group.runs], x)
+    beside = _beside(groups, metric, x, end)
+    shown: set[str] = set()
+    for group in groups:
+        aside = beside.get((group.model, group.fraction, group.strategy), 0.0)
+        for trace in _traces(group, metric, x, end, aside, first=group.strategy not in shown):
+            figure.add_trace(trace, *cells[group.model, group.fraction])
+        shown.add(group.strategy)
+
+
+def _arrange(figure: go.Figure, groups: Sequence[Group], rows: int, top: int) -> None:
+    """Height and legend. top: pixels above the panels."""
+    room = flowing_room(list({group.strategy: group.entry.short_label for group in groups}.values()))
+    figure.update_layout(margin={"t": top, "b": room}, height=PLOT * rows + top + room)
+    # Right below the axis: where the page is wide, what the legend does not need stays empty at the bottom.
+    figure.update_layout(legend={"y": -AXIS_ROOM / (PLOT * rows), "yref": "paper", "yanchor": "top"})
 
 
 def curves_width(record: ComparisonRecord) -> int:
@@ -127,8 +141,8 @@ def _traces(group: Group, metric: Metric, x: XAxis, end: float, aside: float, fi
         if curve.is_point:
             traces += _point(group, part, curve, metric, x, end, aside, named)
             continue
-        if part == "val" and curve.num_seeds > 1:
-            traces.append(_shade(group, curve))
+        if part == "val" and curve.interval is not None:
+            traces.append(_shade(group, curve.x, *curve.interval))
         traces.append(_line(group, part, curve, metric, x, named))
     return traces
 
@@ -140,16 +154,17 @@ def _line(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis, named
         y=curve.mean,
         mode="lines",
         line={**style, "dash": "solid" if part == "val" else "dash"},
+        text=_interval_words(curve, metric),
         hovertemplate=_hover(group, part, curve, metric, x),
         **_legend(group, named),
     )
 
 
-def _shade(group: Group, curve: Band) -> Any:
-    """The range over seeds: there along the highest values, back along the lowest."""
+def _shade(group: Group, x: Values, low: Values, high: Values) -> Any:
+    """The interval: there along its upper ends, back along its lower ones."""
     return go.Scatter(
-        x=curve.x + curve.x[::-1],
-        y=curve.high + curve.low[::-1],
+        x=x + x[::-1],
+        y=high + low[::-1],
         fill="toself",
         fillcolor=faded(group.entry.color, 0.16),
         line={"width": 0},
@@ -171,8 +186,9 @@ def _point(
         y=curve.mean,
         mode="markers",
         marker={"color": color, "size": 11, "symbol": symbol, "line": {"color": color, "width": 1.6}},
-        error_y=_range_over_seeds(curve, color),
+        error_y=_interval_bar(curve, color),
         cliponaxis=False,
+        text=_interval_words(curve, metric),
         hovertemplate=_hover(group, part, curve, metric, x).replace("%{x", "%{customdata"),
         **_legend(group, named),
     )
@@ -189,10 +205,11 @@ def _point(
     return [line, marker]
 
 
-def _range_over_seeds(curve: Band, color: str) -> dict[str, Any] | None:
-    above, below = curve.high[0] - curve.mean[0], curve.mean[0] - curve.low[0]
-    if above == below == 0:
+def _interval_bar(curve: Band, color: str) -> dict[str, Any] | None:
+    if curve.interval is None:
         return None
+    (low,), (high,) = curve.interval
+    above, below = high - curve.mean[0], curve.mean[0] - low
     return {"type": "data", "array": [above], "arrayminus": [below], "color": color, "width": 3}
 
 
@@ -203,7 +220,18 @@ def _legend(group: Group, named: bool) -> dict[str, Any]:
 def _hover(group: Group, part: Part, curve: Band, metric: Metric, x: XAxis) -> str:
     over = f", mean of {curve.num_seeds} seeds" if curve.num_seeds > 1 else ""
     value = f"<b>%{{y:{VALUE_FORMATS[metric]}}}</b> {PART_NAMES[part]} {metric}"
-    return f"{value}<br>{X_FORMATS[x]}{over}<extra>{escape(group.entry.label, quote=False)}</extra>"
+    return f"{value}<br>{X_FORMATS[x]}{over}%{{text}}<extra>{escape(group.entry.label, quote=False)}</extra>"
+
+
+def _interval_words(curve: Band, metric: Metric) -> list[str]:
+    """For the hover of each point; empty for one seed."""
+    if curve.interval is None:
+        return [""] * len(curve.x)
+    shape = VALUE_FORMATS[metric]
+    return [
+        f"<br>95 % interval of the mean {low:{shape}} to {high:{shape}}"
+        for low, high in zip(*curve.interval, strict=True)
+    ]
 
 
 def _is_fitted(group: Group) -> bool:
@@ -212,8 +240,12 @@ def _is_fitted(group: Group) -> bool:
 
 
 def _band_note(groups: Sequence[Group]) -> str:
+    """What the bands are, in words."""
     seeds = max((len(g.runs) for g in groups), default=1)
-    return f" Band: lowest to highest of {seeds} seeds." if seeds > 1 else ""
+    if seeds < 2:
+        return ""
+    wide = "; with so few seeds it is wide" if seeds <= FEW_SEEDS else ""
+    return f" Band: 95 % interval of the mean over {seeds} seeds{wide}."
 
 
 def _border_note(groups: Sequence[Group]) -> str:

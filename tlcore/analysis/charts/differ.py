@@ -11,11 +11,21 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from tlcore.analysis.charts.confusion import MAX_ANNOTATED, TICKED, row_shares
-from tlcore.analysis.charts.style import MODEL_COLORS, SHARE_TICKS, cut, ink, layout, lines_of, readable_on
+from tlcore.analysis.charts.style import (
+    MODEL_COLORS,
+    NAME_PIXELS,
+    SHARE_TICKS,
+    class_ticks,
+    ink,
+    layout,
+    lines_of,
+    readable_on,
+)
 from tlcore.analysis.images.pairs import Pair, summed_confusion
 from tlcore.results import ComparisonRecord
 
 COMPACT = 8  # classes; so many fit beside one another in a small figure
+SIDE = 260  # pixels of a small matrix, and of one that a narrow page draws
 FEWEST_POINTS = 1.0  # the colours of a difference reach at least so far, so that noise is not painted in full colour
 _TITLE_LETTERS = 40
 Cells = NDArray[np.float64]
@@ -141,24 +151,27 @@ def _frame(figure: go.Figure, record: ComparisonRecord, pair: Pair, title: str, 
     classes = record.dataset.classes
     strategies = f"{pair.first.model}-{pair.first.strategy}-{pair.second.model}-{pair.second.strategy}"
     revision = f"{title}-{record.comparison_id}-{strategies}"
-    fits = len(classes) * max(map(len, classes)) <= 36
-    named = 0 if fits or len(classes) > TICKED else 7 * max(len(cut(name)) for name in classes)
-    figure.update_layout(**layout(dark, revision, title, note, 170 + named + _side(classes)))
+    ticks = class_ticks(classes if len(classes) <= TICKED else [], SIDE)
+    upright = NAME_PIXELS * max(map(len, ticks["ticktext"]), default=0) if ticks["tickangle"] else 0
+    figure.update_layout(**layout(dark, revision, title, note, 170 + upright + _side(classes)))
     figure.update_layout(margin={"t": 124})
-    places = list(range(len(classes))) if len(classes) <= TICKED else []
-    ticks = {"tickvals": places, "ticktext": [cut(classes[place]) for place in places]}
     square = {"constrain": "domain", "showgrid": False, "zeroline": False, "automargin": True, **ticks}
     ends = [-0.5, len(classes) - 0.5]
     answered = {"text": "answered class", "font": {"size": 12}}
-    figure.update_xaxes(**square, range=ends, tickangle=0 if fits else -90, title=answered)
-    figure.update_yaxes(**square, range=ends[::-1], constraintoward="top", scaleratio=1)
+    figure.update_xaxes(**square, range=ends, title=answered)
+    figure.update_yaxes(**{**square, "tickangle": 0}, range=ends[::-1], constraintoward="top", scaleratio=1)
     figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor))
     figure.update_yaxes(title={"text": "true class", "font": {"size": 12}}, row=1, col=1)
 
 
+def difference_width(record: ComparisonRecord) -> int:
+    """Pixels that the difference of two matrices needs."""
+    return 360 if len(record.dataset.classes) <= COMPACT else 560
+
+
 def _side(classes: Sequence[str]) -> int:
     """Pixels of a matrix."""
-    return 260 if len(classes) <= COMPACT else 440
+    return SIDE if len(classes) <= COMPACT else 440
 
 
 def _seeds(pair: Pair) -> str:

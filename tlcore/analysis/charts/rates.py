@@ -40,16 +40,7 @@ def learning_rates(
         vertical_spacing=0.24 / rows, horizontal_spacing=0.05,
     )  # fmt: skip
     figure.update_annotations(font={"size": 13})
-    named: set[str] = set()
-    for index, subject in enumerate(shown):
-        for name in names:
-            own = [stretch for stretch in schedules[index] if stretch.group == name]
-            for trace in _traces(subject, own, name, x, log):
-                trace.update(line_color=_color(name, names, dark), marker_color=_color(name, names, dark))
-                trace.update(showlegend=name in _told(names) and name not in named)
-                figure.add_trace(trace, *place(index, columns))
-                named.add(name)
-        _mark_phases(figure, subject, x, place(index, columns), dark)
+    _draw(figure, shown, schedules, names, x, log, columns, dark)
     groups = [name for name in names if _NUMBERED.match(name)]
     note = "Line: the schedule, phase by phase. Dots: recorded at evaluations. "
     note += "Dotted upright line: a phase begins. No line: frozen."
@@ -58,11 +49,34 @@ def learning_rates(
     figure.update_layout(margin={"t": 96, "b": flowing_room([_label(n) for n in _told(names)])})
     figure.update_xaxes(**axis(""))
     figure.update_xaxes(title={"text": TITLES[x]}, row=rows)
-    figure.update_yaxes(
-        **axis("", **({"type": "log", "exponentformat": "power", "dtick": _decades(rates)} if log else _even()))
-    )
+    scale = {"type": "log", "exponentformat": "power", "dtick": _decades(rates)} if log else {"rangemode": "tozero"}
+    figure.update_yaxes(**axis("", **scale))
     figure.update_yaxes(title={"text": f"Learning rate{' (logarithmic)' if log else ''}"}, col=1)
     return figure
+
+
+def _draw(
+    figure: go.Figure,
+    shown: Sequence[Subject],
+    schedules: Sequence[Sequence[Stretch]],
+    names: Sequence[str],
+    x: RateAxis,
+    log: bool,
+    columns: int,
+    dark: bool,
+) -> None:
+    """Every run in its panel, of so many side by side; the legend tells a group once. names: of all groups."""
+    named: set[str] = set()
+    for index, subject in enumerate(shown):
+        for name in names:
+            own = [stretch for stretch in schedules[index] if stretch.group == name]
+            color = _color(name, names, dark)
+            for trace in _traces(subject, own, name, x, log):
+                trace.update(line_color=color, marker_color=color)
+                trace.update(showlegend=name in _told(names) and name not in named)
+                figure.add_trace(trace, *place(index, columns))
+                named.add(name)
+        _mark_phases(figure, subject, x, place(index, columns), dark)
 
 
 def _traces(subject: Subject, own: list[Stretch], name: str, x: RateAxis, log: bool) -> list[go.Scatter]:
@@ -80,10 +94,6 @@ def _positive(shown: Sequence[Subject], schedules: Sequence[Sequence[Stretch]]) 
 def _decades(rates: Sequence[float]) -> int:
     """Powers of ten from one mark of the axis to the next, so that about six of them stand apart."""
     return max(1, math.ceil(math.log10(max(rates) / min(rates)) / 6))
-
-
-def _even() -> dict[str, Any]:
-    return {"rangemode": "tozero"}
 
 
 def _order(name: str) -> tuple[bool, bool, str]:

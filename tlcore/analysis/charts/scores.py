@@ -1,55 +1,60 @@
 """Accuracy with intervals, and accuracy against cost, from the rows of the leaderboard."""
 
-import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 
+from tlcore.analysis.charts.floors import LABEL_LINE, NOTE, named, upright_floors, within_reach
 from tlcore.analysis.charts.style import NBSP, axis, faded, ink, layout, lines_of, share_axis
+from tlcore.analysis.floors import FloorRow
 from tlcore.analysis.groups import fraction_words
 from tlcore.analysis.leaderboard import LeaderboardRow
 
+STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
 NAME_WIDTH = 24  # letters in a line of a row's name: a phone has room for them beside the dots
 
 
-def accuracy_intervals(rows: Sequence[LeaderboardRow], revision: str = "accuracy", dark: bool = False) -> go.Figure:
-    """A dot plot: mean test accuracy with its 95 % interval, and every seed as a small dot below it."""
+def accuracy_intervals(
+    rows: Sequence[LeaderboardRow],
+    revision: str = "accuracy",
+    dark: bool = False,
+    floors: Sequence[FloorRow] = (),
+) -> go.Figure:
+    """A dot plot: mean test accuracy with its 95 % interval, and every seed as a small dot below it.
+
+    floors: thin upright lines.
+    """
     shown = [row for row in rows if row.test_accuracy is not None]
     figure = go.Figure()
     for place, row in enumerate(shown):
         figure.add_scatter(**_seed_dots(row, place))
         figure.add_scatter(**_mean_dot(row, place, ink(dark).text))
-    note = f"Dot: mean. Bar: 95 % interval{_covered(shown)}. Small dots: single seeds."
-    figure.update_layout(
-        **layout(
-            dark,
-            revision,
-            "Test accuracy",
-            note,
-            170 + 62 * len(shown) + 14 * sum(_row_name(row, shown).count("<br>") - 1 for row in shown),
-        )
-    )
-    figure.update_layout(showlegend=False, margin={"r": 40})
-    figure.update_xaxes(**share_axis("Test accuracy (%)", _reach(shown)), nticks=5)  # on a phone, more would meet
+    note = f"Dot: mean. Bar: 95 % interval{_covered(shown)}. Small dots: single seeds.{NOTE if floors else ''}"
     names = [_row_name(row, shown) for row in shown]
+    labels = LABEL_LINE * len(named(floors))
+    height = 170 + labels + 62 * len(shown) + 14 * sum(name.count("<br>") - 1 for name in names)
+    figure.update_layout(**layout(dark, revision, "Test accuracy", note, height))
+    figure.update_layout(showlegend=False, margin={"r": 40, "t": 84 + labels})
+    reach = _reach(shown)
+    accuracies = share_axis("Test accuracy (%)", reach + [f.test_accuracy for f in within_reach(floors, reach)])
+    figure.update_xaxes(**accuracies, tick0=0, dtick=_step(accuracies["range"]))
+    upright_floors(figure, shown, floors, accuracies["range"], dark)
     ticks = {"tickvals": list(range(len(shown))), "ticktext": names}
     figure.update_yaxes(**axis("", range=[len(shown) - 0.4, -0.6], showgrid=False, ticklabelstandoff=8, **ticks))
     return figure
+
+
+def _step(ends: Sequence[float]) -> float:
+    """From one mark of an axis of shares to the next: at most five marks, as on a phone more would meet."""
+    return next(step for step in STEPS if (ends[1] - ends[0]) / step <= 4)
 
 
 def _reach(rows: Sequence[LeaderboardRow]) -> list[float]:
     """Everything that is drawn of the rows' accuracies: means, intervals and single seeds."""
     means = [row.test_accuracy for row in rows if row.test_accuracy is not None]
     return means + [value for row in rows for value in (*(row.ci95 or ()), *row.test_accuracies)]
-
-
-def log_ticks(values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis with marks at 1, 2 and 5 times powers of ten around the values."""
-    powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
-    marks = [lead * 10.0**power for power in powers for lead in (1, 2, 5)]
-    return {"type": "log", "tickvals": marks, "ticktext": [f"{mark:,g}" for mark in marks]}
 
 
 def _mean_dot(row: LeaderboardRow, place: int, text: str) -> dict[str, Any]:

@@ -23,6 +23,10 @@ X_TITLES: dict[XAxis, str] = {
 METRIC_TITLES: dict[Metric, str] = {"accuracy": "Accuracy (%)", "loss": "Loss (cross-entropy, nats)"}
 MAX_COLUMNS = 2
 MAX_NAME = 18
+WIDE = 700  # pixels that a figure with panels side by side needs
+LETTER = 0.56  # of the font size: the width of a letter on average
+SMALLEST_FONT = 8
+NAME_PIXELS = 7  # of a letter of a name that stands upright, at most
 NEAR_END = 0.05  # an axis that reaches this near to 0 or 100 % goes on to it
 NBSP = "\u00a0"
 SHARE_TICKS = {"tickformat": ".0%", "labelalias": {f"{n}%": f"{n}{NBSP}%" for n in range(101)}}
@@ -89,10 +93,10 @@ def layout(dark: bool, revision: str, title: str, note: str = "", height: int = 
             "x": 0,
             "xref": "container",
             "xanchor": "left",
-            "y": 0.985,
+            "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"l": 8},
+            "pad": {"l": 8, "t": 6},  # in pixels: a share of a tall figure would reach into the plot
         },
         "height": height,
         "margin": {"l": 64, "r": 24, "t": 84, "b": 56},
@@ -128,6 +132,32 @@ def share_axis(title: str, values: Sequence[float], *, best: bool = False) -> di
 def cut(name: str) -> str:
     """A name that fits on an axis; the whole one belongs into the hover text."""
     return escape(name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…", quote=False)
+
+
+def cut_all(names: Sequence[str]) -> list[str]:
+    """The same for names on one axis: where beginnings alone would be alike, the ends are kept too."""
+    found = [cut(name) for name in names]
+    if len(set(found)) == len(set(names)):
+        return found
+    half = (MAX_NAME - 1) // 2
+    return [escape(name if len(name) <= MAX_NAME else f"{name[:half]}…{name[-half:]}", quote=False) for name in names]
+
+
+def class_ticks(names: Sequence[str], side: float, font: int = 13) -> dict[str, Any]:
+    """Marks for names of classes along a side of so many pixels, in letters small enough for each to have its place.
+
+    Names that would meet their neighbours stand upright.
+    """
+    shown = cut_all(names)
+    room = side / max(1, len(shown))
+    size = max(SMALLEST_FONT, min(font, int(0.9 * room)))
+    fits = max(map(len, shown), default=0) * LETTER * size + 6 <= room
+    return {
+        "tickvals": list(range(len(shown))),
+        "ticktext": shown,
+        "tickfont": {"size": size},
+        "tickangle": 0 if fits else -90,
+    }
 
 
 def lines_of(name: str, width: int) -> list[str]:

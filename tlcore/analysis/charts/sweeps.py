@@ -2,12 +2,23 @@
 
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go
 
 from tlcore.analysis.anatomy import amount
-from tlcore.analysis.charts.style import MODEL_COLORS, SYMBOLS, axis, cut, layout, legend_room, share_axis
+from tlcore.analysis.charts.style import (
+    MODEL_COLORS,
+    NAME_PIXELS,
+    SYMBOLS,
+    WIDE,
+    axis,
+    cut,
+    layout,
+    legend_room,
+    share_axis,
+)
 from tlcore.analysis.groups import fraction_words
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.sweeps import GROUPS, Sweep, SweepLine
@@ -15,6 +26,7 @@ from tlcore.recipes.words import words_of
 from tlcore.strategies import split_reference
 
 MAX_TICKS = 12
+PLOT_WIDTH = WIDE - 100  # pixels, of a figure as narrow as it gets
 
 
 def sweep_chart(sweep: Sweep, revision: str = "sweep", dark: bool = False) -> go.Figure:
@@ -134,15 +146,22 @@ def _place(sweep: Sweep, line: SweepLine, value: float) -> str:
 
 
 def _ticks(sweep: Sweep) -> dict[str, Any]:
-    """A tick at each value, with the layer group's name where it has one; all that would be too many to read: none."""
+    """A tick at each value, with the layer group's name where it has one; all that would be too many to read: none.
+
+    Names that would meet their neighbours are slanted.
+    """
     values = sweep.values
     if len(values) > MAX_TICKS:
         return {}
     words = [f"{value:g}" for value in values]
-    if _named(sweep):
-        words = [f"{word}<br>{cut(_where(sweep.lines[0], value))}" for word, value in zip(words, values, strict=True)]
-    close = _named(sweep) and len(values) > 5
-    return {"tickvals": values, "ticktext": words, "tickangle": -40 if close else 0}
+    if not _named(sweep):
+        return {"tickvals": values, "ticktext": words, "tickangle": 0}
+    names = [cut(_where(sweep.lines[0], value)) for value in values]
+    nearest = min((after - before for before, after in pairwise(sorted(values))), default=0)
+    room = PLOT_WIDTH * nearest / max(1, max(values) - min(values))
+    slanted = len(values) > 1 and room < NAME_PIXELS * max(map(len, names))
+    both = [f"{word}<br>{name}" for word, name in zip(words, names, strict=True)]
+    return {"tickvals": values, "ticktext": both, "tickangle": -40 if slanted else 0}
 
 
 def _reach(sweep: Sweep) -> Sequence[float]:

@@ -56,9 +56,13 @@ class Code:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A plotly figure, made when it is drawn; formats without figures leave it out."""
+    """A plotly figure, made when it is drawn; formats without figures leave it out.
+
+    min_width: pixels; where the page is narrower, the figure is scrolled sideways.
+    """
 
     make: Callable[[], Any]
+    min_width: int = 0
 
 
 Block = Words | Heading | Lines | Grid | Facts | Code | Drawing
@@ -84,6 +88,8 @@ def cell_text(value: object) -> str:
     """What a cell of a table shows: numbers as precise as they were rounded to, one digit after the point at least."""
     if value is None or (isinstance(value, float) and isnan(value)):  # how a table holds a missing number
         return "–"
+    if isinstance(value, int | float) and value < 0:
+        return f"−{cell_text(-value)}"
     if isinstance(value, float):
         if value.is_integer() and abs(value) >= 1000:
             return f"{value:,.0f}"

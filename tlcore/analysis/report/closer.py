@@ -7,6 +7,7 @@ from tlcore.analysis.costs import cost_sentences
 from tlcore.analysis.data_amounts import data_series
 from tlcore.analysis.data_words import EXPLAINED as AMOUNTS_EXPLAINED
 from tlcore.analysis.data_words import data_rows, data_sentences
+from tlcore.analysis.floors import floors_of
 from tlcore.analysis.groups import WHOLE, Group, groups_of, name_of
 from tlcore.analysis.images.calibration import EXPLAINED as CALIBRATION_EXPLAINED
 from tlcore.analysis.images.calibration import calibration_rows, calibrations
@@ -14,10 +15,12 @@ from tlcore.analysis.images.changes import class_change_rows, class_changes
 from tlcore.analysis.images.disagreement import agreement, agreement_rows, in_order
 from tlcore.analysis.images.pairs import best_pair
 from tlcore.analysis.leaderboard import LeaderboardRow
-from tlcore.analysis.report.blocks import Block, Drawing, Grid, Lines, Section, Words
+from tlcore.analysis.left_out import left_out_of, left_out_sentence
+from tlcore.analysis.report.blocks import Block, Drawing, Grid, Heading, Lines, Section, Words
 from tlcore.analysis.statistics.estimates import Predictions, Right
-from tlcore.analysis.time_budgets import SCHEDULE_CAUTION, reign_sentence, reign_table, reigns
+from tlcore.analysis.time_budgets import caution, reign_sentence, reign_table, reigns
 from tlcore.analysis.transfer import EXPLAINED, missing_words, transfer_rows, transfer_sentences, transfer_table
+from tlcore.analysis.verdict import Decision
 from tlcore.results import ComparisonRecord
 
 
@@ -28,24 +31,31 @@ def transfer_section(record: ComparisonRecord) -> Section:
     rows = transfer_rows(record, "images_seen")
     if not rows:
         return Section("What transfer brings", [Words(missing_words(groups_of(record)) or "Nothing is measured yet.")])
-    table = Grid(transfer_table(rows, "images_seen"), ("Strategy", "Model"))
+    table = Grid(transfer_table(rows, "images_seen"), ("Strategy", "Model", "Training data", "Against"))
     figure = Drawing(partial(charts.transfer_chart, rows, "images_seen"))
     said = Lines(transfer_sentences(rows, "images_seen"))
     return Section("What transfer brings", [figure, said, table, Words(EXPLAINED, "muted")])
 
 
-def cost_section(record: ComparisonRecord, rows: Sequence[LeaderboardRow]) -> Section:
-    """Accuracy against training time, and the best within any time."""
+def cost_section(record: ComparisonRecord, rows: Sequence[LeaderboardRow], decision: Decision | None) -> Section:
+    """Test accuracy against training time, and the best validation accuracy within any time."""
     from tlcore.analysis import charts
 
-    blocks: list[Block] = [Drawing(partial(charts.pareto, rows)), Lines(cost_sentences(rows))]
-    found = reigns(record)
+    left_out = left_out_of(record, decision)
+    said = left_out_sentence(record, left_out)
+    lines = [*cost_sentences(rows, left_out=left_out), *([said] if said else [])]
+    blocks: list[Block] = [
+        Drawing(partial(charts.pareto, rows, left_out=left_out, floors=floors_of(record))),
+        Lines(lines),
+    ]
+    found = reigns(record, left_out)
     summary = reign_sentence(found, record)
     if summary:
         blocks += [
+            Heading("The best within a time"),
             Words(summary),
-            Grid(reign_table(found, record), ("From", "Best", "Strategy")),
-            Words(SCHEDULE_CAUTION, "muted"),
+            Grid(reign_table(found, record), ("From", "Best", "Runner-up")),
+            Words(caution(record), "muted"),
         ]
     return Section("Cost", blocks)
 
@@ -76,7 +86,7 @@ def differ_section(record: ComparisonRecord, predictions: Predictions) -> Iterab
         yield Section(
             f"Where {pair.names[0]} and {pair.names[1]} differ",
             [
-                Drawing(partial(charts.confusion_difference, record, pair)),
+                Drawing(partial(charts.confusion_difference, record, pair), charts.difference_width(record)),
                 Drawing(partial(charts.class_change_chart, changes, pair, "changes")),
                 Grid(class_change_rows(changes, pair.names), ("Class", "Clear")),
             ],
@@ -95,7 +105,8 @@ def calibration_section(record: ComparisonRecord, predictions: Predictions) -> S
 
     groups = _whole(record)
     found = calibrations({name_of(group, groups): group for group in groups}, predictions)
-    figures = [Drawing(partial(charts.reliability_diagrams, found, False, "reliability"))]
+    width = charts.reliability_width(found)
+    figures = [Drawing(partial(charts.reliability_diagrams, found, False, "reliability"), width)]
     blocks: list[Block] = [*figures] if any(one.before for one in found) else []
     blocks += [Words(f"{one.name}: {one.reason}") for one in found if one.reason]
     blocks += [Grid(calibration_rows(found), ("Strategy",)), Words(CALIBRATION_EXPLAINED, "muted")]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pandas as pd
+
 from tlcore.analysis.caveats import caveats, commands_of, loud
 from tlcore.analysis.comparison import weights_text
 from tlcore.analysis.differences import differences
@@ -13,8 +15,8 @@ from tlcore.analysis.leaderboard import LeaderboardRow, leaderboard, leaderboard
 from tlcore.analysis.report.blocks import Block, Code, Document, Facts, Grid, Lines, Section, Words
 from tlcore.analysis.report.figures import figure_sections
 from tlcore.analysis.statistics.estimates import Predictions, all_right, estimates_of
-from tlcore.analysis.verdict import pair_rows, pairs_note, verdict_of
-from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, DatasetSummary, Verdict
+from tlcore.analysis.verdict import judged, pair_rows, pairs_note
+from tlcore.results import DEFAULT_MARGIN, GATHERED, ComparisonRecord, DatasetSummary, Verdict
 from tlcore.strategies import export_strategy
 
 MAX_CLASSES = 30  # that are named
@@ -33,16 +35,17 @@ def document_of(
     """
     right = all_right(predictions)
     rows = leaderboard(record, predictions, estimates_of(record, right))
+    found = judged(record, right, margin)
     learnt = "No strategy shows overfitting or failed to learn."
     return Document(
         title=record.spec.title or f"Which strategy for {record.dataset.name}?",
         made=_made(record),
         question=_question(record),
         sections=[
-            _verdict(record, verdict_of(record, right, margin), rows),
+            _verdict(record, found.verdict, rows),
             _data(record.dataset, health),
             _settings(record),
-            *figure_sections(record, rows, predictions),
+            *figure_sections(record, rows, predictions, found.decision),
             Section("What the curves show", [Lines(overfitting(record), learnt)]),
             Section(
                 "What differs between the runs", [Lines(differences(record), "Only strategy, model, seed and data.")]
@@ -57,7 +60,7 @@ def document_of(
 def _made(record: ComparisonRecord) -> str:
     day = datetime.fromtimestamp(record.created_ms / 1000, UTC).strftime("%d %B %Y")
     owner = f" by {record.owner}" if record.owner else ""
-    return f"Transfer Lab, started {day}{owner}. Comparison {record.comparison_id}, {record.status.lower()}."
+    return f"Transfer Lab, started {day}{owner}. {_source(record)}, {record.status.lower()}."
 
 
 def _question(record: ComparisonRecord) -> str:
@@ -72,7 +75,7 @@ def _question(record: ComparisonRecord) -> str:
 def _verdict(record: ComparisonRecord, verdict: Verdict, rows: Sequence[LeaderboardRow]) -> Section:
     text = f"Provisional: {verdict.text}" if verdict.provisional else verdict.text
     within = [Words(f"Within {model}: {own.text}") for model, own in verdict.by_model.items()]
-    table: list[dict[str, object]] = leaderboard_table(rows, floors_of(record)).to_dict("records")
+    table = _records(leaderboard_table(rows, floors_of(record)))
     words = ("Model", "Strategy", "Training data")
     blocks: list[Block] = [Words(text, "strong"), *within]
     blocks += [Words(verdict.claim)] if verdict.claim else []
@@ -85,6 +88,13 @@ def _verdict(record: ComparisonRecord, verdict: Verdict, rows: Sequence[Leaderbo
             Grid(pairs, ("First", "Second", "The first is")),
         ]
     return Section("Verdict", blocks)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Its rows, with None for what is missing."""
+    whole = table.astype(object)
+    rows: list[dict[str, object]] = whole.where(whole.notna(), None).to_dict("records")
+    return rows
 
 
 def _data(dataset: DatasetSummary, health: Sequence[str] | None) -> Section:
@@ -149,14 +159,30 @@ def _fewer(more: Sequence[str]) -> str:
     return f"at most {1 + len(more)} times" if more else "once, so that less evidence makes a claim"
 
 
+def _source(record: ComparisonRecord) -> str:
+    if not _is_gathered(record):
+        return f"Comparison {record.comparison_id}"
+    parents = {run.comparison_id for run in record.runs}
+    return f"{len(record.runs)} runs of {len(parents)} comparison{'s' if len(parents) > 1 else ''}, seen together"
+
+
+def _is_gathered(record: ComparisonRecord) -> bool:
+    """Whether its id is a list of runs, so that no one run is the parent of them all."""
+    return record.comparison_id.startswith(GATHERED)
+
+
 def _runs(record: ComparisonRecord) -> Section:
+    gathered = _is_gathered(record)
     rows = [
         {
             "Run id": run.run_id,
             "Run": run.spec.name,
+            **({"Parent run": run.comparison_id} if gathered else {}),
             "Status": run.status.lower() + (f": {run.error}" if run.error else ""),
         }
         for run in record.runs
     ]
-    parent = Words(f"Parent run: {record.comparison_id}")
-    return Section("MLflow runs", [parent, Grid(rows, ("Run id", "Run", "Status"))])
+    said = (
+        "Chosen by their ids; each has a parent run of its own." if gathered else f"Parent run: {record.comparison_id}"
+    )
+    return Section("MLflow runs", [Words(said), Grid(rows, ("Run id", "Run", "Parent run", "Status"))])

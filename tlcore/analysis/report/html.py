@@ -9,7 +9,7 @@ from tlcore.analysis.report.parts import bullets, drawn, page, pairs_of, prose, 
 
 def as_html(document: Document) -> str:
     """The whole page, figures included; the script that draws them comes once."""
-    figures = [b.make() for part in document.sections for b in part.blocks if isinstance(b, Drawing)]
+    figures = [(b.make(), b.min_width) for part in document.sections for b in part.blocks if isinstance(b, Drawing)]
     drawings = iter(drawn(figures))
     head = (
         f'<h1>{escape(document.title)}</h1><p class="muted">{escape(document.made)}</p>'

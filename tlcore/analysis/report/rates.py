@@ -9,7 +9,7 @@ from tlcore.results import RateFinding
 
 def rate_html(found: RateFinding) -> str:
     """The curve, the suggestion and what must be known of it, as a page that works offline."""
-    (figure,) = drawn([charts.lr_chart(found)])
+    (figure,) = drawn([(charts.lr_chart(found), 0)])
     title = f"Learning rate of {found.strategy} on {found.model}"
     rules = {"valley": found.valley, "steepest": found.steepest, "the recipe's own": found.recipe_rate}
     rates = {name: f"{rate:.2g}" for name, rate in rules.items() if rate is not None}

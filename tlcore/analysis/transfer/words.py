@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from math import isinf
 
 from tlcore.analysis.curves import XAxis
-from tlcore.analysis.groups import Group, fraction_words, in_words, name_of, percent, several_fractions, several_models
+from tlcore.analysis.groups import (
+    Group,
+    fraction_words,
+    in_words,
+    minus,
+    name_of,
+    percent,
+    several_fractions,
+    several_models,
+)
 from tlcore.analysis.statistics.over_seeds import SeedMean
 from tlcore.analysis.transfer.rows import TransferRow
 from tlcore.analysis.transfer.thresholds import Reached
@@ -143,7 +152,7 @@ def _sentence(row: TransferRow, name: str, x: XAxis) -> str:
     said = f"{name} starts {_apart(row.jumpstart)} {row.baseline.entry.short_label} (at {amount_words(row.read_at, x)})"
     if row.area is not None and row.horizon is not None:
         said += f", is {_apart(row.area)} it on average up to {amount_words(row.horizon, x)}"
-        said += f" (transfer ratio {row.ratio.mean:+.2f})" if row.ratio else ""
+        said += minus(f" (transfer ratio {row.ratio.mean:+.2f})") if row.ratio else ""
     said += f", and ends {_apart(row.end)} it."
     if row.is_negative:
         said += f" Negative transfer: the end is below from scratch beyond chance (p = {row.p:.2g} after Holm)."
@@ -157,7 +166,7 @@ def _apart(measure: SeedMean) -> str:
         return f"{sign * measure.mean:.1f} points {side}"
     low, high = sorted(sign * end for end in measure.interval)
     clear = "" if measure.differs else ", within chance"
-    return f"{sign * measure.mean:.1f} points ({low:.1f} to {high:.1f}{clear}) {side}"
+    return f"{sign * measure.mean:.1f} points ({minus(f'{low:.1f} to {high:.1f}')}{clear}) {side}"
 
 
 def _rising(row: TransferRow) -> str:
@@ -172,16 +181,16 @@ def _points(measure: SeedMean | None) -> str:
         return "–"
     value = f"{100 * measure.mean:+.1f}"
     if measure.interval is None:
-        return value
-    return f"{value} ({100 * measure.interval[0]:+.1f} to {100 * measure.interval[1]:+.1f})"
+        return minus(value)
+    return minus(f"{value} ({100 * measure.interval[0]:+.1f} to {100 * measure.interval[1]:+.1f})")
 
 
 def _ratio(measure: SeedMean | None) -> str:
     if measure is None:
         return "not defined"
     if measure.interval is None:
-        return f"{measure.mean:+.2f}"
-    return f"{measure.mean:+.2f} ({measure.interval[0]:+.2f} to {measure.interval[1]:+.2f})"
+        return minus(f"{measure.mean:+.2f}")
+    return minus(f"{measure.mean:+.2f} ({measure.interval[0]:+.2f} to {measure.interval[1]:+.2f})")
 
 
 def _against(row: TransferRow) -> str:
