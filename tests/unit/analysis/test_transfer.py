@@ -57,7 +57,7 @@ def test_an_interval_holds_no_more_than_is_possible_and_it_is_said():
     assert row.jumpstart.interval == (-1, 1)
     assert not row.jumpstart.differs
     (said,) = transfer_table([row])
-    assert said["Higher start (points)"] == "+65.0 (-100.0 to +100.0)"
+    assert said["Higher start (points)"] == "+65.0 (−100.0 to +100.0)"
     assert "cut at ±100" in EXPLAINED
 
 
