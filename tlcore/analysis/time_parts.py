@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
-from tlcore.analysis.groups import Group, groups_of, name_of
+from tlcore.analysis.groups import Group, groups_of, name_of, percent
 from tlcore.results import ComparisonRecord, RunOutcome, TimePart
 
 PartName = TimePart | Literal["other"]
@@ -81,9 +81,9 @@ def time_sentences(shares: Sequence[TimeShares]) -> list[str]:
     for each in shares:
         seconds, words = each.seconds[each.largest], PARTS[each.largest]
         if seconds >= SMALL:
-            share = seconds / each.total
+            share = percent(seconds / each.total, 0)
             name, advice = name_of(each.group, groups), f": {words.advice}" if words.advice else ""
-            lines.append(f"{name}: {share:.0%} of {each.total:.1f} s in “{words.label}”{advice}.")
+            lines.append(f"{name}: {share} of {each.total:.1f} s in “{words.label}”{advice}.")
     return lines
 
 
@@ -102,7 +102,7 @@ def time_table(shares: Sequence[TimeShares]) -> list[dict[str, str]]:
 
 def _cell(shares: TimeShares, part: PartName) -> str:
     seconds = shares.seconds.get(part, 0.0)
-    return f"{seconds:.2f} s ({seconds / shares.total:.0%})" if seconds >= 0.005 else "–"
+    return f"{seconds:.2f} s ({percent(seconds / shares.total, 0)})" if seconds >= 0.005 else "–"
 
 
 def _means(outcomes: Sequence[RunOutcome]) -> dict[PartName, float]:

@@ -46,7 +46,7 @@ def test_means_are_over_runs_and_other_trials_of_tuning_are_no_part():
 def test_the_largest_named_part_is_what_holds_a_strategy_back():
     record = timed(example(("fine_tuning",), seeds=(0,)).record, augment=4.0, forward=1.0)
     (line,) = time_sentences(time_shares(record))
-    assert line.startswith("Fine-tuning: 40% of 10.0 s in “Reading and augmenting”: a plainer augmentation")
+    assert line.startswith("Fine-tuning: 40 % of 10.0 s in “Reading and augmenting”: a plainer augmentation")
     quick = timed(example(("fine_tuning",), seeds=(0,)).record, augment=0.4, forward=0.1)
     assert time_sentences(time_shares(quick)) == [], "nothing to gain"
 
@@ -61,7 +61,7 @@ def test_the_table_has_a_row_for_each_part_that_took_time():
         "All",
         "Training images per second",
     ]
-    assert rows["Forward pass"]["Fine-tuning"] == "1.00 s (10%)"
+    assert rows["Forward pass"]["Fine-tuning"] == "1.00 s (10 %)"
     assert rows["All"]["Fine-tuning"] == "10.00 s"
     assert rows["Training images per second"] == {
         "Part": "Training images per second", "Feature extraction": "–", "Fine-tuning": "40.0",

@@ -36,9 +36,8 @@ def time_parts_chart(shares: Sequence[TimeShares], revision: str = "time", dark:
             hovertemplate=f"<b>%{{x:.2f}} s</b>, %{{customdata:.0%}}<extra>{words.label}</extra>",
         )
     room = legend_room([trace.name for trace in figure.data])
-    note = "Mean seconds per run, from its start in a worker to its outcome."
-    figure.update_layout(**layout(dark, revision, "Where the time went", note, 150 + 34 * len(shares) + room))
-    figure.update_layout(barmode="stack", bargap=0.3, margin={"b": room})
+    figure.update_layout(**layout(dark, revision, "Where the time went", height=150 + 34 * len(shares) + room))
+    figure.update_layout(barmode="stack", bargap=0.3, margin={"b": room}, legend={"traceorder": "normal"})
     figure.update_xaxes(**axis("Seconds per run", rangemode="tozero"))
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
