@@ -139,6 +139,8 @@ def test_heights_are_areas_over_the_horizon():
     assert height(path, 0.5, 4.0) == pytest.approx((2 * 0.1 / 2 + 2 * (0.1 + 0.5) / 2) / 4)
     assert height(path, 0.5, 1.0) == pytest.approx(0.025)
     assert height(Path((2.0,), (0.9,), 2.0, True), 0.5, 1.0) == 0.0
+    assert height(Path((2.0,), (0.9,), 2.0, True), 0.5, 2.0) == 0.0, "its pass is paid for only then"
+    assert height(Path((2.0, 4.0), (0.9, 1.0), 2.0), 0.5, 2.0) == 0.0
     assert height(path, 0.5, 0.0) == 0.0
     assert (value_at(path, 3.0), value_at(path, 9.0)) == (pytest.approx(0.8), 1.0)
     fit = Path((2.0,), (0.9,), 2.0, True)
@@ -180,6 +182,21 @@ def test_negative_transfer_is_flagged_where_it_had_its_time():
     assert not one_row(negative(change=0.2)).is_negative, "it still rises"
     assert not one_row(negative(change=-0.05, seeds=1)).is_negative, "one seed tells nothing"
     assert not one_row(negative(change=-0.05, last=0.95)).is_negative, "it ends above"
+
+
+def test_who_learnt_nothing_or_was_evaluated_once_is_no_negative_transfer():
+    stuck = one_row(negative(change=-0.05), outcome={"fine_tuning": {"did_not_learn": True}})
+    assert stuck.p < 0.05
+    assert not stuck.is_negative
+    said = transfer_sentences([stuck])
+    assert "Learnt nothing, so where they end says nothing of transfer: Fine-tuning (4 of 4 runs)." in said
+    assert not any("Negative transfer" in line for line in said)
+    once = {name: [history[1:] for history in own] for name, own in negative(change=-0.05).items()}
+    early = one_row(once)
+    assert early.rising is None
+    assert early.end.mean < 0
+    assert early.p < 0.05
+    assert not early.is_negative
 
 
 def test_the_test_for_negative_transfer_is_corrected_for_the_number_of_rows():

@@ -165,6 +165,35 @@ def test_a_pair_that_got_no_more_seeds_was_looked_at_once():
     assert by_seeds[6].relation == "unclear"
 
 
+def test_a_run_that_failed_does_not_make_its_pairs_looked_at_less_often():
+    """Its pairs have fewer finished seeds than the others, but got as many at the second look."""
+    full = with_wrong(example(THREE, range(6)), dict(zip(THREE, (10, 12, 18), strict=True)), moved=1)
+    last = ("staged_fine_tuning", 5)
+    runs = [
+        run.model_copy(update={"status": "FAILED", "outcome": None})
+        if (run.spec.strategy, run.spec.seed) == last
+        else run
+        for run in full.record.runs
+    ]
+    record = full.record.model_copy(update={"runs": tuple(runs), "looks": 2})
+    found = decide(record, groups_of(record), all_right(full.predictions))
+    (pair,) = [c for c in found.contrasts if {c.first.strategy, c.second.strategy} == set(THREE[1:])]
+    assert len(pair.paired.seeds) == 5
+    assert level_of_look(2) < pair.p_adjusted < 0.05
+    assert pair.relation == "unclear"
+
+
+def test_each_pair_has_the_level_of_the_last_look_that_brought_it_seeds():
+    """Three looks, at 3, 4 and 6 seeds: one strategy got none at the last, so its pairs were looked at twice."""
+    full = with_wrong(example(THREE, range(6)), dict(zip(THREE, (10, 12, 18), strict=True)), moved=1)
+    settled = without(full, {"staged_fine_tuning": {4, 5}})
+    record = settled.record.model_copy(update={"looks": 3})
+    found = decide(record, groups_of(record), all_right(settled.predictions))
+    (pair,) = [c for c in found.contrasts if {c.first.strategy, c.second.strategy} == set(THREE[1:])]
+    assert level_of_look(2) < pair.p_adjusted < 0.05
+    assert pair.relation == "unclear", "seen at two looks, so .05 is not its level"
+
+
 def test_one_shared_seed_is_not_enough_where_others_share_more():
     full = with_wrong(example(THREE, range(3)), dict(zip(THREE, (10, 12, 60), strict=True)), moved=1)
     lone = without(full, {"staged_fine_tuning": {1, 2}})

@@ -81,9 +81,9 @@ def height(path: Path, chance: float, horizon: float) -> float:
     xs, above = _above(path, chance)
     if path.one_pass and horizon > xs[-1]:
         xs, above = np.append(xs, horizon), np.append(above, above[-1])
-    before = xs < horizon
-    xs_cut = np.append(xs[before], horizon)
-    return float(np.trapezoid(np.append(above[before], np.interp(horizon, xs, above)), xs_cut)) / horizon
+    place = int(np.searchsorted(xs, horizon))
+    end = np.interp(horizon, xs[: place + 1], above[: place + 1])  # a jump at the horizon itself is past it
+    return float(np.trapezoid(np.append(above[:place], end), np.append(xs[:place], horizon))) / horizon
 
 
 def first_reach(path: Path, accuracy: float) -> float | None:

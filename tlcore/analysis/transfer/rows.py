@@ -30,8 +30,8 @@ class TransferRow:
     read_at: x of the jumpstart; horizon: x up to which areas go; both means over seeds. area: difference of the mean
     accuracies above chance up to there. ratio: that difference over from scratch's own, None where that is within
     noise of 0. end: difference of the asymptotes; averaged: how many last evaluations each is the mean of, fewest and
-    most. rising: whether the strategy, and from scratch, still rise there. stuck: seeds of from scratch that learnt
-    nothing. p: of the end, Holm-adjusted over all rows.
+    most. rising: whether the strategy, and from scratch, still rise there. own_stuck, stuck: seeds of the strategy, and
+    of from scratch, that learnt nothing. p: of the end, Holm-adjusted over all rows.
     """
 
     group: Group
@@ -46,13 +46,15 @@ class TransferRow:
     averaged: tuple[int, int]
     rising: bool | None
     baseline_rising: bool | None
+    own_stuck: int
     stuck: int
     p: float | None = None
 
     @property
     def is_negative(self) -> bool:
-        """Whether it ends below from scratch beyond chance although it had its time."""
-        return self.end.mean < 0 and self.p is not None and self.p < LEVEL and self.rising is not True
+        """Whether it ends below from scratch beyond chance although it learnt and is known to have had its time."""
+        had_its_time = self.rising is False and not self.own_stuck
+        return self.end.mean < 0 and self.p is not None and self.p < LEVEL and had_its_time
 
 
 def transfer_rows(record: ComparisonRecord, x: XAxis = "epoch") -> list[TransferRow]:
@@ -104,8 +106,13 @@ def _row(group: Group, baseline: Group, x: XAxis, chance: float) -> TransferRow 
         averaged=(min(counts), max(counts)),
         rising=still_rising([run for run, *_ in pairs]),
         baseline_rising=still_rising([run for _, _, run, _ in pairs]),
-        stuck=sum(run.outcome is not None and run.outcome.did_not_learn for _, _, run, _ in pairs),
+        own_stuck=_stuck([run for run, *_ in pairs]),
+        stuck=_stuck([run for _, _, run, _ in pairs]),
     )
+
+
+def _stuck(runs: Sequence[RunRecord]) -> int:
+    return sum(run.outcome is not None and run.outcome.did_not_learn for run in runs)
 
 
 def _pairs(group: Group, baseline: Group, x: XAxis) -> list[Pair]:

@@ -119,6 +119,7 @@ def _cautions(rows: Sequence[TransferRow]) -> list[str]:
             f"{sum(seeds for _, seeds in stuck.values())} runs: the measures stand against a network that guesses, so "
             "they say little about what transfer brings. Give it a larger budget or another learning rate."
         )
+    lines += _own_stuck(rows)
     others = {row.baseline.model for row in rows if row.baseline.other_network}
     if others:
         lines.append(
@@ -129,6 +130,13 @@ def _cautions(rows: Sequence[TransferRow]) -> list[str]:
     if rows and max(row.num_seeds for row in rows) < 2:
         lines.append("One seed: no interval over seeds, so nothing here can be told from chance.")
     return lines
+
+
+def _own_stuck(rows: Sequence[TransferRow]) -> list[str]:
+    """Whose low end is no answer about transfer."""
+    groups = [group for row in rows for group in (row.group, row.baseline)]
+    names = [f"{name_of(row.group, groups)} ({row.own_stuck} of {row.num_seeds} runs)" for row in rows if row.own_stuck]
+    return [f"Learnt nothing, so where they end says nothing of transfer: {'; '.join(names)}."] if names else []
 
 
 def _still(rows: Sequence[TransferRow]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tlcore.analysis.groups import Group
 from tlcore.analysis.statistics.estimates import Paired, Right, difference_of
-from tlcore.analysis.statistics.multiplicity import LEVEL, holm
+from tlcore.analysis.statistics.multiplicity import holm, level_of_look
 from tlcore.analysis.statistics.pooling import pooled_estimates, seed_variance
 from tlcore.results import ComparisonRecord
 
@@ -35,13 +35,11 @@ class Contrast:
         return OPPOSITE.get(self.relation, self.relation)
 
 
-def contrasts_of(
-    record: ComparisonRecord, groups: Sequence[Group], right: Right, margin: float, level: float
-) -> list[Contrast]:
-    """All pairs of the groups that share seeds. right: as of `all_right`; level: of this look, see `multiplicity`.
+def contrasts_of(record: ComparisonRecord, groups: Sequence[Group], right: Right, margin: float) -> list[Contrast]:
+    """All pairs of the groups that share seeds. right: as of `all_right`.
 
-    One shared seed is not enough where others share more. A pair with fewer seeds than the others was settled at an
-    earlier look and got no more: nothing new was looked at, so LEVEL holds for it.
+    One shared seed is not enough where others share more. The level of a pair is that of its last look, see
+    `_levels`.
     negligible: the interval at the confidence 1 − level (95 % at the first look) lies within ±margin, so that the two
     count as equal whatever the p-value says: two one-sided tests at half the level each (Schuirmann 1987). A tie says
     so of all its pairs at once, which needs no correction for their number (intersection-union test, Berger 1982).
@@ -55,12 +53,22 @@ def contrasts_of(
         known = _pooled(known)
     adjusted = holm([paired.p_value for _, _, paired in known])
     return [
-        Contrast(a, b, paired, p, _relation(paired, p, margin, level if len(paired.seeds) == most else LEVEL))
-        for (a, b, paired), p in zip(known, adjusted, strict=True)
+        Contrast(a, b, paired, p, _relation(paired, p, margin, level))
+        for (a, b, paired), p, level in zip(known, adjusted, _levels(record.looks, known), strict=True)
     ]
 
 
 Known = tuple[Group, Group, Paired]
+
+
+def _levels(looks: int, known: Sequence[Known]) -> list[float]:
+    """Of each pair the level of the last look that brought it seeds, at the latest; all had LEVEL at the first.
+
+    Each larger number of shared seeds is of a later look, for which the pair got no more: nothing new of it was looked
+    at. Seeds count as asked for: a run that failed does not make its pairs looked at less often.
+    """
+    asked = [len({run.spec.seed for run in a.runs} & {run.spec.seed for run in b.runs}) for a, b, _ in known]
+    return [level_of_look(max(1, looks - len({more for more in asked if more > own}))) for own in asked]
 
 
 def _pooled(known: Sequence[Known]) -> list[Known]:

@@ -109,7 +109,7 @@ def decide(
     if not ranked:
         return Decision(record, None, 0.0, None, "ready", (), (), margin, level)
     learnt = [group for group in ranked if standing_of(group, margin) != "did not learn"]
-    family = contrasts_of(record, learnt, right, margin, level) if family is None else family
+    family = contrasts_of(record, learnt, right, margin) if family is None else family
     own = {id(group) for group in learnt}
     contrasts = [contrast for contrast in family if {id(contrast.first), id(contrast.second)} <= own]
     leader = _leader(ranked, contrasts)
