@@ -296,8 +296,10 @@ def test_a_lead_that_is_sure_but_may_not_matter_says_so():
     assert between.status == "winner"
     assert "it may be less than the" in between.text
     beyond = verdict(built, margin=0.021)
-    assert beyond.status == "unclear", "2 points are less than what matters"
+    assert (beyond.status, beyond.distinguishable) == ("winner", True), "the interval excludes 0, so they differ"
+    assert "it is probably less than the 2.1 points set as what matters" in beyond.text
     assert high > 0.021
+    assert verdict(built, margin=high + 0.001).status == "tie", "all of the interval is less than what matters"
 
 
 def test_a_strategy_that_was_evaluated_once_is_not_said_to_lose():

@@ -108,14 +108,14 @@ def test_pairs_are_pooled_over_seeds_and_corrected_as_worked_out_by_hand(strateg
 
 @pytest.mark.parametrize("looks", [1, 3])
 def test_what_is_needed_is_planned_for_the_next_look_and_for_one_of_all_pairs(looks):
-    built = with_wrong(example(THREE, range(3), num_test=1500), dict(zip(THREE, (100, 112, 106), strict=True)), moved=9)
+    built = with_wrong(example(THREE, range(3), num_test=600), dict(zip(THREE, (40, 46, 43), strict=True)), moved=9)
     built = Example(built.record.model_copy(update={"looks": looks}), built.predictions)
     found = judged(built.record, all_right(built.predictions)).decision
     assert found.status == "unclear"
     closest = next(rival.contrast for rival in found.contenders if rival.relation != "negligible")
     spread = spread_of(closest.paired.differences)
     level = level_of_look(looks + 1) / 3
-    assert found.needed.seeds == seeds_needed(spread, 1500, 0.01, level)
+    assert found.needed.seeds == seeds_needed(spread, 600, 0.01, level)
     assert found.needed.images == images_needed(spread, 3, 0.01, level)
     assert found.needed.images > images_needed(spread, 3, 0.01, 3 * level), "three pairs need more than one"
     more = growing.next_round(found)

@@ -16,7 +16,7 @@ from tlcore.analysis.statistics.planning import (
     seeds_needed,
     spread_of,
 )
-from tlcore.analysis.statistics.pooling import pooled_estimates
+from tlcore.analysis.statistics.pooling import estimates_among, pooled_estimates
 
 SEED_SD, IMAGE_SD, TASTE_SD = 0.3, 1.5, 0.7  # on the logit scale; taste: images that suit one strategy more
 
@@ -182,8 +182,9 @@ def any_claim(seeds, images, pooled, repeats=300, strategies=5):
         taste = TASTE_SD * rng.normal(size=(strategies, 1, images))
         logits = 1.5 + ease + taste + SEED_SD * rng.normal(size=(strategies, seeds, 1))
         right = (rng.random((strategies, seeds, images)) < 1 / (1 + np.exp(-logits))).astype(np.int8)
-        pairs = [first - second for first, second in combinations(right, 2)]
-        found = pooled_estimates(pairs, strategies - 1) if pooled else [paired_estimate(pair) for pair in pairs]
+        pairs = list(combinations(range(strategies), 2))
+        apart = [right[first] - right[second] for first, second in pairs]
+        found = estimates_among(apart, pairs) if pooled else [paired_estimate(difference) for difference in apart]
         claims += min(holm([estimate.p_value for estimate in found])) < 0.05
     return claims / repeats
 

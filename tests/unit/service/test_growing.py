@@ -25,7 +25,7 @@ def decided(found: Example):
 
 
 def test_only_those_in_contention_get_more_seeds_as_many_as_are_needed():
-    built = with_wrong(example(THREE, range(3), num_test=1500), dict(zip(THREE, (100, 112, 900), strict=True)), moved=9)
+    built = with_wrong(example(THREE, range(3), num_test=600), dict(zip(THREE, (40, 46, 360), strict=True)), moved=9)
     more = growing.next_round(decided(built))
     assert {strategy for _, strategy in more.cells} == set(TWO)
     assert more.seeds[0] == 3
@@ -36,9 +36,7 @@ def test_only_those_in_contention_get_more_seeds_as_many_as_are_needed():
 def test_a_settled_a_running_and_a_looked_at_comparison_get_none():
     settled = with_wrong(example(TWO, range(6)), {"feature_extraction": 60, "fine_tuning": 10}, moved=1)
     assert growing.next_round(decided(settled)) is None
-    unclear = with_wrong(
-        example(TWO, range(3), num_test=1500), {"feature_extraction": 112, "fine_tuning": 100}, moved=9
-    )
+    unclear = with_wrong(example(TWO, range(3)), {"feature_extraction": 11, "fine_tuning": 10}, moved=9)
     assert growing.next_round(decided(unclear)) is not None
     for changed in (
         {"status": "RUNNING"},
@@ -139,7 +137,7 @@ class Together:
 
 
 def unclear() -> Example:
-    return with_wrong(example(TWO, range(3), num_test=1500), {"feature_extraction": 112, "fine_tuning": 100}, moved=9)
+    return with_wrong(example(TWO, range(3)), {"feature_extraction": 11, "fine_tuning": 10}, moved=9)
 
 
 @pytest.fixture

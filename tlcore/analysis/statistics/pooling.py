@@ -9,6 +9,7 @@ strategy that varies most pooled apart, so that it costs the others no certainty
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,22 @@ def pooled_estimates(
         else paired_estimate(difference)
         for k, difference in enumerate(differences)
     ]
+
+
+def estimates_among(differences: Sequence[NDArray[Any]], pairs: Sequence[tuple[int, int]]) -> list[Estimate]:
+    """Estimates of the differences [S seeds, N images] of pairs of strategies, given by number: as `pooled_estimates`.
+
+    The pairs of the strategy that varies most are pooled apart: a noisy start costs the others no certainty.
+    """
+    variances = [seed_variance(difference) for difference in differences]
+    members = sorted({member for pair in pairs for member in pair})
+
+    def own(member: int) -> float:
+        return fmean(v for pair, v in zip(pairs, variances, strict=True) if member in pair)
+
+    noisiest = max(members, key=own)
+    pools = [int(noisiest in pair) for pair in pairs] if len(members) > 2 else None
+    return pooled_estimates(differences, max(1, len(members) - 2), pools)
 
 
 def seed_variance(difference: NDArray[Any]) -> float:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from tlcore.analysis.groups import Group
 from tlcore.analysis.statistics.estimates import Paired, Right, difference_of
 from tlcore.analysis.statistics.multiplicity import holm, level_of_look
-from tlcore.analysis.statistics.pooling import pooled_estimates, seed_variance
+from tlcore.analysis.statistics.pooling import estimates_among
 from tlcore.results import ComparisonRecord
 
 Relation = Literal["better", "worse", "negligible", "unclear"]
@@ -43,7 +42,8 @@ def contrasts_of(record: ComparisonRecord, groups: Sequence[Group], right: Right
     negligible: the interval at the confidence 1 − level (95 % at the first look) lies within ±margin, so that the two
     count as equal whatever the p-value says: two one-sided tests at half the level each (Schuirmann 1987). A tie says
     so of all its pairs at once, which needs no correction for their number (intersection-union test, Berger 1982).
-    better, worse: the adjusted p-value is below the level, and the mean difference is no smaller than the margin.
+    better, worse: the adjusted p-value is below the level. Whether such a lead matters is another question, which the
+    words answer where its interval reaches below the margin.
     """
     found = [(a, b, difference_of(record, a, b, right)) for a, b in combinations(groups, 2)]
     pairs = [(a, b, paired) for a, b, paired in found if paired is not None]
@@ -72,20 +72,10 @@ def _levels(looks: int, known: Sequence[Known]) -> list[float]:
 
 
 def _pooled(known: Sequence[Known]) -> list[Known]:
-    """The same with what seeds add to the variance pooled: a few seeds of one pair show it too badly.
-
-    The pairs of the strategy that varies most are pooled apart: a noisy start costs the others no certainty.
-    """
+    """The same with what seeds add to the variance pooled: a few seeds of one pair show it too badly."""
+    numbers = {id(group): number for number, group in enumerate(group for a, b, _ in known for group in (a, b))}
     differences = [np.stack(paired.differences) for _, _, paired in known]
-    variances = [seed_variance(difference) for difference in differences]
-    groups = list({id(group): group for a, b, _ in known for group in (a, b)}.values())
-
-    def own(group: Group) -> float:
-        return fmean(v for (a, b, _), v in zip(known, variances, strict=True) if group is a or group is b)
-
-    noisiest = max(groups, key=own)
-    pools = [int(noisiest is a or noisiest is b) for a, b, _ in known] if len(groups) > 2 else None
-    estimates = pooled_estimates(differences, max(1, len(groups) - 2), pools)
+    estimates = estimates_among(differences, [(numbers[id(a)], numbers[id(b)]) for a, b, _ in known])
     return [
         (a, b, replace(paired, estimate=estimate)) for (a, b, paired), estimate in zip(known, estimates, strict=True)
     ]
@@ -95,6 +85,6 @@ def _relation(paired: Paired, p_adjusted: float, margin: float, level: float) ->
     interval = paired.estimate.difference_at(level)
     if interval is not None and -margin <= interval[0] and interval[1] <= margin:
         return "negligible"
-    if p_adjusted >= level or abs(paired.estimate.mean) < margin:
+    if p_adjusted >= level:
         return "unclear"
     return "better" if paired.estimate.mean > 0 else "worse"

@@ -102,7 +102,9 @@ def _small(found: Decision, second: Rival) -> str:
     interval = second.contrast.paired.estimate.interval if second.contrast is not None else None
     if interval is None or min(abs(end) for end in interval) >= found.margin:
         return ""
-    return f" The lead is beyond chance, but it may be less than the {points(found.margin)} set as what matters."
+    sure = abs(second.contrast.paired.estimate.mean) >= found.margin if second.contrast is not None else False
+    less = "may be" if sure else "is probably"
+    return f" The lead is beyond chance, but it {less} less than the {points(found.margin)} set as what matters."
 
 
 def _lead(found: Decision, rival: Rival) -> str:
@@ -118,7 +120,7 @@ def _correction(found: Decision) -> str:
         return ""
     if found.family == 1:
         p_value = found.contrasts[0].paired.p_value
-        return f" The test gives p = {p_value:.2g}, or the lead is too small to matter, so it is no claim."
+        return f" The test gives p = {p_value:.2g}, so it is no claim."
     return f" Among {found.family} pairs, an interval without 0 may be chance, so it is no claim by itself."
 
 
