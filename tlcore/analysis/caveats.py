@@ -1,6 +1,8 @@
 """What a reader needs besides the figures: how far to believe them, and the command that makes them again."""
 
+import re
 import shlex
+from collections.abc import Mapping
 
 from tlcore.analysis.additions import parts_of
 from tlcore.analysis.budgets import unequal_budgets
@@ -9,6 +11,8 @@ from tlcore.analysis.groups import groups_of
 from tlcore.results import ComparisonRecord, DatasetSummary, WeightsMatch
 from tlcore.spec import ComparisonSpec
 from tlcore.strategies import SettingValue
+
+_CHOSEN = re.compile(r"\bC = ([\d.e+-]+),")  # in the note of `training.features.classifiers`
 
 
 def command_of(spec: ComparisonSpec, dataset: DatasetSummary) -> str:
@@ -73,7 +77,20 @@ def notes_of(record: ComparisonRecord) -> list[str]:
         resolved = run.resolved.notes if run.resolved else ()
         for note in dict.fromkeys((*resolved, *(run.outcome.notes if run.outcome else ()))):
             found.setdefault(note, []).append(record.spec.entry(run.spec.strategy).short_label)
-    return [f"{note.rstrip('.')} ({', '.join(dict.fromkeys(names))})." for note, names in found.items()]
+    return [f"{note.rstrip('.')} ({', '.join(dict.fromkeys(names))})." for note, names in _merged(found).items()]
+
+
+def _merged(notes: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Notes that differ in the chosen C alone as one, with the least and the greatest of them."""
+    alike: dict[str, dict[str, list[str]]] = {}
+    for note, names in notes.items():
+        alike.setdefault(_CHOSEN.sub("C = …,", note), {})[note] = names
+    merged = {}
+    for pattern, several in alike.items():
+        chosen = sorted({found[1] for note in several if (found := _CHOSEN.search(note))}, key=float)
+        span = f"C = {chosen[0]} to {chosen[-1]}," if len(chosen) > 1 else f"C = {chosen[0]}," if chosen else ""
+        merged[pattern.replace("C = …,", span)] = [name for names in several.values() for name in names]
+    return merged
 
 
 def caveats(record: ComparisonRecord) -> list[str]:

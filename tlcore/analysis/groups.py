@@ -8,6 +8,7 @@ from tlcore.spec import ComparisonSpec
 from tlcore.strategies import STRATEGIES, Strategy, split_reference
 
 WHOLE = 1.0
+LEAST_P = 1e-4  # of a p-value in words
 OTHER_NETWORK = "a different network"
 
 
@@ -93,6 +94,11 @@ def percent(share: float, digits: int = 1) -> str:
 def minus(numbers: str) -> str:
     """Numbers in words, with a true minus instead of a hyphen."""
     return numbers.replace("-", "−")
+
+
+def p_words(p_value: float) -> str:
+    """`0.021`; `< 0.0001` for what no test here tells apart from 0."""
+    return f"{p_value:.2g}" if p_value >= LEAST_P else "< 0.0001"
 
 
 def fraction_words(fraction: float) -> str:

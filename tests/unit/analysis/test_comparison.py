@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.records import example
-from tlcore.analysis.caveats import loud
+from tlcore.analysis.caveats import loud, notes_of
 from tlcore.analysis.comparison import (
     comparable,
     differences,
@@ -290,3 +290,17 @@ def test_unequal_budgets_are_said_aloud(whole):
     ]
     timed = less.model_copy(update={"spec": less.spec.model_copy(update={"budget": Budget(seconds=9)})})
     assert loud(timed) == [], "a budget of seconds is equal in seconds"
+
+
+def test_notes_that_differ_in_the_chosen_c_alone_are_one_with_its_range():
+    record = example(("feature_extraction", "fine_tuning"), seeds=(0, 1, 2)).record
+    said = "logistic regression: C = {}, chosen on validation from 1e-06 to 100000"
+    for number, run in enumerate(record.runs):
+        notes = (said.format(("100", "0.01", "1.78e+03")[number // 2]),) if number % 2 == 0 else ("ended early",)
+        outcome = run.outcome.model_copy(update={"notes": notes})
+        runs = tuple(run.model_copy(update={"outcome": outcome}) if r is run else r for r in record.runs)
+        record = record.model_copy(update={"runs": runs})
+    kept = notes_of(record)
+    assert len([note for note in kept if note.startswith("ended early")]) == 1
+    (chosen,) = [note for note in kept if note.startswith("logistic")]
+    assert chosen.startswith("logistic regression: C = 0.01 to 1.78e+03, chosen on validation from 1e-06 to 100000 (")

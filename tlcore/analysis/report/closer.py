@@ -33,7 +33,8 @@ def transfer_section(record: ComparisonRecord) -> Section:
         return Section("What transfer brings", [Words(missing_words(groups_of(record)) or "Nothing is measured yet.")])
     table = Grid(transfer_table(rows, "images_seen"), ("Strategy", "Model", "Training data", "Against"))
     figure = Drawing(partial(charts.transfer_chart, rows, "images_seen"))
-    said = Lines(transfer_sentences(rows, "images_seen"))
+    most = max(row.group.fraction for row in rows)
+    said = Lines(transfer_sentences([row for row in rows if row.group.fraction == most], "images_seen"))
     return Section("What transfer brings", [figure, said, table, Words(EXPLAINED, "muted")])
 
 

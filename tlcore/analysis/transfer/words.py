@@ -10,6 +10,7 @@ from tlcore.analysis.groups import (
     in_words,
     minus,
     name_of,
+    p_words,
     percent,
     several_fractions,
     several_models,
@@ -67,7 +68,7 @@ def transfer_table(rows: Sequence[TransferRow], x: XAxis = "epoch") -> list[dict
             "Transfer ratio": _ratio(row.ratio),
             "Higher end (points)": _points(row.end),
             "Still rises": _rising(row),
-            "p of the end (Holm)": "–" if row.p is None else f"{row.p:.2g}",
+            "p of the end (Holm)": "–" if row.p is None else p_words(row.p),
         }
         for row in rows
     ]
@@ -163,7 +164,7 @@ def _sentence(row: TransferRow, name: str, x: XAxis) -> str:
         said += minus(f" (transfer ratio {row.ratio.mean:+.2f})") if row.ratio else ""
     said += f", and ends {_apart(row.end)} it."
     if row.is_negative:
-        said += f" Negative transfer: the end is below from scratch beyond chance (p = {row.p:.2g} after Holm)."
+        said += f" Negative transfer: the end is below from scratch beyond chance (p: {p_words(row.p)} after Holm)."
     return said
 
 

@@ -1,5 +1,6 @@
 """Every pair behind a verdict, as a table for people."""
 
+from tlcore.analysis.groups import p_words
 from tlcore.analysis.verdict.words import points
 from tlcore.results import ComparisonRecord, PairResult, Verdict
 
@@ -30,8 +31,8 @@ def _row(record: ComparisonRecord, pair: PairResult) -> dict[str, object]:
         "Second": _name(record, pair.second),
         "First − second (points)": _points(pair.difference),
         "95 % interval (points)": " to ".join(_points(end) for end in pair.ci95) if pair.ci95 else "–",
-        "p": f"{pair.p_value:.2g}",
-        "p, corrected": f"{pair.p_adjusted:.2g}",
+        "p": p_words(pair.p_value),
+        "p, corrected": p_words(pair.p_adjusted),
         "The first is": RELATIONS[pair.relation],
         "Seeds": pair.num_seeds,
     }
