@@ -104,7 +104,7 @@ def cost_rows(rows: Sequence[LeaderboardRow]) -> list[dict[str, object]]:
 
 def _rounded(value: float | None, digits: int, scale: float = 1.0) -> float | None:
     """To what two measurements would agree on."""
-    return None if value is None else round(value / scale, digits)
+    return None if value is None else round(value / scale, digits or None)
 
 
 def row_name(row: LeaderboardRow, several: bool) -> str:
