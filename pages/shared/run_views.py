@@ -9,6 +9,7 @@ from pages.shared.gather_view import show_gather
 from pages.shared.queue_view import run_name, show_errors
 from pages.shared.words import STATUS_WORDS, duration, percent, plain, size
 from tlcore.results import WeightsMatch
+from tlcore.service import insights
 from tlcore.service.views import ComparisonView
 
 
@@ -34,11 +35,7 @@ def show_cost(view: ComparisonView) -> None:
         for row in view.rows
     ]
     look.words_table(rows, "cost")  # its headings wrap, so that all columns are seen
-    st.caption(
-        "Training time holds making the features, also where they came from the cache, and all trials of a tuned run; "
-        "no waiting, no decoding. Images per second: seen while training. Answer for one image: the forward pass "
-        "alone, on the device that trained."
-    )
+    st.caption(insights.COSTS_EXPLAINED)
     closer_views.show_time_budget(view)
     closer_views.show_time_parts(view)
 

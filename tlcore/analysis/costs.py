@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tlcore.analysis.groups import percent
+from tlcore.analysis.groups import fraction_words, percent
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.left_out import LeftOut
 from tlcore.results import Value
 
+EXPLAINED = (
+    "Training time holds making the features, also where they came from the cache, and all trials of a tuned run; "
+    "no waiting, no decoding. Images per second: seen while training. Answer for one image: the forward pass "
+    "alone, on the device that trained."
+)
 CostAxis = Literal["train_seconds", "peak_memory_bytes", "num_trainable_parameters"]
 
 
@@ -73,6 +78,33 @@ def cost_sentences(
     beaten = [row_name(row, several) for row in shown if row not in front]
     lines += [f"Beaten, as another is no dearer and no worse on average: {', '.join(beaten)}."] if beaten else []
     return lines
+
+
+def cost_rows(rows: Sequence[LeaderboardRow]) -> list[dict[str, object]]:
+    """A table of what the finished rows cost: units in the headings, constant columns left out; None where unknown."""
+    known = [row for row in rows if row.train_seconds is not None]
+    models, fractions = ({row.model_name for row in known}, {row.fraction for row in known})
+    return [
+        {
+            **({"Model": row.model_name} if len(models) > 1 else {}),
+            "Strategy": row.short_label,
+            **({"Training data": fraction_words(row.fraction)} if len(fractions) > 1 else {}),
+            "Training time per run (s)": _rounded(row.train_seconds, 1),
+            "Whole run (s)": _rounded(row.total_seconds, 1),
+            "Images per second": _rounded(row.images_per_second, 0),
+            "Peak memory (GB)": _rounded(row.peak_memory_bytes, 2, 1e9),
+            "Answer for one image (ms)": _rounded(row.latency_ms, 1),
+            "Model file (MB)": _rounded(row.model_bytes, 1, 1e6),
+            "Parameters": row.num_parameters,
+            "Parameters trained": row.num_trainable_parameters,
+        }
+        for row in known
+    ]
+
+
+def _rounded(value: float | None, digits: int, scale: float = 1.0) -> float | None:
+    """To what two measurements would agree on."""
+    return None if value is None else round(value / scale, digits or None)
 
 
 def row_name(row: LeaderboardRow, several: bool) -> str:

@@ -5,18 +5,23 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
-from tlcore.analysis.groups import Group, groups_of, name_of, percent
+from tlcore.analysis.groups import WHOLE, Group, groups_of, name_of, percent
 from tlcore.results import ComparisonRecord, RunOutcome, TimePart
 
 PartName = TimePart | Literal["other"]
+SMALLER = "a smaller network or image size makes it shorter"
 SMALL = 0.5  # seconds of the largest part below which no advice is worth its reading
 
 
 class PartWords(NamedTuple):
-    """label: of the part. advice: what makes it smaller; empty where nothing that a user sets does."""
+    """label: of the part. advice: what makes it smaller; empty where nothing that a user sets does.
+
+    random_start: the advice where all layers have to train, as they begin at random; empty where it is the same.
+    """
 
     label: str
     advice: str = ""
+    random_start: str = ""
 
 
 PARTS: dict[PartName, PartWords] = {
@@ -29,8 +34,8 @@ PARTS: dict[PartName, PartWords] = {
     "augment": PartWords(
         "Reading and augmenting", "a plainer augmentation (flip, none) or a smaller image size makes it shorter"
     ),
-    "forward": PartWords("Forward pass", "a smaller network or image size makes it shorter"),
-    "backward": PartWords("Backward pass", "training fewer layer groups, or the head alone, makes it shorter"),
+    "forward": PartWords("Forward pass", SMALLER),
+    "backward": PartWords("Backward pass", "training fewer layer groups, or the head alone, makes it shorter", SMALLER),
     "optimizer": PartWords("Optimiser", "a larger batch takes fewer of these steps"),
     "evaluation": PartWords("Validation", "it comes once per epoch; fewer validation images make it shorter"),
     "checkpoint": PartWords("Checkpoints", "a faster disk for the home folder makes it shorter"),
@@ -75,14 +80,19 @@ def time_shares(record: ComparisonRecord) -> list[TimeShares]:
 
 
 def time_sentences(shares: Sequence[TimeShares]) -> list[str]:
-    """What holds each one back, and what would help, where something that a user sets would."""
+    """What holds each one back on the most training data, and what would help, where something that a user sets would.
+
+    Every part of the training images has the same budget, so that the others would only repeat it.
+    """
     groups = [each.group for each in shares]
+    most = max((group.fraction for group in groups), default=WHOLE)
     lines = []
     for each in shares:
         seconds, words = each.seconds[each.largest], PARTS[each.largest]
-        if seconds >= SMALL:
-            share = percent(seconds / each.total, 0)
-            name, advice = name_of(each.group, groups), f": {words.advice}" if words.advice else ""
+        if seconds >= SMALL and each.group.fraction == most:
+            said = words.advice if each.group.entry.needs_weights else words.random_start or words.advice
+            advice = f": {said}" if said else ""
+            name, share = name_of(each.group, groups), percent(seconds / each.total, 0)
             lines.append(f"{name}: {share} of {each.total:.1f} s in “{words.label}”{advice}.")
     return lines
 

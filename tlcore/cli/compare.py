@@ -83,12 +83,13 @@ def report(
 ) -> None:
     """The result of a comparison: table and verdict, or files."""
     wanted: dict[reports.Form, Path | None] = {"html": html, "md": md, "csv": csv}
+    reading = reports.read(comparison)
     for form, path in wanted.items():
         if path is not None:
             check_writable(path)
-            path.write_text(reports.report(comparison, form, margin / 100), encoding="utf-8")
+            path.write_text(reports.report_of(reading, form, margin / 100), encoding="utf-8")
             note(f"wrote {path}")
-    _show(comparisons.result(comparison, margin / 100), json_file)
+    _show(reports.result_of_reading(reading, margin / 100), json_file)
     _tell_notes(comparison)
 
 

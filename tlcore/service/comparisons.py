@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import pandas as pd
 
@@ -113,7 +113,13 @@ def all_predictions(whole: ComparisonRecord) -> dict[str, pd.DataFrame]:
 def result(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonResult:
     """The JSON contract's value, closer looks included. margin: accuracy in [0, 1] below which nothing matters."""
     whole = record(comparison_id)
-    answers = all_predictions(whole)
+    return whole_result(whole, all_predictions(whole), margin)
+
+
+def whole_result(
+    whole: ComparisonRecord, answers: Mapping[str, pd.DataFrame], margin: float = DEFAULT_MARGIN
+) -> ComparisonResult:
+    """The same of a comparison that was read already. answers: as of `all_predictions`."""
     decision = judged(whole, all_right(answers), margin).decision
     sections = as_data(figure_sections(whole, leaderboard(whole, answers), answers, decision))
     return result_of(whole, answers, margin).model_copy(update={"sections": sections})

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tlcore.analysis.costs import COSTS, CostAxis, cost_sentences
+from tlcore.analysis.costs import EXPLAINED as COSTS_EXPLAINED
 from tlcore.analysis.curves import XAxis
 from tlcore.analysis.data_amounts import Series, data_series
 from tlcore.analysis.data_words import EXPLAINED as DATA_EXPLAINED
@@ -39,6 +40,7 @@ from tlcore.service import comparisons
 
 __all__ = [
     "COSTS",
+    "COSTS_EXPLAINED",
     "DATA_EXPLAINED",
     "EXPLAINED",
     "REACHED_EXPLAINED",

@@ -10,10 +10,11 @@ from tests.records import example
 from tests.records_curves import curve, with_curves
 from tlcore.analysis import charts
 from tlcore.analysis.costs import cost_sentences, pareto_front, priced
-from tlcore.analysis.groups import groups_of
+from tlcore.analysis.groups import fraction_words, groups_of
 from tlcore.analysis.leaderboard import leaderboard
 from tlcore.analysis.left_out import left_out_of, left_out_sentence
-from tlcore.analysis.report.blocks import Lines, Words
+from tlcore.analysis.report import figure_sections
+from tlcore.analysis.report.blocks import Grid, Lines, Words
 from tlcore.analysis.report.closer import cost_section
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.time_budgets import (
@@ -28,6 +29,7 @@ from tlcore.analysis.time_budgets import (
 from tlcore.analysis.verdict import decide
 
 NAMES = ("from_scratch", "feature_extraction", "transfer_learning", "fine_tuning", "staged_fine_tuning")
+ALL = fraction_words(1.0)
 BUDGET = {
     "feature_extraction": [curve([0.90], seconds=[4.0], fit=True), curve([0.86], seconds=[5.0], fit=True)],
     "fine_tuning": [curve([0.6, 0.95, 0.7], seconds=[6.0, 12.0, 18.0]), curve([0.7, 0.92, 0.8], seconds=[6.5, 13, 18])],
@@ -228,3 +230,20 @@ def test_it_is_said_which_accuracy_chooses():
     assert words[-1].endswith("A seed has 50 validation images: one is 2 points.")
     assert "Test accuracy" in charts.pareto([]).layout.title.text
     assert "validation accuracy" in charts.best_by_time([]).layout.title.text
+
+
+def test_the_report_tells_every_cost_with_its_unit():
+    built = example(strategies=("feature_extraction", "fine_tuning"), seeds=(0, 1), fractions=(0.2, 1.0))
+    rows = leaderboard(built.record, built.predictions)
+    sections = {section.title: section for section in figure_sections(built.record, rows, built.predictions, None)}
+    (table,) = [block.rows for block in sections["What each strategy costs"].blocks if isinstance(block, Grid)]
+    assert [(row["Strategy"], row["Training data"]) for row in table] == [
+        (row.short_label, fraction_words(row.fraction)) for row in rows
+    ]
+    shown = next(row for row in rows if row.strategy == "fine_tuning" and row.fraction == 1)
+    of_it = next(line for line in table if (line["Strategy"], line["Training data"]) == ("Fine-tuning", ALL))
+    assert of_it["Peak memory (GB)"] == pytest.approx(shown.peak_memory_bytes / 1e9, abs=0.005)
+    assert of_it["Model file (MB)"] == pytest.approx(shown.model_bytes / 1e6, abs=0.05)
+    assert of_it["Training time per run (s)"] == pytest.approx(shown.train_seconds, abs=0.05)
+    assert of_it["Answer for one image (ms)"] == pytest.approx(shown.latency_ms, abs=0.05)
+    assert of_it["Parameters trained"] == shown.num_trainable_parameters

@@ -51,6 +51,30 @@ def test_the_largest_named_part_is_what_holds_a_strategy_back():
     assert time_sentences(time_shares(quick)) == [], "nothing to gain"
 
 
+def test_a_random_start_is_not_advised_to_freeze():
+    shares = time_shares(timed(example(("from_scratch", "fine_tuning"), seeds=(0,)).record, backward=4.0))
+    scratch, tuned = time_sentences(shares)
+    assert scratch.endswith("in “Backward pass”: a smaller network or image size makes it shorter.")
+    assert tuned.endswith("in “Backward pass”: training fewer layer groups, or the head alone, makes it shorter.")
+
+
+def test_what_holds_back_is_said_once_for_all_amounts_of_data():
+    shares = time_shares(timed(example(NAMES, seeds=(0,), fractions=(0.2, 1.0)).record, forward=4.0))
+    assert [line.partition(":")[0] for line in time_sentences(shares)] == [
+        "Feature extraction, all training images",
+        "Fine-tuning, all training images",
+    ]
+
+
+def test_names_of_bars_fit_beside_them_and_the_legend_follows_the_bars():
+    shares = time_shares(example(NAMES, seeds=(0,), fractions=(0.2, 1.0)).record)
+    figure = json.loads(charts.time_parts_chart(shares).to_json())
+    names = figure["data"][0]["y"]
+    assert len(set(names)) == 4
+    assert names[3] == 'Fine-tuning<br><span style="font-size:11px">20 % of the training images</span>'
+    assert figure["layout"]["legend"]["traceorder"] == "normal"
+
+
 def test_the_table_has_a_row_for_each_part_that_took_time():
     record = timed(example(NAMES, seeds=(0,)).record, augment=4.0, forward=1.0, logging=0.001)
     rows = {row["Part"]: row for row in time_table(time_shares(record))}

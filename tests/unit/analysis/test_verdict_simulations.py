@@ -194,6 +194,21 @@ def test_five_equal_strategies_bring_a_claim_in_at_most_seven_of_a_hundred(seeds
     assert any_claim(seeds, images, pooled=True) <= 0.07
 
 
+def test_two_noisy_starts_cost_the_others_no_certainty():
+    rng, ease = np.random.default_rng(5), IMAGE_SD * np.random.default_rng(6).normal(size=400)
+    right = [
+        (rng.random((6, 400)) < 1 / (1 + np.exp(-(1.5 + ease + seed_sd * rng.normal(size=(6, 1)))))).astype(np.int8)
+        for seed_sd in (0.1, 0.1, 0.1, 2.5, 1.5)
+    ]
+
+    def width(members):
+        pairs = list(combinations(range(members), 2))
+        low, high = estimates_among([right[a] - right[b] for a, b in pairs], pairs)[0].interval
+        return high - low
+
+    assert width(5) < 1.2 * width(3), "of the first two, which hardly vary"
+
+
 def test_few_seeds_of_each_pair_alone_would_claim_far_too_often():
     assert any_claim(2, 150, pooled=False) > 0.15
 

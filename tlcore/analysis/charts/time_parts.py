@@ -5,8 +5,8 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from tlcore.analysis.charts.style import axis, layout, legend_room
-from tlcore.analysis.groups import name_of
+from tlcore.analysis.charts.style import axis, layout, legend_room, lines_of
+from tlcore.analysis.groups import Group, fraction_words, several_fractions, several_models
 from tlcore.analysis.time_parts import PARTS, PartName, TimeShares
 
 # What comes before training is violet, training blue, looking at results green, keeping books grey.
@@ -15,12 +15,13 @@ COLORS: dict[PartName, str] = {
     "augment": "#B5D3EE", "forward": "#72ABDB", "backward": "#3D7DCA", "optimizer": "#1F4E8C",
     "evaluation": "#8CCBA6", "scoring": "#3E9E6E", "checkpoint": "#D6A96B", "logging": "#A97C3F", "other": "#9AA1AD",
 }  # fmt: skip
+NAME_WIDTH = 24  # letters in a line of a bar's name: a phone has room for them beside the bars
 
 
 def time_parts_chart(shares: Sequence[TimeShares], revision: str = "time", dark: bool = False) -> go.Figure:
     """Mean seconds per run, part by part."""
     groups = [each.group for each in shares]
-    names = [escape(name_of(group, groups), quote=False) for group in groups]
+    names = [_bar_name(group, groups) for group in groups]
     figure = go.Figure()
     for part, words in PARTS.items():
         seconds = [each.seconds.get(part, 0.0) for each in shares]
@@ -36,8 +37,22 @@ def time_parts_chart(shares: Sequence[TimeShares], revision: str = "time", dark:
             hovertemplate=f"<b>%{{x:.2f}} s</b>, %{{customdata:.0%}}<extra>{words.label}</extra>",
         )
     room = legend_room([trace.name for trace in figure.data])
-    figure.update_layout(**layout(dark, revision, "Where the time went", height=150 + 34 * len(shares) + room))
+    height = 150 + 34 * len(shares) + 14 * sum(name.count("<br>") for name in names) + room
+    figure.update_layout(**layout(dark, revision, "Where the time went", height=height))
     figure.update_layout(barmode="stack", bargap=0.3, margin={"b": room}, legend={"traceorder": "normal"})
     figure.update_xaxes(**axis("Seconds per run", rangemode="tozero"))
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
+
+
+def _bar_name(group: Group, among: Sequence[Group]) -> str:
+    """The strategy; below it, smaller, model and data where they vary."""
+    more = [group.model_name] if several_models(among) else []
+    more += [fraction_words(group.fraction)] if several_fractions(among) else []
+    name = _joined(lines_of(group.entry.short_label, NAME_WIDTH))
+    below = _joined([line for part in more for line in lines_of(part, NAME_WIDTH + 4)])
+    return f'{name}<br><span style="font-size:11px">{below}</span>' if below else name
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return "<br>".join(escape(line, quote=False) for line in lines)

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from tlcore.analysis.costs import cost_sentences
+from tlcore.analysis.costs import EXPLAINED as COSTS_EXPLAINED
+from tlcore.analysis.costs import cost_rows, cost_sentences
 from tlcore.analysis.data_amounts import data_series
 from tlcore.analysis.data_words import EXPLAINED as AMOUNTS_EXPLAINED
 from tlcore.analysis.data_words import data_rows, data_sentences
@@ -59,6 +60,12 @@ def cost_section(record: ComparisonRecord, rows: Sequence[LeaderboardRow], decis
             Words(caution(record), "muted"),
         ]
     return Section("Cost", blocks)
+
+
+def prices_section(rows: Sequence[LeaderboardRow]) -> Section:
+    """What each row costs: time, memory, size and speed."""
+    table = Grid(cost_rows(rows), ("Model", "Strategy", "Training data"))
+    return Section("What each strategy costs", [table, Words(COSTS_EXPLAINED, "muted")])
 
 
 def amounts_section(record: ComparisonRecord, right: Right) -> Section:

@@ -21,6 +21,7 @@ from tlcore.analysis.report.closer import (
     calibration_section,
     cost_section,
     differ_section,
+    prices_section,
     transfer_section,
 )
 from tlcore.analysis.statistics.estimates import Predictions, all_right
@@ -47,6 +48,7 @@ def figure_sections(
         yield Section(f"Sweep: {sweep.name}", [Drawing(partial(charts.sweep_chart, sweep), charts.WIDE), points])
     if measured:
         yield cost_section(record, rows, decision)
+        yield prices_section(rows)
     if any(run.history for run in record.runs):
         width = charts.curves_width(record)
         by_epoch = Drawing(partial(charts.learning_curves, record, "accuracy"), width)

@@ -25,6 +25,8 @@ from tlcore.analysis.statistics.intervals import (
     two_way,
 )
 
+OUTLYING = 0.999  # of F: equal strategies are hardly ever told apart by their spread
+
 
 def pooled_estimates(
     differences: Sequence[NDArray[Any]], independent: int, pools: Sequence[int] | None = None
@@ -50,17 +52,37 @@ def pooled_estimates(
 def estimates_among(differences: Sequence[NDArray[Any]], pairs: Sequence[tuple[int, int]]) -> list[Estimate]:
     """Estimates of the differences [S seeds, N images] of pairs of strategies, given by number: as `pooled_estimates`.
 
-    The pairs of the strategy that varies most are pooled apart: a noisy start costs the others no certainty.
+    The pairs of the strategy that varies most are pooled apart, and with them those of any other that varies more than
+    the rest beyond chance: noisy ones cost the others no certainty.
     """
-    variances = [seed_variance(difference) for difference in differences]
     members = sorted({member for pair in pairs for member in pair})
+    noisy = _noisy(differences, pairs, members) if len(members) > 2 else set()
+    pools = [int(bool(noisy & set(pair))) for pair in pairs]
+    return pooled_estimates(differences, max(1, len(members) - 1 - len(noisy)), pools)
 
-    def own(member: int) -> float:
-        return fmean(v for pair, v in zip(pairs, variances, strict=True) if member in pair)
 
-    noisiest = max(members, key=own)
-    pools = [int(noisiest in pair) for pair in pairs] if len(members) > 2 else None
-    return pooled_estimates(differences, max(1, len(members) - 2), pools)
+def _noisy(differences: Sequence[NDArray[Any]], pairs: Sequence[tuple[int, int]], members: Sequence[int]) -> set[int]:
+    """The strategy whose pairs vary most with the seed, and each next one while it stands out from the quieter rest.
+
+    It stands out where the variance of its means over seeds, by that of the rest, lies above the 99.9 % quantile of F.
+    A pair's variance is the sum of its two strategies', so the rest's is half of that of its pairs.
+    """
+    from scipy.special import fdtri
+
+    spread = {frozenset(pair): float(np.var(d.mean(1), ddof=1)) for pair, d in zip(pairs, differences, strict=True)}
+    freedom = max(1, min(difference.shape[0] for difference in differences) - 1)
+    left, noisy = list(members), set[int]()
+    while len(left) > 2:
+        own = {m: fmean([v for pair, v in spread.items() if m in pair and pair <= set(left)] or [0.0]) for m in left}
+        most = max(left, key=own.__getitem__)
+        rest = [m for m in left if m != most]
+        quiet = fmean([v for pair, v in spread.items() if pair <= set(rest)] or [0.0]) / 2
+        stands_out = own[most] - quiet > quiet * fdtri(freedom, freedom * (len(rest) - 1), OUTLYING)
+        if noisy and not stands_out:
+            break
+        noisy.add(most)
+        left = rest
+    return noisy
 
 
 def seed_variance(difference: NDArray[Any]) -> float:

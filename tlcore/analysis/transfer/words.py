@@ -163,7 +163,7 @@ def _sentence(row: TransferRow, name: str, x: XAxis) -> str:
         said += f", is {_apart(row.area)} it on average up to {amount_words(row.horizon, x)}"
         said += minus(f" (transfer ratio {row.ratio.mean:+.2f})") if row.ratio else ""
     said += f", and ends {_apart(row.end)} it."
-    if row.is_negative:
+    if row.is_negative and row.p is not None:
         said += f" Negative transfer: the end is below from scratch beyond chance (p: {p_words(row.p)} after Holm)."
     return said
 

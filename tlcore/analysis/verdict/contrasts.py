@@ -73,7 +73,8 @@ def _levels(looks: int, known: Sequence[Known]) -> list[float]:
 
 def _pooled(known: Sequence[Known]) -> list[Known]:
     """The same with what seeds add to the variance pooled: a few seeds of one pair show it too badly."""
-    numbers = {id(group): number for number, group in enumerate(group for a, b, _ in known for group in (a, b))}
+    members = list({id(group): group for a, b, _ in known for group in (a, b)}.values())
+    numbers = {id(group): number for number, group in enumerate(members)}
     differences = [np.stack(paired.differences) for _, _, paired in known]
     estimates = estimates_among(differences, [(numbers[id(a)], numbers[id(b)]) for a, b, _ in known])
     return [
