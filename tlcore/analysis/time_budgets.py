@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.analysis.groups import Group, groups_of, minus, name_of, percent
+from tlcore.analysis.groups import Group, groups_of, largest_fraction, minus, name_of, percent
 from tlcore.analysis.left_out import LeftOut
 from tlcore.analysis.statistics.estimates import validation_ratio
 from tlcore.analysis.statistics.over_seeds import DIFFERENCES, SHARES, SeedMean, seed_mean
@@ -170,8 +170,8 @@ def _lead_words(lead: SeedMean | None) -> str:
 
 def _paths(record: ComparisonRecord, left_out: LeftOut | None = None) -> list[tuple[Group, list[Path]]]:
     """Groups on the most data with the paths of their finished runs, over seconds."""
-    groups = [group for group in groups_of(record) if group.finished]
-    most = max((group.fraction for group in groups), default=1.0)
+    groups = groups_of(record)
+    most = largest_fraction(groups)
     kept = [(g, [p for run in g.finished if (p := _seconds(run)) is not None]) for g in groups if g.fraction == most]
     return [(g, paths) for g, paths in kept if paths and (g.model, g.strategy) not in (left_out or {})]
 
