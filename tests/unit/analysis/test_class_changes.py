@@ -9,10 +9,17 @@ from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmode
 from tests.records import example
 from tlcore.analysis import charts
 from tlcore.analysis.groups import groups_of
+from tlcore.analysis.images import significance
 from tlcore.analysis.images.changes import class_change_rows, class_changes
 from tlcore.analysis.images.pairs import best_pair, groups_to_choose, models_to_choose, pair_of
 from tlcore.analysis.images.significance import class_p_values
-from tlcore.analysis.statistics.intervals import components, difference_estimate, mcnemar_exact, variance_of_mean
+from tlcore.analysis.statistics.intervals import (
+    Estimate,
+    components,
+    difference_estimate,
+    mcnemar_exact,
+    variance_of_mean,
+)
 from tlcore.errors import ComparisonError
 
 THREE = ("ants", "bees", "wasps")
@@ -60,6 +67,12 @@ def test_the_tests_of_classes_are_those_of_two_ways_where_seeds_add_alike():
     still = np.tile(difference[0], (3, 1))
     alone, beside = class_p_values([still])[0], class_p_values([still, difference])[0]
     assert alone < beside, "a class whose seeds agree by luck borrows the variation of the others"
+
+
+def test_a_class_without_a_p_value_is_an_error_and_no_certainty(monkeypatch):
+    monkeypatch.setattr(significance, "pooled_estimates", lambda *given: [Estimate(0.1, None, "none")])
+    with pytest.raises(AssertionError, match="nothing may be called clear"):
+        class_p_values([np.zeros((2, 9), dtype=int)])
 
 
 def test_one_seed_is_tested_as_statsmodels_does():

@@ -266,6 +266,14 @@ def test_thresholds_are_censored_where_runs_end():
     assert table["Fine-tuning"]["88.0 % (95 % of the way)"] == "20 s"
 
 
+def test_seeds_that_never_had_it_were_followed_as_far_as_the_first_of_them():
+    """One that has it does not count, however early it had it; of the others the one that ended first does."""
+    seeds = [curve([0.9], seconds=[5.0]), curve([0.5, 0.6]), curve([0.5, 0.5, 0.6])]
+    record = with_curves({"fine_tuning": seeds}).record
+    row = {r.share: r for r in threshold_rows(record, "train_seconds")}[0.95]
+    assert (row.seeds, row.median, row.followed) == (1, None, 20.0)
+
+
 def test_nothing_above_chance_has_no_thresholds():
     assert threshold_rows(with_curves({"from_scratch": [curve([0.5, 0.4])]}).record) == []
 
