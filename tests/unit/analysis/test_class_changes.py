@@ -169,6 +169,21 @@ def test_seeds_with_images_of_their_own_use_the_corrected_t(split):
         assert (change.p_value < 0.05) == excludes or change.p_value == mcnemar_exact(np.zeros(1, dtype=int))
 
 
+def test_seeds_that_agree_by_luck_have_the_p_value_of_the_one_that_tells_least():
+    """Of the class, seed 0 has 12 test images and seed 1 has 4; A is right on all of them, B on none."""
+    found = example(strategies=("transfer_learning", "fine_tuning"), seeds=(0, 1), split="repeated", num_test=24)
+    for run in found.record.runs:
+        frame = found.predictions[run.run_id]
+        wrong = run.spec.strategy == "fine_tuning"
+        frame["predicted"] = np.where((frame["label"] == 0) & wrong, 1, frame["label"])
+        if run.spec.seed == 1:
+            rows = frame[(frame["split"] == "test") & (frame["label"] == 0)].sort_values("path").index
+            found.predictions[run.run_id] = frame.drop(rows[4:])
+    change = class_changes(found.record, pair_in(found, "transfer_learning", "fine_tuning"), found.predictions)[0]
+    assert (change.images, change.change) == (16, 1)
+    assert change.p_value == pytest.approx(2 * 0.5**4), "McNemar's of four images, not that of twelve"
+
+
 def test_other_test_images_are_refused():
     found = example(seeds=(0,))
     pair = pair_in(found, "transfer_learning", "fine_tuning")
