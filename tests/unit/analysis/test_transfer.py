@@ -42,7 +42,9 @@ def test_two_seeds_by_hand():
     assert row.jumpstart.interval == pytest.approx((0.25 - half, min(1, 0.25 + half)), abs=1e-4)
     # Seed 0: (0.1 + 0.3)/2 against (0 + 0.05)/2; seed 1: (0.15 + 0.35)/2 against (0 + 0.1)/2.
     assert row.area.mean == pytest.approx((0.175 + 0.2) / 2)
+    assert row.area.interval == pytest.approx((0.1875 - half / 4, 0.1875 + half / 4), abs=1e-4)
     assert row.end.mean == pytest.approx(0.25), "the last evaluation of two: 0.3 and 0.2"
+    assert row.end.interval == pytest.approx(row.jumpstart.interval)
     assert row.averaged == (1, 1)
     assert (row.rising, row.baseline_rising) == (True, True)
 
