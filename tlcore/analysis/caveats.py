@@ -8,7 +8,7 @@ from tlcore.analysis.additions import parts_of
 from tlcore.analysis.budgets import unequal_budgets
 from tlcore.analysis.differences import comparable
 from tlcore.analysis.groups import groups_of
-from tlcore.results import ComparisonRecord, DatasetSummary, WeightsMatch
+from tlcore.results import GATHERED, ComparisonRecord, DatasetSummary, WeightsMatch
 from tlcore.spec import ComparisonSpec
 from tlcore.strategies import SettingValue
 
@@ -101,8 +101,9 @@ def caveats(record: ComparisonRecord) -> list[str]:
         lines.append(f"{len(undone)} of {len(record.runs)} runs have no result: {_statuses(record)}.")
     grid = len(record.spec.runs())
     if len(record.runs) < grid:
+        cause = "" if record.comparison_id.startswith(GATHERED) else ", as seeds were added for some strategies alone"
         lines.append(
-            f"It has {len(record.runs)} of the {grid} runs of its grid, as seeds were added for some strategies alone: "
+            f"It has {len(record.runs)} of the {grid} runs of its grid{cause}: "
             f"means are over the seeds that each has, differences over those that two share"
             f"{'' if parts_of(record) else ', and the command for making it again runs the whole grid'}."
         )

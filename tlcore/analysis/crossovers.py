@@ -9,9 +9,9 @@ import numpy as np
 
 from tlcore.analysis.data_amounts import Amount, Series
 from tlcore.analysis.groups import Group
-from tlcore.analysis.statistics.estimates import Right, difference_of
+from tlcore.analysis.statistics.estimates import Right, difference_of, resampling_of
 from tlcore.analysis.statistics.intervals import Interval
-from tlcore.analysis.statistics.over_seeds import seed_mean
+from tlcore.analysis.statistics.over_seeds import DIFFERENCES, seed_mean
 from tlcore.results import ComparisonRecord
 
 DRAWS = 2_000
@@ -51,7 +51,8 @@ class _Gap:
 def crossovers(record: ComparisonRecord, series: Sequence[Series], right: Right) -> list[Crossover]:
     """Every change of the better one of two strategies on one model, between neighbouring amounts, clear ones first.
 
-    A random start on a network of its own is held against the strategies of every model.
+    A random start on a network of its own is held against the strategies of every model. Amounts on which a seed learnt
+    nothing are left out: their error is that of guessing.
     """
     found = []
     for first, second in combinations(series, 2):
@@ -70,8 +71,9 @@ def meeting_point(fewer: float, more: float, before: float, after: float) -> flo
 
 
 def _gaps(record: ComparisonRecord, first: Series, second: Series, right: Right) -> list[_Gap]:
-    others = {amount.fraction: amount for amount in second.amounts}
-    pairs = [(amount, others[amount.fraction]) for amount in first.amounts if amount.fraction in others]
+    others = {amount.fraction: amount for amount in second.amounts if not amount.stuck}
+    learnt = [amount for amount in first.amounts if not amount.stuck]
+    pairs = [(amount, others[amount.fraction]) for amount in learnt if amount.fraction in others]
     gaps = [_gap(record, one, other, right) for one, other in pairs]
     return [gap for gap in gaps if gap.by_seed and gap.mean(list(gap.by_seed))]  # at equality neither is better
 
@@ -82,7 +84,8 @@ def _gap(record: ComparisonRecord, one: Amount, other: Amount, right: Right) -> 
     if paired is not None:
         interval = paired.estimate.interval
     else:
-        interval = seed_mean(list(by_seed.values())).interval if by_seed else None
+        ratio = 0.0 if record.spec.split_plan.is_fixed else resampling_of(record, one.group)
+        interval = seed_mean(list(by_seed.values()), DIFFERENCES, ratio).interval if by_seed else None
     return _Gap(one.images, by_seed, interval is not None and not interval[0] <= 0 <= interval[1])
 
 

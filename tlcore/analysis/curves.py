@@ -46,11 +46,11 @@ def curve_runs(runs: Sequence[RunRecord]) -> list[RunRecord]:
     return whole or with_history
 
 
-def band(runs: Sequence[RunRecord], part: Part, metric: Metric, x: XAxis) -> Band | None:
+def band(runs: Sequence[RunRecord], part: Part, metric: Metric, x: XAxis, ratio: float = 0.0) -> Band | None:
     """Mean over the runs' seeds with its interval, or None where nothing was measured.
 
     Every seed is interpolated on all x that any seed was measured at. A seed that has ended keeps its last value to
-    the end of the slowest one; while one still trains, the band ends where that one is.
+    the end of the slowest one; while one still trains, the band ends where that one is. ratio: as of `seed_mean`.
     """
     used = curve_runs(runs)
     series = [(run, _series(run.history, f"{part}_{metric}", x)) for run in used]
@@ -60,13 +60,13 @@ def band(runs: Sequence[RunRecord], part: Part, metric: Metric, x: XAxis) -> Ban
     longer = [(run, s) for run, s in series if len(s[0]) > 1]
     if not longer:
         xs = np.array([s[0].mean() for _, s in series]).mean(keepdims=True)
-        return _summary(xs, np.stack([s[1] for _, s in series]), metric)
+        return _summary(xs, np.stack([s[1] for _, s in series]), metric, ratio)
     ended = all(run.status in ENDED for run, _ in longer)
     start = max(s[0][0] for _, s in longer)
     end = max(start, (max if ended else min)(s[0][-1] for _, s in longer))
     every = np.unique(np.concatenate([s[0] for _, s in longer]))
     grid = every[(every >= start) & (every <= end)]
-    return _summary(grid, np.stack([np.interp(grid, *s) for _, s in longer]), metric)
+    return _summary(grid, np.stack([np.interp(grid, *s) for _, s in longer]), metric, ratio)
 
 
 def phase_borders(runs: Sequence[RunRecord], x: XAxis) -> dict[int, float]:
@@ -136,14 +136,17 @@ def _series(history: Sequence[EvaluationPoint], field: str, x: XAxis) -> Series:
     return np.array([at for at, _ in points], dtype=float), np.array([value for _, value in points], dtype=float)
 
 
-def _summary(grid: NDArray[np.float64], values: NDArray[np.float64], metric: Metric) -> Band:
-    """values: [S seeds, G grid points]. The interval is Student's (1908), with S − 1 degrees of freedom."""
+def _summary(grid: NDArray[np.float64], values: NDArray[np.float64], metric: Metric, ratio: float) -> Band:
+    """values: [S seeds, G grid points]. The interval is Student's (1908), with S − 1 degrees of freedom.
+
+    ratio: widens it as `statistics.resampling` says.
+    """
     from scipy.special import stdtrit
 
     mean, seeds = values.mean(axis=0), len(values)
     if seeds < 2:
         return Band(_floats(grid), _floats(mean), None, seeds)
-    half = float(stdtrit(seeds - 1, (1 + CONFIDENCE) / 2)) * values.std(axis=0, ddof=1) / seeds**0.5
+    half = float(stdtrit(seeds - 1, (1 + CONFIDENCE) / 2)) * values.std(axis=0, ddof=1) * (1 / seeds + ratio) ** 0.5
     low, high = np.clip([mean - half, mean + half], 0.0, HIGHEST[metric])
     return Band(_floats(grid), _floats(mean), (_floats(low), _floats(high)), seeds)
 

@@ -36,14 +36,21 @@ def data_rows(series: Sequence[Series]) -> list[dict[str, object]]:
 
 
 def data_sentences(record: ComparisonRecord, right: Right, series: Sequence[Series] | None = None) -> list[str]:
-    """Crossovers, then what twice the images would bring, or why that cannot be said. series: where it is at hand."""
+    """Crossovers and what was left out of them, then what twice the images would bring, or why that cannot be said.
+
+    series: where it is at hand.
+    """
     found = data_series(record, right) if series is None else series
     if all(len(each.amounts) < 2 for each in found):
         return [TO_SEE_MORE]
     groups = [each.group for each in found]
     crossed = [crossing_words(each, groups) for each in crossovers(record, found, right)]
     none = ["No strategy overtakes another between the amounts of training images that were tried."]
-    return [*(crossed or none), *(extrapolation_words(extrapolate(each), groups) for each in found)]
+    return [
+        *(crossed or none),
+        *_stuck_words(found, groups),
+        *(extrapolation_words(extrapolate(each), groups) for each in found),
+    ]
 
 
 def crossing_words(found: Crossover, among: Sequence[Group]) -> str:
@@ -77,6 +84,13 @@ def extrapolation_words(found: Extrapolation | Refusal, among: Sequence[Group]) 
         f"about {percent(found.error)} (95 % interval {_span(found.interval)} %, over {found.covers}{two}), "
         f"b = {found.exponent:.2f}{unclear}."
     )
+
+
+def _stuck_words(series: Sequence[Series], among: Sequence[Group]) -> list[str]:
+    """Which amounts are not looked at for who overtakes whom."""
+    stuck = [(each.group, [_number(amount.images) for amount in each.amounts if amount.stuck]) for each in series]
+    said = [f"{_name(group, among)} ({', '.join(images)} images)" for group, images in stuck if images]
+    return [f"Left out of who overtakes whom, as runs there learnt nothing: {'; '.join(said)}."] if said else []
 
 
 def _name(group: Group, among: Sequence[Group]) -> str:

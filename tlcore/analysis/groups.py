@@ -58,6 +58,11 @@ def groups_of(record: ComparisonRecord) -> list[Group]:
     ]
 
 
+def largest_fraction(groups: Sequence[Group]) -> float:
+    """The largest part of the training images on which any of these groups has a finished run; 1 without one."""
+    return max((group.fraction for group in groups if group.finished), default=WHOLE)
+
+
 def is_other_network(spec: ComparisonSpec, model: str, strategy: str) -> bool:
     """Whether the strategy has a random start on `scratch_model`, on which no other strategy ran."""
     return model == spec.scratch_model and model not in spec.models and not spec.entry(strategy).needs_weights

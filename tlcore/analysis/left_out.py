@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tlcore.analysis.groups import Group, groups_of, name_of
+from tlcore.analysis.groups import Group, groups_of, largest_fraction, name_of
 from tlcore.analysis.verdict import Decision
 from tlcore.analysis.verdict.readiness import Standing, standing_of
 from tlcore.results import ComparisonRecord
@@ -40,6 +40,5 @@ def _key(group: Group) -> tuple[str, str]:
 
 
 def _largest(record: ComparisonRecord) -> list[Group]:
-    groups = [group for group in groups_of(record) if group.finished]
-    most = max((group.fraction for group in groups), default=1.0)
-    return [group for group in groups if group.fraction == most]
+    groups = groups_of(record)
+    return [group for group in groups if group.finished and group.fraction == largest_fraction(groups)]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.analysis.groups import Group, groups_of, minus, name_of, percent
+from tlcore.analysis.groups import Group, groups_of, largest_fraction, minus, name_of, percent
 from tlcore.analysis.left_out import LeftOut
+from tlcore.analysis.statistics.estimates import validation_ratio
 from tlcore.analysis.statistics.over_seeds import DIFFERENCES, SHARES, SeedMean, seed_mean
 from tlcore.analysis.transfer.paths import Path, path_of
 from tlcore.results import ComparisonRecord, RunRecord
@@ -60,11 +61,11 @@ def best_within(record: ComparisonRecord, seconds: float, left_out: LeftOut | No
     Seconds include features and tuning. A group counts from when all its finished seeds have been evaluated: the mean
     of the quick ones alone would be of other seeds than its rivals'.
     """
-    found = []
+    found, ratio = [], validation_ratio(record)
     for group, paths in _paths(record, left_out):
         bests = [_best_by(path, np.array([seconds]))[0] for path in paths]
         if bests and all(np.isfinite(bests)):
-            found.append(Within(group, seed_mean([float(best) for best in bests], SHARES)))
+            found.append(Within(group, seed_mean([float(best) for best in bests], SHARES, ratio)))
     return sorted(found, key=lambda each: -each.accuracy.mean)
 
 
@@ -77,7 +78,7 @@ def lead_within(record: ComparisonRecord, first: Group, second: Group, seconds: 
     ]
     gains = [float(bests[0][seed] - bests[1][seed]) for seed in bests[0] if seed in bests[1]]
     known = [gain for gain in gains if np.isfinite(gain)]
-    return seed_mean(known, DIFFERENCES) if known else None
+    return seed_mean(known, DIFFERENCES, validation_ratio(record)) if known else None
 
 
 def budget_curves(record: ComparisonRecord, left_out: LeftOut | None = None) -> list[BudgetCurve]:
@@ -169,8 +170,8 @@ def _lead_words(lead: SeedMean | None) -> str:
 
 def _paths(record: ComparisonRecord, left_out: LeftOut | None = None) -> list[tuple[Group, list[Path]]]:
     """Groups on the most data with the paths of their finished runs, over seconds."""
-    groups = [group for group in groups_of(record) if group.finished]
-    most = max((group.fraction for group in groups), default=1.0)
+    groups = groups_of(record)
+    most = largest_fraction(groups)
     kept = [(g, [p for run in g.finished if (p := _seconds(run)) is not None]) for g in groups if g.fraction == most]
     return [(g, paths) for g, paths in kept if paths and (g.model, g.strategy) not in (left_out or {})]
 

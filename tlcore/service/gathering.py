@@ -52,7 +52,10 @@ def _narrowed(spec: ComparisonSpec, runs: list[RunRecord], title: str) -> Compar
     strategies = {run.spec.strategy for run in runs}
     seeds = tuple(seed for seed in spec.seeds if any(run.spec.seed == seed for run in runs))
     fractions = tuple(fraction for fraction in spec.fractions if any(run.spec.fraction == fraction for run in runs))
-    return spec.narrowed(strategies, seeds=seeds, fractions=fractions, title=title)
+    models = tuple(model for model in spec.models if any(run.spec.model == model for run in runs))
+    weights = {model: source for model, source in spec.weights.items() if model in models}
+    networks = {"models": models, "weights": weights} if models else {}  # none: all are on `scratch_model`
+    return spec.narrowed(strategies, seeds=seeds, fractions=fractions, title=title, **networks)
 
 
 def _looks(runs: list[RunRecord], parents: list[ComparisonRecord]) -> int:

@@ -9,10 +9,17 @@ from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmode
 from tests.records import example
 from tlcore.analysis import charts
 from tlcore.analysis.groups import groups_of
+from tlcore.analysis.images import significance
 from tlcore.analysis.images.changes import class_change_rows, class_changes
 from tlcore.analysis.images.pairs import best_pair, groups_to_choose, models_to_choose, pair_of
 from tlcore.analysis.images.significance import class_p_values
-from tlcore.analysis.statistics.intervals import components, difference_estimate, mcnemar_exact, variance_of_mean
+from tlcore.analysis.statistics.intervals import (
+    Estimate,
+    components,
+    difference_estimate,
+    mcnemar_exact,
+    variance_of_mean,
+)
 from tlcore.errors import ComparisonError
 
 THREE = ("ants", "bees", "wasps")
@@ -60,6 +67,12 @@ def test_the_tests_of_classes_are_those_of_two_ways_where_seeds_add_alike():
     still = np.tile(difference[0], (3, 1))
     alone, beside = class_p_values([still])[0], class_p_values([still, difference])[0]
     assert alone < beside, "a class whose seeds agree by luck borrows the variation of the others"
+
+
+def test_a_class_without_a_p_value_is_an_error_and_no_certainty(monkeypatch):
+    monkeypatch.setattr(significance, "pooled_estimates", lambda *given: [Estimate(0.1, None, "none")])
+    with pytest.raises(AssertionError, match="nothing may be called clear"):
+        class_p_values([np.zeros((2, 9), dtype=int)])
 
 
 def test_one_seed_is_tested_as_statsmodels_does():
@@ -154,6 +167,21 @@ def test_seeds_with_images_of_their_own_use_the_corrected_t(split):
     for change in changes:
         excludes = change.interval[0] > 0 or change.interval[1] < 0
         assert (change.p_value < 0.05) == excludes or change.p_value == mcnemar_exact(np.zeros(1, dtype=int))
+
+
+def test_seeds_that_agree_by_luck_have_the_p_value_of_the_one_that_tells_least():
+    """Of the class, seed 0 has 12 test images and seed 1 has 4; A is right on all of them, B on none."""
+    found = example(strategies=("transfer_learning", "fine_tuning"), seeds=(0, 1), split="repeated", num_test=24)
+    for run in found.record.runs:
+        frame = found.predictions[run.run_id]
+        wrong = run.spec.strategy == "fine_tuning"
+        frame["predicted"] = np.where((frame["label"] == 0) & wrong, 1, frame["label"])
+        if run.spec.seed == 1:
+            rows = frame[(frame["split"] == "test") & (frame["label"] == 0)].sort_values("path").index
+            found.predictions[run.run_id] = frame.drop(rows[4:])
+    change = class_changes(found.record, pair_in(found, "transfer_learning", "fine_tuning"), found.predictions)[0]
+    assert (change.images, change.change) == (16, 1)
+    assert change.p_value == pytest.approx(2 * 0.5**4), "McNemar's of four images, not that of twelve"
 
 
 def test_other_test_images_are_refused():

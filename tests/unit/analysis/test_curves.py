@@ -43,6 +43,8 @@ def test_a_band_is_the_t_interval_of_the_mean_within_what_is_possible():
         oracle = stats.t.interval(0.95, len(column) - 1, loc=np.mean(column), scale=stats.sem(column))
         assert (low[place], high[place]) == (pytest.approx(oracle[0]), pytest.approx(min(1.0, oracle[1])))
     assert high[1] == 1.0, "an accuracy cannot be above 1"
+    wider = band(runs_with(*[list(enumerate(own)) for own in values]), "val", "accuracy", "epoch", 0.25)
+    assert wider.mean[0] - wider.interval[0][0] == pytest.approx(2**0.5 * (found.mean[0] - low[0])), "1/4 + 0.25"
     losses = runs_with([(0, 0.1), (1, 0.1)], [(0, 3.0), (1, 0.2)], field="val_loss")
     low, high = band(losses, "val", "loss", "epoch").interval
     assert low[0] == 0.0, "nor a loss below 0"
@@ -61,13 +63,13 @@ def test_the_figure_draws_the_interval_and_says_so():
     figure = charts.learning_curves(record)
     (shade,) = [t for t in figure.data if t.fill == "toself"]
     runs = [r for r in record.runs if r.spec.strategy == "fine_tuning"]
-    low, high = band(runs, "val", "accuracy", "epoch").interval
+    low, high = band(runs, "val", "accuracy", "epoch", 50 / 194).interval
     assert tuple(shade.y) == high + low[::-1]
     (val,) = [t for t in figure.data if t.legendgroup == "fine_tuning" and t.line.dash == "solid"]
     assert val.text[0] == f"<br>95 % interval of the mean {low[0]:.1%} to {high[0]:.1%}"
     (fit,) = [t for t in figure.data if t.marker.symbol == "diamond"]
     fits = [r for r in record.runs if r.spec.strategy == "feature_extraction"]
-    (bottom,), (top,) = band(fits, "val", "accuracy", "epoch").interval
+    (bottom,), (top,) = band(fits, "val", "accuracy", "epoch", 50 / 194).interval
     assert fit.y[0] + fit.error_y.array[0] == pytest.approx(top)
     assert fit.y[0] - fit.error_y.arrayminus[0] == pytest.approx(bottom)
     assert (

@@ -16,6 +16,32 @@ def test_a_mean_over_seeds_is_scipys_t_test(count):
     assert found.differs == (oracle.pvalue < 0.05)
 
 
+def test_seeds_that_overlap_have_a_wider_interval():
+    values, ratio = [0.02, 0.05, -0.01, 0.04], 0.25
+    found = seed_mean(values, ratio=ratio)
+    error = np.std(values, ddof=1) * np.sqrt(1 / 4 + ratio)
+    assert found.p == pytest.approx(2 * stats.t.sf(np.mean(values) / error, 3))
+    assert found.interval == pytest.approx(stats.t.interval(0.95, 3, np.mean(values), error))
+    assert (
+        ratio_of_means([0.21, 0.30, 0.10], [0.3, 0.35, 0.28]).interval[1]
+        < (ratio_of_means([0.21, 0.30, 0.10], [0.3, 0.35, 0.28], 0.25).interval[1])
+    )
+
+
+@pytest.mark.parametrize("seeds", [3, 6, 10])
+def test_equal_strategies_are_hardly_told_apart_on_redrawn_validation_images(seeds):
+    """Simulated: 244 images, of which 50 are drawn by each seed; the two differ on single images, not over all such."""
+    draw, claimed = np.random.default_rng(seeds), {0.0: 0, 50 / 194: 0}
+    for _ in range(1000):
+        images = draw.normal(0, 0.5, 244)
+        of_seeds = [draw.permutation(244)[:50] for _ in range(seeds)]
+        gains = [float(np.mean(images[mine] + draw.normal(0, 0.5, 50))) for mine in of_seeds]
+        for ratio in claimed:
+            claimed[ratio] += seed_mean(gains, ratio=ratio).differs
+    assert claimed[50 / 194] <= 65
+    assert claimed[0.0] > claimed[50 / 194]
+
+
 def test_one_seed_or_equal_seeds_promise_nothing():
     for values in ([0.3], [0.3, 0.3, 0.3]):
         found = seed_mean(values)

@@ -16,9 +16,11 @@ from tests.records import example
 from tlcore.analysis.additions import parts_of
 from tlcore.analysis.caveats import caveats, command_of, commands_of
 from tlcore.analysis.comparison import result_of
+from tlcore.analysis.groups import groups_of, largest_fraction
 from tlcore.analysis.leaderboard import leaderboard
 from tlcore.analysis.report import as_data, as_html, as_markdown, document_of, figure_sections, runs_csv
 from tlcore.analysis.report.blocks import Code, Drawing, Grid, Words, cell_text
+from tlcore.analysis.report.closer import calibration_section
 from tlcore.analysis.report.markdown import plain
 from tlcore.analysis.report.parts import table
 from tlcore.results import GATHERED
@@ -260,6 +262,20 @@ def test_the_closer_looks_are_data_too_and_json_can_hold_them():
     assert all(isinstance(row["NLL before (nats)"], float) for row in table)
     text = json.dumps([section.model_dump(mode="json") for section in found.values()], allow_nan=False)
     assert "points" in text
+
+
+def test_the_closer_looks_are_at_the_most_data_that_has_finished_runs():
+    built = example(fractions=(0.5, 1.0), strategies=("fine_tuning", "transfer_learning"))
+    going = tuple(
+        run.model_copy(update={"status": "RUNNING", "outcome": None}) if run.spec.fraction == 1 else run
+        for run in built.record.runs
+    )
+    record = built.record.model_copy(update={"runs": going, "status": "RUNNING"})
+    assert largest_fraction(groups_of(built.record)) == 1
+    assert largest_fraction(groups_of(record)) == 0.5
+    assert largest_fraction([]) == 1
+    (section,) = as_data([calibration_section(record, built.predictions)])
+    assert len(section.tables[0]) == 2, "those that are through on half of the images"
 
 
 def test_whatever_is_wider_than_the_page_says_so_and_figures_fit_on_paper(page):

@@ -11,7 +11,7 @@ from tlcore.analysis.caveats import caveats, command_of, loud
 from tlcore.analysis.comparison import comparable, leaderboard, result_of
 from tlcore.analysis.groups import groups_of
 from tlcore.analysis.report import as_html, document_of
-from tlcore.analysis.statistics.estimates import all_right, difference_of, estimate_of
+from tlcore.analysis.statistics.estimates import all_right, difference_of, estimate_of, validation_ratio
 from tlcore.analysis.statistics.resampling import OWN_IMAGES, resampled_difference, resampled_estimate
 from tlcore.errors import ComparisonError
 
@@ -32,6 +32,20 @@ def with_test(record, choose, fingerprint="9" * 64):
         for run in record.runs
     )
     return record.model_copy(update={"runs": runs})
+
+
+@pytest.mark.parametrize(("split", "rest"), [("fixed", 397 - 153 - 50), ("repeated", 397 - 50), ("kfold:3", 397 - 50)])
+def test_validation_images_of_seeds_overlap_unless_they_are_the_datasets_own(split, rest):
+    record = example(strategies=TWO, split=split, fractions=(0.5, 1.0)).record
+    assert validation_ratio(record) == pytest.approx(50 / rest)
+    own = tuple(
+        run.model_copy(update={"resolved": run.resolved.model_copy(update={"split_fingerprint": "5" * 64})})
+        if run.spec.fraction == 1
+        else run
+        for run in record.runs
+    )
+    assert validation_ratio(record.model_copy(update={"runs": own})) == 0, "parts of training images differ by seed"
+    assert validation_ratio(record.model_copy(update={"runs": ()})) == 0
 
 
 @pytest.mark.parametrize(("split", "ratio"), [("kfold:3", 1 / 2), ("repeated", 153 / (397 - 153))])

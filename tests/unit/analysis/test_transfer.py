@@ -38,10 +38,13 @@ def test_two_seeds_by_hand():
     row = one_row(TWO)
     assert (row.read_at, row.horizon, row.num_seeds) == (1.0, 2.0, 2)
     assert row.jumpstart.mean == pytest.approx(0.25)
-    assert row.jumpstart.interval == pytest.approx((0.25 - 12.7062 * 0.05, 0.25 + 12.7062 * 0.05), abs=1e-4)
+    half = 12.7062 * 0.05 * (1 + 2 * 50 / 194) ** 0.5  # 50 of 244 images are drawn for validation by each seed
+    assert row.jumpstart.interval == pytest.approx((0.25 - half, min(1, 0.25 + half)), abs=1e-4)
     # Seed 0: (0.1 + 0.3)/2 against (0 + 0.05)/2; seed 1: (0.15 + 0.35)/2 against (0 + 0.1)/2.
     assert row.area.mean == pytest.approx((0.175 + 0.2) / 2)
+    assert row.area.interval == pytest.approx((0.1875 - half / 4, 0.1875 + half / 4), abs=1e-4)
     assert row.end.mean == pytest.approx(0.25), "the last evaluation of two: 0.3 and 0.2"
+    assert row.end.interval == pytest.approx(row.jumpstart.interval)
     assert row.averaged == (1, 1)
     assert (row.rising, row.baseline_rising) == (True, True)
 
@@ -263,6 +266,14 @@ def test_thresholds_are_censored_where_runs_end():
     assert table["From scratch"]["88.0 % (95 % of the way)"] == "> 20 s (0 of 2 seeds)"
     assert table["Feature extraction"]["88.0 % (95 % of the way)"] == "never (0 of 2 seeds)"
     assert table["Fine-tuning"]["88.0 % (95 % of the way)"] == "20 s"
+
+
+def test_seeds_that_never_had_it_were_followed_as_far_as_the_first_of_them():
+    """One that has it does not count, however early it had it; of the others the one that ended first does."""
+    seeds = [curve([0.9], seconds=[5.0]), curve([0.5, 0.6]), curve([0.5, 0.5, 0.6])]
+    record = with_curves({"fine_tuning": seeds}).record
+    row = {r.share: r for r in threshold_rows(record, "train_seconds")}[0.95]
+    assert (row.seeds, row.median, row.followed) == (1, None, 20.0)
 
 
 def test_nothing_above_chance_has_no_thresholds():

@@ -344,3 +344,22 @@ def test_the_leader_is_one_that_nobody_beats_on_the_seeds_they_share():
     found = verdict(Example(built.record.model_copy(update={"runs": tuple(runs)}), built.predictions))
     assert found.best == ("fine_tuning",)
     assert "−" not in found.text.split("points")[0], "the lead is a lead"
+
+
+def test_the_part_of_the_data_that_is_judged_is_the_largest_with_a_result_and_is_named():
+    built = example(TWO, range(3), fractions=(0.25, 1.0))
+    assert ", with all training images:" in verdict(built).text
+    runs = tuple(
+        run.model_copy(update={"status": "FAILED", "outcome": None}) if run.spec.fraction == 1 else run
+        for run in built.record.runs
+    )
+    failed = verdict(Example(built.record.model_copy(update={"runs": runs}), built.predictions))
+    assert ", with 25 % of the training images:" in failed.text
+    assert failed.status != "none"
+
+
+def test_several_that_had_too_little_time_are_spoken_of_as_several():
+    built = with_wrong(example(THREE, range(3)), dict(zip(THREE, (10, 80, 75), strict=True)), moved=1)
+    late = rising(built, "fine_tuning", (0.3, 0.35, 0.4, 0.48, 0.5, 0.56))
+    late = rising(late, "staged_fine_tuning", (0.3, 0.35, 0.4, 0.48, 0.5, 0.56))
+    assert "were not given enough time to judge: they were still getting better at the end." in verdict(late).text

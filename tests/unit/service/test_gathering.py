@@ -5,6 +5,7 @@ import pytest
 from tests.pages.fakes import renamed
 from tests.records import Example, example
 from tlcore import tracking
+from tlcore.analysis.caveats import caveats
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.statistics.multiplicity import level_of_look
 from tlcore.analysis.verdict import verdict_of
@@ -69,6 +70,27 @@ def test_looks_at_the_comparisons_that_runs_come_from_count(
     assert found.looks == looks
     answers = {**store[FIRST].predictions, **store[SECOND].predictions}
     assert verdict_of(found, all_right(answers)).level == level_of_look(looks)
+
+
+def test_the_grid_is_that_of_the_runs_alone(store: dict[str, Example]) -> None:
+    names = put(store, FIRST, strategies=("fine_tuning", "feature_extraction"), models=("a", "b"), seeds=(0, 1))
+    by_id = {run.run_id: run.spec for run in store[FIRST].record.runs}
+    on_b = [name for name in names if by_id[name].model == "b"]
+    found = gathering.gather(gathering.id_of(on_b))
+    assert (found.spec.models, list(found.spec.weights)) == (("b",), ["b"])
+    assert not any("of its grid" in line for line in caveats(found)), "it is whole"
+    (partly,) = [line for line in caveats(gathering.gather(gathering.id_of(on_b[:3]))) if "of its grid" in line]
+    assert partly.startswith("It has 3 of the 4 runs of its grid: means are over")
+    assert "were added" not in partly, "runs were chosen, nothing tells of added seeds"
+
+
+def test_random_starts_on_a_network_of_their_own_are_a_grid_too(store: dict[str, Example]) -> None:
+    names = put(store, FIRST, strategies=("fine_tuning", "from_scratch"), models=("a", "b"), scratch_model="small")
+    by_id = {run.run_id: run.spec for run in store[FIRST].record.runs}
+    alone = gathering.gather(gathering.id_of([name for name in names if by_id[name].model == "small"]))
+    assert (alone.spec.models, alone.spec.weights, alone.spec.scratch_model) == (("small",), {}, None)
+    beside = gathering.gather(gathering.id_of([name for name in names if by_id[name].model != "a"]))
+    assert (beside.spec.models, beside.spec.scratch_model) == (("b",), "small")
 
 
 def test_what_cannot_be_compared_is_refused_with_each_reason(store: dict[str, Example]) -> None:

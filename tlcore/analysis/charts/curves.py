@@ -23,6 +23,7 @@ from tlcore.analysis.charts.style import (
 )
 from tlcore.analysis.curves import Band, Metric, Part, Values, XAxis, band
 from tlcore.analysis.groups import Group, groups_of
+from tlcore.analysis.statistics.estimates import validation_ratio
 from tlcore.results import ComparisonRecord
 from tlcore.strategies import Fit
 
@@ -45,8 +46,8 @@ def learning_curves(
 ) -> go.Figure:
     """Mean curves with the 95 % interval of the mean over seeds; a panel for each model and fraction.
 
-    A strategy that is fitted in one pass is a diamond with a dotted line at its height, to compare by eye; one that
-    was evaluated once so far is a disc.
+    That of validation is widened as of `validation_ratio`. A strategy that is fitted in one pass is a diamond with a
+    dotted line at its height, to compare by eye; one that was evaluated once so far is a disc.
     """
     groups = [g for g in groups_of(record) if any(r.history for r in g.runs)]
     panels = panels_of(groups)
@@ -61,7 +62,7 @@ def learning_curves(
     labels = LABEL_HEIGHT * max((len(found) for found in marked.values()), default=0)
     figure.update_annotations(font={"size": 14}, yshift=labels + TITLE_GAP)  # room for the phases' labels below
     cells = {panel: place(index, columns) for index, panel in enumerate(panels)}
-    _draw(figure, groups, metric, x, cells)
+    _draw(figure, groups, metric, x, cells, validation_ratio(record))
     end = end_of([run for group in groups for run in group.runs], x)
     for panel, members in marked.items():
         for level, group in enumerate(members):
@@ -74,7 +75,12 @@ def learning_curves(
 
 
 def _draw(
-    figure: go.Figure, groups: Sequence[Group], metric: Metric, x: XAxis, cells: Mapping[PanelKey, tuple[int, int]]
+    figure: go.Figure,
+    groups: Sequence[Group],
+    metric: Metric,
+    x: XAxis,
+    cells: Mapping[PanelKey, tuple[int, int]],
+    ratio: float,
 ) -> None:
     """The curves of every group in its panel; the legend names a strategy once. cells: row and column of each panel."""
     end = end_of([run for group in groups for run in group.runs], x)
@@ -82,7 +88,8 @@ def _draw(
     shown: set[str] = set()
     for group in groups:
         aside = beside.get((group.model, group.fraction, group.strategy), 0.0)
-        for trace in _traces(group, metric, x, end, aside, first=group.strategy not in shown):
+        first = group.strategy not in shown
+        for trace in _traces(group, metric, x, end, aside, first=first, ratio=ratio):
             figure.add_trace(trace, *cells[group.model, group.fraction])
         shown.add(group.strategy)
 
@@ -129,12 +136,12 @@ def _frame(
     figure.update_yaxes(**value_axis(runs, metric))
 
 
-def _traces(group: Group, metric: Metric, x: XAxis, end: float, aside: float, first: bool) -> list[Any]:
+def _traces(group: Group, metric: Metric, x: XAxis, end: float, aside: float, first: bool, ratio: float) -> list[Any]:
     """aside: how far left of its place a lone point stands. first: whether the legend names the strategy by this."""
     traces: list[Any] = []
     parts: tuple[Part, ...] = ("val", "train")
     for part in parts:
-        curve = band(group.runs, part, metric, x)
+        curve = band(group.runs, part, metric, x, ratio if part == "val" else 0.0)
         if curve is None:
             continue
         named = first and part == "val"

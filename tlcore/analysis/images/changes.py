@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, variance
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,6 @@ from tlcore.analysis.statistics.intervals import (
     Estimate,
     Interval,
     difference_estimate,
-    mcnemar_exact,
-    t_test,
 )
 from tlcore.analysis.statistics.multiplicity import holm
 from tlcore.analysis.statistics.resampling import resampled_difference, resampling_ratio
@@ -25,7 +23,6 @@ from tlcore.errors import ComparisonError
 from tlcore.results import ComparisonRecord, Value
 
 LEVEL = 0.05  # of all classes together, after Holm's correction
-_EQUAL = 1e-12  # means that differ by less than this are equal but for rounding
 Seeds = list[NDArray[np.bool_]]  # of one class and each seed that met it: whether A and B were right, [2, N images]
 Tested = tuple[Estimate, float | None]
 UNTESTED: Tested = (Estimate(0.0, None, "none"), None)  # one image or none
@@ -155,13 +152,8 @@ def _over_splits(classes: Sequence[Seeds], ratio: float) -> list[Tested]:
         if max((right.shape[1] for right in met), default=0) < 2:
             found.append(UNTESTED)
             continue
-        differences = [right[0].astype(np.int64) - right[1] for right in met]
-        means = [float(difference.mean()) for difference in differences]
-        if max(means) - min(means) < _EQUAL:
-            p_value = mcnemar_exact(max(differences, key=len))
-        else:
-            p_value = t_test(fmean(means), (1 / len(means) + ratio) * variance(means), len(means) - 1.0)
-        found.append((resampled_difference(met, ratio), p_value))
+        estimate = resampled_difference(met, ratio)
+        found.append((estimate, estimate.p_value))
     return found
 
 

@@ -19,4 +19,9 @@ def class_p_values(differences: Sequence[NDArray[Any]]) -> list[float]:
 
     One seed: McNemar's. Several: pooled as if seeds moved each class by itself.
     """
-    return [estimate.p_value or 0.0 for estimate in pooled_estimates(differences, len(differences))]
+    return [_known(estimate.p_value) for estimate in pooled_estimates(differences, len(differences))]
+
+
+def _known(p_value: float | None) -> float:
+    assert p_value is not None, "a difference has one; without it, nothing may be called clear"
+    return p_value

@@ -9,7 +9,7 @@ from tlcore.analysis.data_amounts import data_series
 from tlcore.analysis.data_words import EXPLAINED as AMOUNTS_EXPLAINED
 from tlcore.analysis.data_words import data_rows, data_sentences
 from tlcore.analysis.floors import floors_of
-from tlcore.analysis.groups import WHOLE, Group, groups_of, name_of
+from tlcore.analysis.groups import Group, groups_of, largest_fraction, name_of
 from tlcore.analysis.images.calibration import EXPLAINED as CALIBRATION_EXPLAINED
 from tlcore.analysis.images.calibration import calibration_rows, calibrations
 from tlcore.analysis.images.changes import class_change_rows, class_changes
@@ -123,5 +123,5 @@ def calibration_section(record: ComparisonRecord, predictions: Predictions) -> S
 
 def _whole(record: ComparisonRecord) -> list[Group]:
     """Groups with results on the most training data."""
-    largest = max(record.spec.fractions, default=WHOLE)
-    return [group for group in groups_of(record) if group.finished and group.fraction == largest]
+    groups = groups_of(record)
+    return [group for group in groups if group.finished and group.fraction == largest_fraction(groups)]

@@ -1,5 +1,6 @@
 """Accuracies and differences of groups with their intervals, as the split plan of the comparison demands."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -103,6 +104,24 @@ def all_right(predictions: Predictions) -> dict[str, "pd.Series[bool]"]:
 def resampling_of(record: ComparisonRecord, group: Group) -> float:
     """n_test/n_train of the group's splits, as of `resampling_ratio`."""
     return _ratio(record, [run.outcome.test for run in group.finished if run.outcome is not None])
+
+
+def validation_ratio(record: ComparisonRecord) -> float:
+    """n_val/n_rest of the images that each seed draws its validation part from: all but the test part of a fixed split.
+
+    0 where validation is the dataset's own, the same for every seed: all seeds on one amount of data have one split.
+    Where only parts of the training images were used, that is not to be seen, and the ratio is the careful one.
+    """
+    known = [(run.spec.fraction, run.spec.seed, run.resolved) for run in record.runs if run.resolved is not None]
+    seeds, splits = defaultdict(set), defaultdict(set)
+    for fraction, seed, resolved in known:
+        seeds[fraction].add(seed)
+        splits[fraction].add(resolved.split_fingerprint)
+    if not known or any(len(splits[fraction]) == 1 < len(seeds[fraction]) for fraction in seeds):
+        return 0.0
+    tested = fmean(resolved.num_test for *_, resolved in known) if record.spec.split_plan.is_fixed else 0.0
+    validated = fmean(resolved.num_val for *_, resolved in known)
+    return validated / (record.dataset.num_images - tested - validated)
 
 
 def _ratio(record: ComparisonRecord, tests: Sequence[PartMetrics]) -> float:

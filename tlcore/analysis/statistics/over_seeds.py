@@ -6,7 +6,8 @@ from math import inf, sqrt
 
 import numpy as np
 
-from tlcore.analysis.statistics.intervals import CONFIDENCE, Interval
+from tlcore.analysis.statistics.intervals import CONFIDENCE, Interval, t_test
+from tlcore.analysis.statistics.resampling import corrected_variance
 
 SHARES, DIFFERENCES = (0.0, 1.0), (-1.0, 1.0)  # what an accuracy can be, and a difference of two
 SAME = 1e-12  # seeds that differ by less do not differ: their spread would promise certainty
@@ -27,24 +28,26 @@ class SeedMean:
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
-def seed_mean(values: Sequence[float], within: Interval = (-inf, inf)) -> SeedMean:
+def seed_mean(values: Sequence[float], within: Interval = (-inf, inf), ratio: float = 0.0) -> SeedMean:
     """Mean of one value per seed with the t interval over seeds; of paired differences, the paired t test.
 
-    within: what is possible, at whose ends the interval is cut, as (−1, 1) for differences of accuracies.
+    within: what is possible, at whose ends the interval is cut, as (−1, 1) for differences of accuracies. ratio: of the
+    images that a value was counted on to the others that they were drawn from, as of `resampling`, where each seed has
+    drawn its own; 0 where all seeds have the same, so that the interval covers the seeds alone.
     """
-    from scipy.special import stdtr
-
     mean, count = float(np.mean(values)), len(values)
     if count < 2 or max(values) - min(values) < SAME:
         return SeedMean(mean, None, count)
-    error = sqrt(float(np.var(values, ddof=1)) / count)
-    half = _quantile(count - 1) * error
+    variance = corrected_variance(values, ratio)
+    half = _quantile(count - 1) * sqrt(variance)
     interval = max(within[0], mean - half), min(within[1], mean + half)
-    return SeedMean(mean, interval, count, float(2 * stdtr(count - 1, -abs(mean) / error)))
+    return SeedMean(mean, interval, count, t_test(mean, variance, count - 1.0))
 
 
-def ratio_of_means(above: Sequence[float], below: Sequence[float]) -> SeedMean | None:
+def ratio_of_means(above: Sequence[float], below: Sequence[float], ratio: float = 0.0) -> SeedMean | None:
     """Mean of `above` over mean of `below`, paired by seed; None where the interval of the latter reaches 0.
+
+    ratio: as of `seed_mean`.
 
     The interval is Fieller's (1954, J. R. Stat. Soc. B 16), with the t quantile of n − 1 degrees of freedom. A mean of
     ratios would be ruled by the seed with the smallest denominator.
@@ -54,7 +57,7 @@ def ratio_of_means(above: Sequence[float], below: Sequence[float]) -> SeedMean |
         return None
     if count < 2:
         return SeedMean(top / base, None, count)
-    (var_top, both), (_, var_base) = np.cov(above, below, ddof=1) / count
+    (var_top, both), (_, var_base) = np.cov(above, below, ddof=1) * (1 / count + ratio)
     square = _quantile(count - 1) ** 2
     a, b, c = base**2 - square * var_base, top * base - square * both, top**2 - square * var_top
     if a <= 0:

@@ -43,6 +43,11 @@ def resampling_ratio(plan: SplitPlan, num_images: int, num_test: float) -> float
     return 1 / (plan.folds - 1) if plan.folds else num_test / (num_images - num_test)
 
 
+def corrected_variance(values: Sequence[float], ratio: float) -> float:
+    """Variance of the mean of one value per seed. ratio: n_test/n_train, 0 where seeds share all images or none."""
+    return (1 / len(values) + ratio) * variance(values)
+
+
 def resampled_estimate(accuracies: Sequence[float], num_test: int, ratio: float) -> Estimate:
     """Mean of one test accuracy per seed with its interval in [0, 1]; one seed covers its images only (Wilson).
 
@@ -69,16 +74,12 @@ def resampled_difference(pairs: Sequence[NDArray[Any]], ratio: float) -> Estimat
         least = max(mcnemar_exact(answer) for answer in answers)
         return Estimate(fmean(differences), widest, _basis(len(differences)), least)
     mean, freedom = fmean(differences), len(differences) - 1.0
-    p_value = t_test(mean, _variance(differences, ratio), freedom)
+    p_value = t_test(mean, corrected_variance(differences, ratio), freedom)
     return Estimate(mean, _corrected(differences, ratio, lower=-1.0), OWN_IMAGES, p_value, freedom)
 
 
 def _corrected(values: Sequence[float], ratio: float, lower: float) -> Interval:
-    return t_interval(fmean(values), _variance(values, ratio), len(values) - 1.0, lower)
-
-
-def _variance(values: Sequence[float], ratio: float) -> float:
-    return (1 / len(values) + ratio) * variance(values)
+    return t_interval(fmean(values), corrected_variance(values, ratio), len(values) - 1.0, lower)
 
 
 def _constant(values: Sequence[float]) -> bool:

@@ -12,6 +12,7 @@ from statistics import fmean
 
 from tlcore.analysis.curves import XAxis, last_evaluations, still_rising
 from tlcore.analysis.groups import Group, groups_of
+from tlcore.analysis.statistics.estimates import validation_ratio
 from tlcore.analysis.statistics.intervals import Z95
 from tlcore.analysis.statistics.multiplicity import holm
 from tlcore.analysis.statistics.over_seeds import DIFFERENCES, SeedMean, ratio_of_means, seed_mean
@@ -52,7 +53,7 @@ class TransferRow:
 
     @property
     def is_negative(self) -> bool:
-        """Whether it ends below from scratch beyond chance although it learnt and is known to have had its time."""
+        """Whether it ends below from scratch beyond chance between seeds although it learnt and had its time."""
         had_its_time = self.rising is False and not self.own_stuck
         return self.end.mean < 0 and self.p is not None and self.p < LEVEL and had_its_time
 
@@ -61,8 +62,8 @@ def transfer_rows(record: ComparisonRecord, x: XAxis = "epoch") -> list[Transfer
     """Rows of every pretrained strategy that shares finished seeds with from scratch, in the order of the groups."""
     groups = groups_of(record)
     pairs = [(group, baseline_of(group, groups)) for group in groups if group.entry.needs_weights]
-    chance = chance_of(record)
-    rows = [_row(group, baseline, x, chance) for group, baseline in pairs if baseline is not None]
+    chance, ratio = chance_of(record), validation_ratio(record)
+    rows = [_row(group, baseline, x, chance, ratio) for group, baseline in pairs if baseline is not None]
     found = [row for row in rows if row is not None]
     tested = [row.end.p for row in found if row.end.p is not None]
     adjusted = iter(holm(tested))
@@ -86,12 +87,13 @@ def chance_of(record: ComparisonRecord) -> float:
     return fmean(shares) if shares else 1 / max(1, record.dataset.num_classes)
 
 
-def _row(group: Group, baseline: Group, x: XAxis, chance: float) -> TransferRow | None:
+def _row(group: Group, baseline: Group, x: XAxis, chance: float, drawn: float) -> TransferRow | None:
+    """drawn: as of `validation_ratio`."""
     pairs = _pairs(group, baseline, x)
     if not pairs:
         return None
     starts = [jumpstart(path, other) for _, path, _, other in pairs]
-    area, ratio, horizon = _areas(pairs, chance)
+    area, ratio, horizon = _areas(pairs, chance, drawn)
     counts = [last_evaluations(len(path.x)) for _, own, _, other in pairs for path in (own, other)]
     return TransferRow(
         group=group,
@@ -99,10 +101,10 @@ def _row(group: Group, baseline: Group, x: XAxis, chance: float) -> TransferRow 
         num_seeds=len(pairs),
         read_at=fmean(at for at, _ in starts),
         horizon=horizon,
-        jumpstart=seed_mean([gain for _, gain in starts], DIFFERENCES),
+        jumpstart=seed_mean([gain for _, gain in starts], DIFFERENCES, drawn),
         area=area,
         ratio=ratio,
-        end=seed_mean([path.end - other.end for _, path, _, other in pairs], DIFFERENCES),
+        end=seed_mean([path.end - other.end for _, path, _, other in pairs], DIFFERENCES, drawn),
         averaged=(min(counts), max(counts)),
         rising=still_rising([run for run, *_ in pairs]),
         baseline_rising=still_rising([run for _, _, run, _ in pairs]),
@@ -127,7 +129,7 @@ def _pairs(group: Group, baseline: Group, x: XAxis) -> list[Pair]:
     return found
 
 
-def _areas(pairs: Sequence[Pair], chance: float) -> tuple[SeedMean | None, SeedMean | None, float | None]:
+def _areas(pairs: Sequence[Pair], chance: float, drawn: float) -> tuple[SeedMean | None, SeedMean | None, float | None]:
     """Difference of the mean accuracies above chance, their ratio, and the horizon as mean over seeds."""
     horizons = [common_horizon(path, other) for _, path, _, other in pairs]
     known = [end for end in horizons if end is not None]
@@ -138,5 +140,5 @@ def _areas(pairs: Sequence[Pair], chance: float) -> tuple[SeedMean | None, SeedM
     gains = [first - second for first, second in zip(own, base, strict=True)]
     images = fmean(run.outcome.val.num_images for _, _, run, _ in pairs if run.outcome)
     noise = Z95 * sqrt(chance * (1 - chance) / images)  # of one evaluation that guesses
-    ratio = ratio_of_means(gains, base) if fmean(base) > noise else None
-    return seed_mean(gains, DIFFERENCES), ratio, fmean(known)
+    ratio = ratio_of_means(gains, base, drawn) if fmean(base) > noise else None
+    return seed_mean(gains, DIFFERENCES, drawn), ratio, fmean(known)

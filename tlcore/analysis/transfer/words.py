@@ -32,7 +32,9 @@ EXPLAINED = (
     "Higher end (asymptote): the mean of the last evaluations, three, or fewer where that is more than half of them; "
     "“still rises” where the last third of the steps gained more than a point and more than chance, or the validation "
     "loss fell there by more than a tenth. In brackets: 95 % interval over seeds, of points cut at ±100, as no two "
-    "accuracies are further apart. p: of the end, corrected for the number of rows (Holm)."
+    "accuracies are further apart. Where seeds draw their validation images, these overlap, and the interval is wider "
+    "for it (corrected resampled t, Nadeau & Bengio 2003); where the dataset brings its own, it speaks of other seeds, "
+    "not of other images. p: of the end, corrected for the number of rows (Holm)."
 )
 REACHED_EXPLAINED = (
     "Each column is an accuracy on the way from guessing to the best of this comparison, reached at the first "
@@ -164,7 +166,8 @@ def _sentence(row: TransferRow, name: str, x: XAxis) -> str:
         said += minus(f" (transfer ratio {row.ratio.mean:+.2f})") if row.ratio else ""
     said += f", and ends {_apart(row.end)} it."
     if row.is_negative and row.p is not None:
-        said += f" Negative transfer: the end is below from scratch beyond chance (p: {p_words(row.p)} after Holm)."
+        said += " Negative transfer: the end is below from scratch beyond chance between seeds"
+        said += f" (p: {p_words(row.p)} after Holm)."
     return said
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tlcore.analysis.differences import other_tests
-from tlcore.analysis.groups import Group, groups_of
+from tlcore.analysis.groups import Group, groups_of, largest_fraction
 from tlcore.analysis.statistics.estimates import Right
 from tlcore.analysis.verdict.contrasts import Contrast
 from tlcore.analysis.verdict.decision import Decision, decide
@@ -56,7 +56,7 @@ def judged(record: ComparisonRecord, right: Right, margin: float = DEFAULT_MARGI
 
 def _largest(record: ComparisonRecord) -> list[Group]:
     groups = groups_of(record)
-    largest = max((group.fraction for group in groups), default=1.0)
+    largest = largest_fraction(groups)
     return [group for group in groups if group.fraction == largest]
 
 

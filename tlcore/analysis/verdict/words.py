@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from tlcore.analysis.floors import floors_of
-from tlcore.analysis.groups import Group, in_words, name_of, percent, several_models
+from tlcore.analysis.groups import Group, fraction_words, in_words, name_of, percent, several_models
 from tlcore.analysis.statistics.estimates import Paired
 from tlcore.analysis.statistics.multiplicity import LEVEL
 from tlcore.analysis.verdict.decision import Decision, Rival
@@ -18,6 +18,8 @@ TOO_EARLY: dict[Standing, str] = {
     "evaluated once": "it was evaluated once, which does not tell whether it still gets better",
     "ready": "too few seeds are shared with the leader, or no predictions are at hand",
 }
+
+PLURAL = {"is not": "are not", "was not": "were not", "it was": "they were", "it still gets": "they still get"}
 
 
 def text_of(found: Decision) -> str:
@@ -77,7 +79,7 @@ def _seeds(found: Decision) -> int:
 
 def _headline(found: Decision) -> str:
     leader, score = _leader(found), percent(found.mean)
-    at = f"at a budget of {found.record.spec.budget}"
+    at = f"at a budget of {found.record.spec.budget}{_on(found)}"
     if found.status == "nothing learnt":
         return f"Nothing to judge {at}: even the highest, {leader} ({score}), did not learn. Give more time."
     if found.status == "alone":
@@ -95,6 +97,11 @@ def _headline(found: Decision) -> str:
     if found.status == "tie":
         return f"A tie {at}: {leader} has {score}, {names}; less than {points(found.margin)} counts as negligible."
     return f"Not distinguishable {at}: {leader} has {score}, {names}.{_correction(found)} {_needed(found)}"
+
+
+def _on(found: Decision) -> str:
+    """On which part of the training images, where there are several."""
+    return f", with {fraction_words(_fraction(found))}" if len(found.record.spec.fractions) > 1 else ""
 
 
 def _small(found: Decision, second: Rival) -> str:
@@ -193,8 +200,11 @@ def _not_judged(found: Decision) -> str:
     for standing, reason in TOO_EARLY.items():
         names = [f"{_name(found, r.group)} ({percent(r.mean)})" for r in found.unjudged if r.standing == standing]
         verb = "is not judged" if standing == "ready" else "was not given enough time to judge"
-        verb = verb if len(names) < 2 else verb.replace("is not", "are not").replace("was not", "were not")
-        sentences += [f"{_listed(names[:MAX_NAMES], len(names))} {verb}: {reason}."] if names else []
+        said = f"{verb}: {reason}."
+        if len(names) > 1:
+            for one, several in PLURAL.items():
+                said = said.replace(one, several)
+        sentences += [f"{_listed(names[:MAX_NAMES], len(names))} {said}"] if names else []
     return " ".join(sentences)
 
 
