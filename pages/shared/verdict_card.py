@@ -64,6 +64,8 @@ def show_next_steps(view: ComparisonView) -> None:
     with guard():
         if more is not None:
             _offer_seeds(view, more, settling)
+        elif found.status == "unclear":
+            st.caption(plain(f"No seeds are offered: {growing.obstacle(found)}."))
         if longer is not None:
             _offer_time(view, longer)
 

@@ -158,6 +158,7 @@ def test_settle_adds_seeds_for_those_in_contention_and_counts_its_looks(shop: Pa
     assert all(len(found) > 2 for found in seeds.values())
     assert len([r for r in after["runs"] if r["strategy"] == "from_scratch"]) == 2 or "from_scratch" in seeds
     assert (after["verdict"]["looks"], after["verdict"]["level"]) == (2, 0.005)
+    assert "no more seeds: " in done.stderr
 
 
 def test_an_added_seed_joins_and_another_family_is_refused(shop: Path, result: dict[str, Any]) -> None:

@@ -113,6 +113,8 @@ def settle(
         note(f"look {found.record.looks}: not settled; {len(more.seeds)} more seeds for {names}")
         growing.add_round(found, more)
         watch(comparison)
+    stopped = "its runs cannot be compared" if found is None else growing.obstacle(found)
+    note(f"no more seeds: {stopped or f'it was looked at {looks} times, as asked'}")
     result = comparisons.result(comparison, margin / 100)
     _show(result, json_file)
     if any(run.status != "FINISHED" for run in result.runs):

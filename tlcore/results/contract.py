@@ -76,9 +76,10 @@ VerdictStatus = Literal["winner", "tie", "unclear", "alone", "nothing learnt", "
 class PairResult(Value):
     """Two strategies: test accuracy of the first − second, over the seeds of both. The first has the higher mean.
 
-    ci95: of this pair by itself. p_value: two-sided; p_adjusted: Holm, over all pairs of the grid. relation: of the
-    first to the second; `negligible` where ci95, widened at later looks, lies within the margin. basis: the variation
-    that ci95 and p_value cover.
+    ci95: of this pair by itself. p_value: two-sided; p_adjusted: Holm, over all pairs of the grid. level: below
+    which it is a claim, that of the last look which brought the pair seeds. relation: of the first to the second;
+    `negligible` where ci95, widened at later looks, lies within the margin. basis: the variation that ci95 and p_value
+    cover.
     """
 
     first: str
@@ -87,6 +88,7 @@ class PairResult(Value):
     ci95: tuple[float, float] | None
     p_value: float
     p_adjusted: float
+    level: float = 0.05
     relation: Literal["better", "worse", "negligible", "unclear"]
     basis: str
     num_seeds: int

@@ -38,27 +38,43 @@ def next_round(found: Decision) -> Round | None:
     As many seeds as are said to be needed, within bounds; whole rounds of folds. One seed cannot tell how many are, and
     its winner is one network, so all that were judged go on.
     """
-    record = found.record
-    one_seed = found.status == "winner" and max(len(group.finished) for group in found.best) == 1
-    if (
-        not (found.status == "unclear" or one_seed)
-        or record.status != "FINISHED"
-        or not record.can_grow
-        or record.looks >= MAX_LOOKS
-    ):
+    if obstacle(found) is not None:
         return None
-    have = min(len(group.finished) for group in found.best)
-    needed = found.needed.seeds if found.needed else None
-    if needed is None and have > 1:
-        return None
+    record, have, needed = found.record, _fewest_seeds(found), found.needed.seeds if found.needed else None
     wanted = LEAST if needed is None else needed - have
     count = min(max(wanted, LEAST), MOST)
     folds = record.spec.split_plan.folds
     count = -(-count // folds) * folds if folds else count
     first = max(record.spec.seeds) + 1
-    chosen = [*found.best, *(rival.group for rival in found.behind)] if one_seed else found.best
+    chosen = [*found.best, *(rival.group for rival in found.behind)] if _has_one_seed(found) else found.best
     cells = tuple((group.model, group.strategy) for group in chosen)
     return Round(cells, tuple(range(first, first + count)))
+
+
+def obstacle(found: Decision) -> str | None:
+    """Why no seeds are to be added, as the end of a sentence; None where some are."""
+    record = found.record
+    reasons = {
+        "it is not finished": record.status != "FINISHED",
+        "no runs can be added to it here": not record.can_grow,
+        f"it was looked at {MAX_LOOKS} times, and each look more needs stronger evidence": record.looks >= MAX_LOOKS,
+        "its verdict is settled, or waits for more time and not for seeds": not (
+            found.status == "unclear" or _has_one_seed(found)
+        ),
+    }
+    stopped = next((reason for reason, holds in reasons.items() if holds), None)
+    if stopped is None and _fewest_seeds(found) > 1 and (found.needed is None or found.needed.seeds is None):
+        return "no affordable number of seeds alone would settle it: it takes more test images as well"
+    return stopped
+
+
+def _fewest_seeds(found: Decision) -> int:
+    return min(len(group.finished) for group in found.best)
+
+
+def _has_one_seed(found: Decision) -> bool:
+    """Whether the winner is one network rather than a strategy."""
+    return found.status == "winner" and max(len(group.finished) for group in found.best) == 1
 
 
 def add_round(found: Decision, more: Round) -> None:

@@ -15,6 +15,7 @@ from tlcore.analysis.statistics.intervals import paired_estimate
 from tlcore.analysis.statistics.multiplicity import level_of_look
 from tlcore.analysis.statistics.planning import images_needed, seeds_needed, spread_of
 from tlcore.analysis.verdict import decide, judged
+from tlcore.analysis.verdict.pairs import pair_rows, pairs_note
 from tlcore.analysis.verdict.words import claim_of
 from tlcore.service import growing
 
@@ -192,6 +193,11 @@ def test_each_pair_has_the_level_of_the_last_look_that_brought_it_seeds():
     (pair,) = [c for c in found.contrasts if {c.first.strategy, c.second.strategy} == set(THREE[1:])]
     assert level_of_look(2) < pair.p_adjusted < 0.05
     assert pair.relation == "unclear", "seen at two looks, so .05 is not its level"
+    verdict = judged(record, all_right(settled.predictions)).verdict
+    levels = {(row["First"], row["Second"]): row["Claim below"] for row in pair_rows(record, verdict)}
+    assert sorted(levels.values()) == ["0.0017", "0.005", "0.005"]
+    assert "the level in its row" in pairs_note(verdict)
+    assert "Claim below" not in pair_rows(full.record, judged(full.record, all_right(full.predictions)).verdict)[0]
 
 
 def test_one_shared_seed_is_not_enough_where_others_share_more():

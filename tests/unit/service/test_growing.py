@@ -48,6 +48,21 @@ def test_a_settled_a_running_and_a_looked_at_comparison_get_none():
         assert growing.next_round(decided(Example(record, unclear.predictions))) is None
 
 
+def test_what_stands_in_the_way_of_more_seeds_is_said():
+    settled = with_wrong(example(TWO, range(6)), {"feature_extraction": 60, "fine_tuning": 10}, moved=1)
+    unclear = with_wrong(example(TWO, range(3)), {"feature_extraction": 11, "fine_tuning": 10}, moved=9)
+    both = with_wrong(example(TWO, range(3)), {"feature_extraction": 12, "fine_tuning": 10}, moved=1)
+    looked = unclear.record.model_copy(update={"looks": growing.MAX_LOOKS})
+    assert growing.obstacle(decided(unclear)) is None
+    for found, said in (
+        (settled, "its verdict is settled"),
+        (both, "no affordable number of seeds alone would settle it"),
+        (Example(looked, unclear.predictions), f"it was looked at {growing.MAX_LOOKS} times"),
+    ):
+        assert said in growing.obstacle(decided(found))
+        assert growing.next_round(decided(found)) is None
+
+
 def test_folds_grow_by_whole_rounds():
     built = with_wrong(example(TWO, split="kfold:4"), {"feature_extraction": 12, "fine_tuning": 10})
     assert len(growing.next_round(decided(built)).seeds) % 4 == 0

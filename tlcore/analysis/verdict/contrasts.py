@@ -20,12 +20,16 @@ OPPOSITE: dict[Relation, Relation] = {"better": "worse", "worse": "better"}
 
 @dataclass(frozen=True)
 class Contrast:
-    """The first group against the second. relation: of the first to the second. p_adjusted: Holm, over all pairs."""
+    """The first group against the second. relation: of the first to the second.
+
+    p_adjusted: Holm, over all pairs. level: below which it is a claim, as of `_levels`.
+    """
 
     first: Group
     second: Group
     paired: Paired
     p_adjusted: float
+    level: float
     relation: Relation
 
     @property
@@ -53,7 +57,7 @@ def contrasts_of(record: ComparisonRecord, groups: Sequence[Group], right: Right
         known = _pooled(known)
     adjusted = holm([paired.p_value for _, _, paired in known])
     return [
-        Contrast(a, b, paired, p, _relation(paired, p, margin, level))
+        Contrast(a, b, paired, p, level, _relation(paired, p, margin, level))
         for (a, b, paired), p, level in zip(known, adjusted, _levels(record.looks, known), strict=True)
     ]
 

@@ -8,18 +8,28 @@ RELATIONS = {"better": "better", "worse": "worse", "negligible": "no difference 
 
 
 def pair_rows(record: ComparisonRecord, verdict: Verdict) -> list[dict[str, object]]:
-    """One row per pair, the higher mean first. Interval: of the pair by itself, 95 %."""
-    return [_row(record, pair) for pair in verdict.pairs]
+    """One row per pair, the higher mean first. Interval: of the pair by itself, 95 %.
+
+    What makes a claim stands in a column of its own where pairs were looked at more or less often.
+    """
+    own = len({pair.level for pair in verdict.pairs}) > 1
+    return [{**_row(record, pair), **({"Claim below": f"{pair.level:.2g}"} if own else {})} for pair in verdict.pairs]
 
 
 def pairs_note(verdict: Verdict) -> str:
     """What the columns of `pair_rows` are."""
     count = len(verdict.pairs)
+    levels = {pair.level for pair in verdict.pairs}
+    below = (
+        "the level in its row, that of the last look which brought the pair seeds"
+        if len(levels) > 1
+        else (f"{next(iter(levels), verdict.level):.2g}")
+    )
     models = ", those within each model and those between models together" if verdict.by_model else ""
     return (
         f"Interval: 95 %, not corrected for the number of pairs. p: how often chance alone would show such a "
         f"difference or a larger one; corrected for {count} pair{'' if count == 1 else 's'} (Holm){models}, it is a "
-        f"claim below {verdict.level:.2g}. With several strategies and seeds on the same test images, what seeds add "
+        f"claim below {below}. With several strategies and seeds on the same test images, what seeds add "
         f"to the uncertainty is pooled over the pairs. Strategies that did not learn are left out. A difference "
         f"within {points(verdict.margin)} does not matter."
     )

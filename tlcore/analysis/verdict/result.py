@@ -90,6 +90,7 @@ def _pairs(contrasts: Sequence[Contrast], several: bool) -> tuple[PairResult, ..
             ci95=contrast.paired.estimate.interval,
             p_value=contrast.paired.p_value,
             p_adjusted=contrast.p_adjusted,
+            level=contrast.level,
             relation=contrast.relation,
             basis=contrast.paired.estimate.basis,
             num_seeds=len(contrast.paired.seeds),
