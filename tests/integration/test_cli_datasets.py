@@ -69,8 +69,9 @@ def interrupted(
 ) -> "tuple[int, str]":
     """Exit code and stderr after Ctrl-C, which a terminal sends to the whole group, or another signal, at a moment."""
     process = subprocess.Popen(
-        [*COMMAND, "add", source], stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
-    )
+        [*COMMAND, "add", source], stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 — ignored in background jobs
+    )  # fmt: skip
     try:
         until(lambda: settings.datasets.is_dir() and started(), "the import is under way")
         children = psutil.Process(process.pid).children(recursive=True)
