@@ -103,7 +103,8 @@ def choose(param: str, options: list[str], name: Callable[[str], str], label: st
     key = f"choose_{param}_{current}"
 
     def moved() -> None:
-        show_next(param, st.session_state[key])
+        if st.session_state[key] != current:  # else a click from before the page moved on brought the old box back
+            show_next(param, st.session_state[key])
 
     st.session_state[f"chosen_{param}"] = current
     if moving or st.query_params.get(param) != current:
