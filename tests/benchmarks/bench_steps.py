@@ -147,9 +147,10 @@ def steps_on_images(bench: Bench, device: Device, options: argparse.Namespace) -
 
 
 def asked(bench: Bench, strategy: str, device: Device, options: argparse.Namespace) -> RunSpec:
-    name, _, last = strategy.partition(":last_groups=")
-    more = {"settings": {"last_groups": int(last)}} if last else {}
-    return bench.spec(name, image_size=options.size, device=device.id, num_threads=options.threads, **more)
+    spec = bench.spec(
+        strategy.partition(":")[0], image_size=options.size, device=device.id, num_threads=options.threads
+    )
+    return spec.model_copy(update={"strategy": strategy})
 
 
 def show_steps(strategy: str, task: Task, device: Device, options: argparse.Namespace) -> None:
