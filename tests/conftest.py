@@ -8,8 +8,8 @@ import pytest
 from tests.helpers_mlflow import copy_template, make_template
 from tlcore.settings import Settings, get_settings
 
-# Tests run in several processes at once: each, and what it starts, computes on its share of the cores. Said before
-# torch and BLAS are loaded, which read it then.
+# Tests may run in several processes at once (`-n logical`): each, and what it starts, computes on its share of the
+# cores. Said before torch and BLAS are loaded, which read it then.
 _PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _PROCESSES)))
 

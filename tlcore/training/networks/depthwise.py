@@ -2,8 +2,8 @@
 
 oneDNN has no fast bf16 kernels for the gradient by the images of depthwise convolutions with a stride, nor for either
 gradient of those with kernels above 3×3: on a CPU with AMX (channels last, one thread) they take 2 to 100 times as long
-as in float32, as `python -m tests.benchmarks.bench_steps` prints. Forward passes and all other convolutions are faster
-in bf16.
+as in float32. Forward passes and all other convolutions are faster in bf16. What whole steps gain by it is printed by
+`python -m tests.benchmarks.bench_steps` (product against autocast).
 """
 
 from collections.abc import Mapping, Sequence
