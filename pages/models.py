@@ -67,7 +67,7 @@ def show_measuring(found: list[CatalogueEntry]) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         model = st.selectbox("Measure a model on this machine", able, key="model_speed", width=420)
-        if st.button("Measure speed", icon="⏱️", key="measure"):
+        if st.button("Measure speed", icon="⏱️", key="measure_speed"):
             st.session_state["measuring"] = {"model": model, "job": models.submit_speed(model)}
             st.rerun()
     if "measuring" in st.session_state:

@@ -81,7 +81,7 @@ def test_measuring_never_blocks_the_page(
     monkeypatch.setattr(models, "submit_speed", lambda model: asked.append(model) or "job1")
     monkeypatch.setattr(models, "finished_speed", lambda job, model: known.get(model))
     app = open_page("models")
-    app.button(key="measure").click().run()
+    app.button(key="measure_speed").click().run()
     assert is_fine(app)
     assert asked == ["resnet18"]
     assert "Measuring resnet18" in shown(app)
@@ -90,6 +90,19 @@ def test_measuring_never_blocks_the_page(
     assert is_fine(app)
     assert "Measuring" not in shown(app)
     assert app.dataframe[0].value.set_index("Model").loc["resnet18", "Images/s, batch 1"] == 11.0
+
+
+def test_a_choice_made_on_compare_presses_no_button_here(
+    open_page: Open, known: dict[str, Speed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(models, "submit_speed", lambda model: asked.append(model) or pytest.fail("measured"))
+    app = open_page("compare", comparison="recorded-demo")
+    for name in ("home", "models"):
+        app.query_params.clear()  # a link within the app has none
+        app.switch_page(f"pages/{name}.py").run()
+    assert is_fine(app)
+    assert not asked
 
 
 def test_a_failed_measurement_is_told_once(
@@ -101,7 +114,7 @@ def test_a_failed_measurement_is_told_once(
     monkeypatch.setattr(models, "submit_speed", lambda model: "job1")
     monkeypatch.setattr(models, "finished_speed", fail)
     app = open_page("models")
-    app.button(key="measure").click().run()
+    app.button(key="measure_speed").click().run()
     assert is_fine(app)
     assert "too little memory" in shown(app)
     app.run()
