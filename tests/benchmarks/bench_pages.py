@@ -1,11 +1,13 @@
 """Opening pages and switching between them over a full store: `python -m tests.benchmarks.bench_pages [--runs 1000]`.
 
-Comparisons of 50 finished runs each (5 strategies × 10 seeds) in MLflow's own store, in a temporary home. Each page is
-run by Streamlit's own tester in one process, as a session does it: the first opening after the process has started,
-and the median of later ones, taken in turn. Also the memory of that process, which holds what a dashboard would.
+Comparisons of 50 finished runs each (5 strategies × 10 seeds) in MLflow's own store, in a temporary home, which a
+process of its own fills. Each page is run by Streamlit's own tester in one process, as a session does it: the first
+opening after the process has started, and the median of later ones, taken in turn. Also the memory of that process,
+which holds what a dashboard would.
 """
 
 import argparse
+import multiprocessing
 import os
 import tempfile
 import time
@@ -15,9 +17,8 @@ from statistics import median
 import psutil
 from streamlit.testing.v1 import AppTest
 
-from tests.benchmarks.bench_open import fill
 from tests.benchmarks.timing import line
-from tests.records import example
+from tlcore.service import comparisons
 from tlcore.settings import get_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,10 @@ def main() -> None:
         os.environ["TLCORE_HOME"] = str(Path(folder) / "home")
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         count = max(1, options.runs // PER_COMPARISON)
-        ids = [fill(get_settings(), example(seeds=range(SEEDS))) for _ in range(count)]
+        filling = multiprocessing.get_context("spawn").Process(target=fill_store, args=(count,))
+        filling.start()
+        filling.join()
+        ids = [found.comparison_id for found in comparisons.list_comparisons(limit=count)]
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=600)
         first = {page: opened(app, page, ids[-1]) for page in PAGES}
         later: dict[str, list[float]] = {page: [] for page in PAGES}
@@ -46,6 +50,15 @@ def main() -> None:
     for page in PAGES:
         line(page, f"{first[page]:.2f} s / {median(later[page]):.2f} s", "1 s")
     line("memory of the process", f"{psutil.Process().memory_info().rss / 1e6:,.0f} MB", "500 MB")
+
+
+def fill_store(count: int) -> None:
+    """Put so many comparisons into MLflow; it loads what a dashboard never does."""
+    from tests.benchmarks.bench_open import fill
+    from tests.records import example
+
+    for _ in range(count):
+        fill(get_settings(), example(seeds=range(SEEDS)))
 
 
 def opened(app: AppTest, page: str, comparison_id: str) -> float:

@@ -3,18 +3,20 @@
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
+from typing import TYPE_CHECKING
 
-import torch
-
-from tlcore.training.loop.optimizers import synchronize
+if TYPE_CHECKING:
+    import torch
 
 WARM_UP = 2
 
 
 def interleaved(
-    arms: Mapping[str, Callable[[], object]], repeats: int, device: torch.device | None = None
+    arms: Mapping[str, Callable[[], object]], repeats: int, device: "torch.device | None" = None
 ) -> dict[str, float]:
     """Median seconds of each arm over `repeats` rounds, after two that are not counted."""
+    if device is not None:
+        from tlcore.training.loop.optimizers import synchronize
     measured: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(WARM_UP + repeats):
         for name in arms if number % 2 == 0 else reversed(arms):
