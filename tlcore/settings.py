@@ -10,7 +10,15 @@ from tlcore.errors import SpecError
 
 VERSION = "0.1.0"
 _PACKAGE = Path(__file__).resolve().parent
-_DOWNLOADS = ("TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "HF_HUB_OFFLINE")
+_DOWNLOADS = (
+    "HOME",
+    "TORCH_HOME",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "XDG_CACHE_HOME",
+    "HF_HUB_OFFLINE",
+)
 _BESIDE_PACKAGE = _PACKAGE.parent / "mlruns"
 
 

@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +140,7 @@ def _require(sources: Mapping[str, str], answers: list[Any]) -> None:
 
 def catalogue() -> list[CatalogueEntry]:
     """Every model of timm and torchvision: recommended ones first, then those whose weights are here now."""
-    return complete(ask_once({"question": "catalogue"}), _caches(str(get_settings().root)))
+    return complete(ask_once({"question": "catalogue"}), ask_once({"question": "caches"}))
 
 
 def measure_speed(model: str, device: str = "auto") -> Speed:
@@ -191,10 +190,3 @@ def tracked_weights(source: str) -> Path | None:
 
     (file,) = model_folder(run_id).rglob("weights.safetensors")
     return file
-
-
-@lru_cache(maxsize=8)
-def _caches(home: str) -> dict[str, str]:
-    """Where the libraries keep downloads; it cannot change while this process lives."""
-    answer: dict[str, str] = ask({"question": "caches"})
-    return answer
