@@ -6,6 +6,8 @@
 4. partial fine-tuning: a step against forward + 2 × the part of the forward pass that lies in what trains.
 5. feature extraction, once images are decoded: the run against one bare forward pass; the same run once more.
 
+A bare forward pass is torch's own, in the product's number format and layout; `folded` is the product's (`folding.py`).
+
 Photos of ants and bees where TLCORE_TEST_DATA has them, else drawn pictures; random weights. Arms take turns.
 """
 
@@ -34,12 +36,14 @@ from tlcore.training.loop import steps
 from tlcore.training.loop.checkpoints import fresh_state
 from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.loop.task import Task
-from tlcore.training.networks.forward import evaluating, logits
-from tlcore.training.networks.freezing import trained_names
+from tlcore.training.networks.folding import Folded, fold_all
+from tlcore.training.networks.forward import logits
+from tlcore.training.networks.freezing import evaluating, trained_names
 from tlcore.training.networks.models import Network, build_network
 from tlcore.training.prepare import Ground, prepare, recipe_of
 
 MODEL = "mobilenetv2_100"
+UNFOLDED = Folded(())
 TARGETS = {"resnet18": (3.5, 4.0), MODEL: (1.6, 2.5)}  # of float32's time by that of the product: training, forward
 
 
@@ -109,9 +113,11 @@ def number_formats(model: str, device: Device, options: argparse.Namespace) -> N
     found = interleaved(training, options.repeats, device.device)
     wanted = TARGETS.get(model, (None, None))
     ratio("training", model, found, wanted[0], options.batch)
+    folded = fold_all(fast, device)
     forward = {
         "float32": lambda: forward_only(plain, high, images),
-        "product": lambda: forward_only(fast, device, last),
+        "autocast": lambda: forward_only(fast, device, last),
+        "product": lambda: forward_only(fast, device, last, folded),
     }
     ratio("forward", model, interleaved(forward, options.repeats, device.device), wanted[1], options.batch)
 
@@ -125,8 +131,8 @@ def ratio(what: str, model: str, found: dict[str, float], target: float | None, 
             line(f"1. {model}, {what}: product against {other}", f"{times:.2f}× ({pace:,.0f} images/s)", wanted)
 
 
-def forward_only(network: Network, device: Device, images: torch.Tensor) -> torch.Tensor:
-    with evaluating(network), torch.inference_mode():
+def forward_only(network: Network, device: Device, images: torch.Tensor, folded: Folded = UNFOLDED) -> torch.Tensor:
+    with evaluating(network), folded.applied(), torch.inference_mode():
         return logits(network, device, images)
 
 
@@ -168,20 +174,25 @@ def show_steps(strategy: str, task: Task, device: Device, options: argparse.Name
     def forward() -> None:
         forward_only(task.network, device, fixed[0])
 
-    found = interleaved({"step": step, "same": same_batch, "forward": forward}, options.repeats, device.device)
+    def folded() -> None:
+        forward_only(task.network, device, fixed[0], folds)
+
+    folds = fold_all(task.network, device)
+    arms = {"step": step, "same": same_batch, "forward": forward, "folded": folded}
+    found = interleaved(arms, options.repeats, device.device)
     if strategy == "fine_tuning":
         line(
             "2. real images against one batch on the device", f"{found['same'] / found['step']:.1%} of its rate", "97 %"
         )
     elif strategy == "transfer_learning":
-        line(
-            "3. frozen head with augmentation against forward only", f"{found['step'] / found['forward']:.2f}×", "1.3×"
-        )
+        for name in ("forward", "folded"):
+            words = "a bare pass" if name == "forward" else "a folded pass"
+            line(f"3. frozen head with augmentation against {words}", f"{found['step'] / found[name]:.2f}×", "1.3×")
     else:
-        share = trained_share(task, recipe.trainable, forward)
+        share = trained_share(task, recipe.trainable, folded)
         bound = 1 + 2 * share
-        times = found["same"] / found["forward"]
-        line(f"4. {strategy}: step against forward only", f"{times:.2f}×", f"{bound:.2f}× (trains {share:.0%} of it)")
+        times = found["same"] / found["folded"]
+        line(f"4. {strategy}: step against a folded pass", f"{times:.2f}×", f"{bound:.2f}× (trains {share:.0%} of it)")
 
 
 def trained_share(task: Task, trainable: str, forward: Callable[[], None]) -> float:

@@ -39,7 +39,7 @@ from tlcore.training.networks.onnx_module import provider
 from tlcore.training.reporter import Reporter
 from tlcore.training.stopwatch import Stopwatch
 
-EXTRACTION_VERSION = 2  # raise it when the same images and weights would give other features
+EXTRACTION_VERSION = 3  # raise it when the same images and weights would give other features
 LIBRARIES = (torch, torchvision, timm)
 POLL_SECONDS = 0.5
 FEATURES_MADE = 0.8  # of the progress bar

@@ -20,6 +20,7 @@ from tlcore.training.loop.optimizers import make_optimizer, set_learning_rates
 from tlcore.training.loop.position import phase_progress, plan_now
 from tlcore.training.loop.task import Task
 from tlcore.training.networks.adapters import attach_adapters
+from tlcore.training.networks.folding import Folded, fold_kept
 from tlcore.training.networks.forward import logits
 from tlcore.training.networks.freezing import apply_trainable
 from tlcore.training.networks.models import Network
@@ -32,7 +33,8 @@ _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 class Lesson:
     """What all steps of a phase share. draw: the rows of a step. class_weights: [K] of the loss, or None.
 
-    moving: statistics that a forward pass changes, as those of BatchNorm in train mode.
+    moving: statistics that a forward pass changes, as those of BatchNorm in train mode. kept: what stays as it is,
+    folded.
     """
 
     recipe: TrainRecipe
@@ -40,6 +42,7 @@ class Lesson:
     draw: Callable[[int], Rows]
     class_weights: Tensor | None
     moving: tuple[Tensor, ...]
+    kept: Folded
 
     @property
     def least(self) -> int:
@@ -60,6 +63,7 @@ def make_ready(task: Task, recipe: TrainRecipe) -> Lesson:
         draw=_draw(task, recipe, labels),
         class_weights=None if weights is None else weights.to(task.source.labels.device),
         moving=moving_statistics(task.network),
+        kept=fold_kept(task.network, task.source.device),
     )
 
 
@@ -130,7 +134,7 @@ def _accumulate(task: Task, lesson: Lesson, images: Tensor, labels: Tensor, seed
     total = len(labels) if weights is None else weights[labels].sum()
     found = []
     for some, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        with task.watch.measure("forward"):
+        with task.watch.measure("forward"), lesson.kept.applied():
             scores = logits(task.network, task.source.device, some)
             loss = cross_entropy(scores, truth, weights, label_smoothing=lesson.recipe.label_smoothing, reduction="sum")
         with task.watch.measure("backward"):

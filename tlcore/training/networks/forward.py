@@ -1,7 +1,6 @@
 """The forward pass in the device's number format, and whole parts through it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -10,6 +9,8 @@ from tlcore.training.device import Device
 from tlcore.training.images.batches import Images, ImageSource, Rows, evaluation_batch
 from tlcore.training.networks import models
 from tlcore.training.networks.depthwise import fast_gradients
+from tlcore.training.networks.folding import fold_all
+from tlcore.training.networks.freezing import evaluating
 from tlcore.training.networks.models import Network
 from tlcore.training.outcome import evaluation
 from tlcore.training.outcome.evaluation import Predictions
@@ -42,9 +43,10 @@ def feature_batches(
 
     images: what is seen of the rows.
     """
+    folded = fold_all(network, source.device)
     for chunk in _chunks(rows, batch_size):
         check()
-        with evaluating(network), torch.inference_mode():
+        with evaluating(network), folded.applied(), torch.inference_mode():
             found = features(network, source.device, images(source, chunk))
         yield found
 
@@ -53,23 +55,12 @@ def predictions(
     network: Network, source: ImageSource, rows: Rows, batch_size: int, check: Callable[[], None]
 ) -> Iterator[Predictions]:
     """What the network says of the rows in eval mode, batch by batch. check: called before each; may raise."""
+    folded = fold_all(network, source.device)
     for chunk in _chunks(rows, batch_size):
         check()
-        with evaluating(network), torch.inference_mode():
+        with evaluating(network), folded.applied(), torch.inference_mode():
             scores = logits(network, source.device, evaluation_batch(source, chunk))
         yield evaluation.from_logits(scores, source.labels[torch.from_numpy(chunk).to(source.labels.device)])
-
-
-@contextmanager
-def evaluating(network: Network) -> Iterator[None]:
-    """Eval mode for all modules inside, and each one's own mode again after it."""
-    modes = [(module, module.training) for module in network.module.modules()]
-    network.module.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _chunks(rows: Rows, batch_size: int) -> list[Rows]:

@@ -6,6 +6,8 @@ alone would let the statistics drift.
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -65,6 +67,18 @@ def set_modes(network: Network, normalization: Normalization) -> None:
     flags = {parameter: parameter.requires_grad for parameter in network.module.parameters()}
     for module, trains in _modes(network.module, flags, normalization).items():
         module.training = trains
+
+
+@contextmanager
+def evaluating(network: Network) -> Iterator[None]:
+    """Eval mode for all modules inside, and each one's own mode again after it."""
+    modes = [(module, module.training) for module in network.module.modules()]
+    network.module.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def learns_statistics(network: Network, chosen: frozenset[str]) -> bool:

@@ -11,7 +11,8 @@ from tlcore.training.device import Device
 from tlcore.training.images.batches import evaluation_batch
 from tlcore.training.loop.optimizers import synchronize
 from tlcore.training.loop.task import Task
-from tlcore.training.networks.forward import evaluating, logits
+from tlcore.training.networks.forward import logits
+from tlcore.training.networks.freezing import evaluating
 from tlcore.training.networks.models import Network
 
 WARM_UP, REPEATS = 3, 20  # passes; the first ones choose kernels and fill caches

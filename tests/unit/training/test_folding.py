@@ -1,0 +1,171 @@
+"""BatchNorms folded into convolutions: the same features, nothing changed, and only where it is right."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from tlcore.training.device import Device
+from tlcore.training.networks import models
+from tlcore.training.networks.folding import fold_all, fold_kept, pairs
+from tlcore.training.networks.forward import features
+from tlcore.training.networks.freezing import apply_trainable, evaluating
+from tlcore.training.networks.models import Network, build_network
+
+HIGH = Device(torch.device("cpu"), "a test", torch.float32)
+LOW = Device(torch.device("cpu"), "a test", torch.bfloat16)
+# model: BatchNorms that follow a convolution; all others have what their own code puts before them
+PAIRS = {
+    "test_resnet": 15, "resnet18": 20, "mobilenetv2_100": 52, "torchvision:shufflenet_v2_x0_5": 56,
+    "tf_mobilenetv3_small_minimal_100": 34, "densenet121": 59, "resnetv2_50": 32, "repvgg_a0": 44,
+    "convnext_atto": 0, "vit_tiny_patch16_224": 0,
+}  # fmt: skip
+
+
+def network_of(model: str, size: int | None = None) -> Network:
+    """A network whose BatchNorms have statistics and weights of their own."""
+    torch.manual_seed(0)
+    network = build_network(model, 3, size)
+    for layer in network.module.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            for tensor in (layer.running_mean, layer.bias):
+                nn.init.uniform_(tensor, -0.3, 0.3)
+            for tensor in (layer.running_var, layer.weight):
+                nn.init.uniform_(tensor, 0.5, 2)
+    return network
+
+
+def of(network: Network, device: Device = HIGH, folded: bool = False) -> torch.Tensor:
+    """Features of two images."""
+    images = torch.rand(2, 3, network.image_size, network.image_size, generator=torch.Generator().manual_seed(1))
+    with evaluating(network), torch.inference_mode():
+        if not folded:
+            return features(network, device, images)
+        with fold_all(network, device).applied():
+            return features(network, device, images)
+
+
+def distance(found: torch.Tensor, exact: torch.Tensor) -> float:
+    return float((found - exact).norm() / exact.norm())
+
+
+@pytest.mark.parametrize("model", PAIRS)
+def test_features_are_the_same_and_every_pair_is_found(model):
+    network = network_of(model)
+    assert len(pairs(network)) == PAIRS[model]
+    exact = of(network)
+    assert distance(of(network, folded=True), exact) < 1e-4
+    low = distance(of(network, LOW), exact)
+    assert distance(of(network, LOW, folded=True), exact) < max(2 * low, 1e-2)
+
+
+def test_the_network_is_as_it_was_after_it_also_after_an_error():
+    network = network_of("test_resnet")
+    before = {name: tensor.clone() for name, tensor in network.module.state_dict().items()}
+    names = [name for name, _ in network.module.named_parameters()]
+    with pytest.raises(ZeroDivisionError), fold_all(network, HIGH).applied():
+        raise ZeroDivisionError
+    after = network.module.state_dict()
+    assert list(after) == list(before)
+    assert [name for name, _ in network.module.named_parameters()] == names
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert not any("forward" in vars(layer) for layer in network.module.modules())
+
+
+def test_the_search_draws_nothing_and_moves_no_statistics():
+    network = network_of("test_resnet")
+    network.module.train()
+    before = {name: tensor.clone() for name, tensor in network.module.state_dict().items()}
+    torch.manual_seed(3)
+    drawn = torch.rand(1)
+    torch.manual_seed(3)
+    assert pairs(network)
+    assert torch.equal(torch.rand(1), drawn)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.module.state_dict().items())
+    assert all(layer.training for layer in network.module.modules())
+
+
+def test_weights_are_those_of_the_moment():
+    network = network_of("test_resnet")
+    of(network, folded=True)
+    with torch.no_grad():
+        for tensor in (*network.module.parameters(), *network.module.buffers()):
+            if tensor.is_floating_point():
+                tensor.mul_(1.5)
+    assert distance(of(network, folded=True), of(network)) < 1e-5
+
+
+def test_only_what_training_leaves_alone_is_folded():
+    network = network_of("test_resnet")
+    everything = len(pairs(network))
+    apply_trainable(network, "head", "eval")
+    assert len(fold_kept(network, HIGH).parts) == everything
+    apply_trainable(network, "last:1", "eval")
+    some = {pair.norm for pair, _, _ in fold_kept(network, HIGH).parts}
+    trained = {name.rpartition(".")[0] for name in network.groups[-1]}
+    assert 0 < len(some) < everything
+    assert not some & {layer for name, layer in network.module.named_modules() if name in trained}
+    for normalization in ("train", "eval"):
+        apply_trainable(network, "all", normalization)
+        assert not fold_kept(network, HIGH).parts
+
+
+class Odd(nn.Module):
+    """A convolution and a BatchNorm with something in between, or beside, that folding would lose."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.conv, self.norm, self.head = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 3)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = self.conv(images)
+        if self.kind == "in place":
+            found = self.relu(found)
+        normed = self.norm(found)
+        if self.kind == "beside":
+            normed = normed + found
+        if self.kind == "twice":
+            normed = self.norm(self.conv(images * 2)) + normed
+        return self.head(normed.mean((2, 3)))
+
+
+@pytest.mark.parametrize(("kind", "number"), [("plain", 1), ("in place", 0), ("beside", 0), ("twice", 0)])
+def test_nothing_is_folded_where_it_would_change_the_features(kind, number):
+    torch.manual_seed(0)
+    module = Odd(kind)
+    nn.init.uniform_(module.norm.running_mean, -1, 1)
+    network = replace(build_network("test_resnet", 3, 32), module=module, head=module.head)
+    assert len(pairs(network)) == number
+    assert distance(of(network, folded=True), of(network)) < 1e-5
+
+
+def test_what_is_put_around_a_convolution_later_is_seen():
+    network = network_of("test_resnet")
+    pair = pairs(network)[0]
+    parent = next(m for m in network.module.modules() if pair.convolution in m.children())
+    name = next(n for n, child in parent.named_children() if child is pair.convolution)
+    setattr(parent, name, nn.Sequential(pair.convolution, nn.Tanh()))
+    assert pair not in pairs(network)
+    assert distance(of(network, folded=True), of(network)) < 1e-5
+
+
+def test_gradients_through_folded_layers_reach_what_trains_below_them():
+    network = network_of("test_resnet")
+    apply_trainable(network, "conv1|stem", "eval")
+    images = torch.rand(2, 3, network.image_size, network.image_size)
+    trained = [p for p in network.module.parameters() if p.requires_grad]
+    assert trained
+    found = []
+    for folded in (None, fold_kept(network, HIGH)):
+        if folded is None:
+            value = models.features(network, images)
+        else:
+            assert 0 < len(folded.parts) < len(pairs(network))
+            with folded.applied():
+                value = models.features(network, images)
+        found.append(torch.autograd.grad(value.square().sum(), trained))
+    for plain, fast in zip(*found, strict=True):
+        torch.testing.assert_close(fast, plain, rtol=1e-3, atol=1e-5 * float(plain.abs().max()))

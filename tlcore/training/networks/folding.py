@@ -1,0 +1,151 @@
+"""Convolutions that do the work of the BatchNorm after them, where neither of the two changes.
+
+In eval mode BatchNorm multiplies each channel by s = γ / √(σ² + ε) and adds β − μ·s (Ioffe & Szegedy 2015). The
+convolution before it does the same with the weights W·s and the bias β + (b − μ)·s, so that no feature map is read and
+written again: the folding of Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2.
+Network, parameters and state_dict stay as they are; only what happens inside `Folded.applied` goes another way.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from timm.layers import BatchNormAct2d, Conv2dSame
+from torch import Tensor, nn
+
+from tlcore.training.device import Device
+from tlcore.training.networks import models
+from tlcore.training.networks.freezing import evaluating
+from tlcore.training.networks.models import Network
+
+TOLERANCE = 1e-3  # relative difference of features in float32 above which what was found is not a folding
+_CONVOLUTIONS = (nn.Conv2d.forward, Conv2dSame.forward)
+_NORMS = (nn.BatchNorm2d.forward, BatchNormAct2d.forward)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A convolution whose output only this BatchNorm receives."""
+
+    convolution: nn.Conv2d
+    norm: nn.BatchNorm2d
+
+    def is_kept(self) -> bool:
+        """Whether neither changes as the network is set now: nothing trains, and no statistics move."""
+        parameters = (*self.convolution.parameters(), *self.norm.parameters())
+        return not self.norm.training and not any(parameter.requires_grad for parameter in parameters)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Pairs with the weights [out, in, h, w] and biases [out] that do the work of both, as they were at its making."""
+
+    parts: tuple[tuple[Pair, Tensor, Tensor], ...]
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside it, forward passes use these weights and leave the BatchNorms out."""
+        with ExitStack() as undo:
+            for pair, weight, bias in self.parts:
+                own: dict[str, Any] = pair.convolution._parameters
+                undo.callback(own.update, dict(own))
+                own.update(weight=weight, bias=bias)
+                undo.callback(delattr, pair.norm, "forward")
+                pair.norm.forward = _activation(pair.norm)  # type: ignore[method-assign]
+            yield
+
+
+def fold_all(network: Network, device: Device) -> Folded:
+    """Of all pairs, for passes in eval mode without autograd, with the weights as they are now."""
+    return _fold(pairs(network), device)
+
+
+def fold_kept(network: Network, device: Device) -> Folded:
+    """Of the pairs that the network's training, as it is set now, does not change."""
+    return _fold((pair for pair in pairs(network) if pair.is_kept()), device)
+
+
+def pairs(network: Network) -> tuple[Pair, ...]:
+    """Every pair of a network, found by what passes through it; none where they do not give the same features."""
+    module = network.module
+    shape = tuple((id(layer), type(layer)) for layer in module.modules())
+    if module not in _found or _found[module][0] != shape:
+        _found[module] = (shape, _find(network))
+    return _found[module][1]
+
+
+_found: "WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, type], ...], tuple[Pair, ...]]]" = WeakKeyDictionary()
+
+
+def _find(network: Network) -> tuple[Pair, ...]:
+    """Look for pairs in one pass of random images in float32, and try them in another."""
+    if not any(type(layer).forward in _NORMS for layer in network.module.modules()):
+        return ()
+    device = next(network.module.parameters()).device
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 3, network.image_size, network.image_size, generator=generator).to(device)
+    with evaluating(network), torch.inference_mode(False), torch.no_grad():
+        with _watched(network.module) as seen:
+            plain = models.features(network, images)
+        found = tuple(seen)
+        with _fold(found, Device(device, "", torch.float32)).applied():
+            folded = models.features(network, images)
+    same = (folded - plain).norm() <= TOLERANCE * plain.norm()
+    return found if same else ()
+
+
+@contextmanager
+def _watched(module: nn.Module) -> Iterator[list[Pair]]:
+    """A list that holds, when it ends, the pairs whose two parts were each used once, one right after the other."""
+    outputs: dict[int, tuple[nn.Conv2d, Tensor, int]] = {}  # by the output's id, its own as long as it is held
+    calls: Counter[nn.Module] = Counter()
+    found: list[Pair] = []
+
+    def after(layer: nn.Module, _: Any, output: Tensor) -> None:
+        calls[layer] += 1
+        outputs[id(output)] = (layer, output, output._version)  # type: ignore[assignment]
+
+    def before(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        calls[layer] += 1
+        convolution, output, version = outputs.get(id(inputs[0]), (None, inputs[0], -1))
+        if convolution is not None and output._version == version:  # else something in place came in between
+            found.append(Pair(convolution, layer))  # type: ignore[arg-type]
+
+    with ExitStack() as hooks:
+        for layer in module.modules():
+            if type(layer).forward in _CONVOLUTIONS:
+                hooks.callback(layer.register_forward_hook(after).remove)
+            elif type(layer).forward in _NORMS and getattr(layer, "running_var", None) is not None:
+                hooks.callback(layer.register_forward_pre_hook(before).remove)
+        yield found
+    receivers = Counter(pair.convolution for pair in found)
+    found[:] = [p for p in found if calls[p.convolution] == calls[p.norm] == receivers[p.convolution] == 1]
+
+
+def _fold(chosen: Iterable[Pair], device: Device) -> Folded:
+    """In the number format that the device computes in."""
+    return Folded(tuple((pair, *_weights(pair, device.dtype)) for pair in chosen))
+
+
+@torch.no_grad()
+def _weights(pair: Pair, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    convolution, norm = pair.convolution, pair.norm
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None and variance is not None
+    scale = (variance + norm.eps).rsqrt()
+    if norm.weight is not None:
+        scale = scale * norm.weight
+    shift = -mean if convolution.bias is None else convolution.bias - mean
+    bias = shift * scale if norm.bias is None else norm.bias + shift * scale
+    return (convolution.weight * scale[:, None, None, None]).to(dtype), bias.to(dtype)
+
+
+def _activation(norm: nn.BatchNorm2d) -> Any:
+    """What is left of a folded BatchNorm: timm's has the activation inside."""
+    if isinstance(norm, BatchNormAct2d):
+        return lambda images: norm.act(norm.drop(images))
+    return lambda images: images
