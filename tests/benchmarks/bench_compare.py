@@ -1,11 +1,14 @@
-"""The product against the plain script that a person would write: `python -m tests.benchmarks.bench_compare`.
+"""The product against what a person would do instead: `python -m tests.benchmarks.bench_compare [--repeats 2]`.
 
 Photos of ants and bees, mobilenetv2_100 with ImageNet weights, 3 epochs on the CPU, each arm a process of its own with
-its start-up. The script (`plain_script.py`) does four strategies in float32; the product does five.
+its start-up. The script (`plain_script.py`) does four strategies in float32; the product does five. Where fastai is
+installed (it is optional: `pip install fastai`), `fastai_script.py` is an arm, too. Seconds of one strategy are those
+within the process: of fastai from its data loaders to the last validation, of the product with scores on all parts.
 Needs TLCORE_TEST_DATA (with hymenoptera_data/) and TLCORE_TEST_WEIGHTS (with mobilenetv2_100.timm.safetensors).
 """
 
 import argparse
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -13,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +24,30 @@ from tests.helpers_jobs import stop_everything
 from tlcore.settings import Settings, get_settings, python_environment
 from tlcore.strategies import CORE
 
-SCRIPT = Path(__file__).with_name("plain_script.py")
 MODEL = "mobilenetv2_100"
-ARMS = ("plain", "product")
+SCRIPTS = {"plain": "plain_script.py", "fastai": "fastai_script.py"}
+ARMS = ("plain", "product", *(["fastai"] if importlib.util.find_spec("fastai") else []))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of the whole process; of each strategy its seconds, where told, and its accuracy."""
+
+    seconds: float
+    of_strategy: dict[str, float]
+    accuracies: dict[str, float]
 
 
 def main() -> None:
     options = read_options()
     photos = given("TLCORE_TEST_DATA", get_settings().test_data, "hymenoptera_data")
     weights = given("TLCORE_TEST_WEIGHTS", get_settings().test_weights, f"{MODEL}.timm.safetensors")
-    measured: dict[str, list[tuple[float, dict[str, float]]]] = {arm: [] for arm in ARMS}
+    measured: dict[str, list[Measured]] = {arm: [] for arm in ARMS}
     for repeat in range(options.repeats):
         for arm in ARMS if repeat % 2 == 0 else reversed(ARMS):
-            seconds, accuracies = run_arm(arm, photos, weights, options.epochs)
-            measured[arm].append((seconds, accuracies))
-            print(f"repeat {repeat + 1}, {arm}: {seconds:.1f} s", flush=True)
+            found = run_arm(arm, photos, weights, options.epochs)
+            measured[arm].append(found)
+            print(f"repeat {repeat + 1}, {arm}: {found.seconds:.1f} s", flush=True)
     show(measured)
 
 
@@ -56,11 +69,14 @@ def given(variable: str, folder: Path | None, name: str) -> Path:
     return path.resolve()
 
 
-def run_arm(arm: str, photos: Path, weights: Path, epochs: int) -> tuple[float, dict[str, float]]:
-    """Seconds of the whole process, and the accuracy of each strategy. A fresh, empty home for each."""
+def run_arm(arm: str, photos: Path, weights: Path, epochs: int) -> Measured:
+    """One process from its start to its end, in a fresh, empty home."""
     with tempfile.TemporaryDirectory(prefix="bench_compare_") as folder:
         out = Path(folder) / "out.json"
-        command = product(photos, weights, epochs, out) if arm == "product" else plain(photos, weights, epochs, out)
+        command = product(photos, weights, epochs, out)
+        if arm in SCRIPTS:
+            script = Path(__file__).with_name(SCRIPTS[arm])
+            command = [sys.executable, str(script), str(photos), str(weights), str(epochs), str(out)]
         settings = Settings(home=Path(folder).resolve() / "home")
         environment = python_environment(TLCORE_HOME=str(settings.root))
         environment.pop("MLFLOW_TRACKING_URI", None)
@@ -72,11 +88,7 @@ def run_arm(arm: str, photos: Path, weights: Path, epochs: int) -> tuple[float, 
             stop_everything(settings)  # the supervisor and its warm worker stay up for the next command
         if done.returncode != 0:
             sys.exit(f"the {arm} arm failed with {done.returncode}:\n{done.stderr or done.stdout}")
-        return seconds, read_accuracies(json.loads(out.read_text(encoding="utf-8")))
-
-
-def plain(photos: Path, weights: Path, epochs: int, out: Path) -> list[str]:
-    return [sys.executable, str(SCRIPT), str(photos), str(weights), str(epochs), str(out)]
+        return read(seconds, json.loads(out.read_text(encoding="utf-8")))
 
 
 def product(photos: Path, weights: Path, epochs: int, out: Path) -> list[str]:
@@ -86,25 +98,31 @@ def product(photos: Path, weights: Path, epochs: int, out: Path) -> list[str]:
     return [*command, "--json", str(out)]
 
 
-def read_accuracies(result: dict[str, Any]) -> dict[str, float]:
-    """Accuracy on the val folder by strategy; it is the test part of either arm."""
-    return {run["strategy"]: run["test"]["accuracy"] for run in result["runs"]}
+def read(seconds: float, result: dict[str, Any]) -> Measured:
+    """Accuracies are those on the val folder, which is the test part of every arm."""
+    times = {run["strategy"]: run["total_seconds"] for run in result["runs"] if "total_seconds" in run}
+    return Measured(seconds, times, {run["strategy"]: run["test"]["accuracy"] for run in result["runs"]})
 
 
-def show(measured: dict[str, list[tuple[float, dict[str, float]]]]) -> None:
-    medians = {arm: statistics.median(seconds for seconds, _ in found) for arm, found in measured.items()}
-    print(f"\n{'median of each arm':24}{'plain':>10}{'product':>10}")
+def show(measured: dict[str, list[Measured]]) -> None:
+    medians = {arm: statistics.median(one.seconds for one in found) for arm, found in measured.items()}
+    print(f"\n{'median of each arm':24}" + "".join(f"{arm:>20}" for arm in ARMS))
     for name in CORE:
-        print(f"{name:24}" + "".join(f"{cell(measured[arm], name):>10}" for arm in ARMS))
-    counts = {arm: len(found[0][1]) for arm, found in measured.items()}
-    print(f"{'strategies':24}" + "".join(f"{counts[arm]:>10}" for arm in ARMS))
-    print(f"{'seconds':24}" + "".join(f"{medians[arm]:>10.1f}" for arm in ARMS))
-    print(f"the product takes {medians['product'] / medians['plain']:.2f} of the plain script's time")
+        print(f"{name:24}" + "".join(f"{cell(measured[arm], name):>20}" for arm in ARMS))
+    counts = {arm: len(found[0].accuracies) for arm, found in measured.items()}
+    print(f"{'strategies':24}" + "".join(f"{counts[arm]:>20}" for arm in ARMS))
+    print(f"{'seconds':24}" + "".join(f"{medians[arm]:>20.1f}" for arm in ARMS))
+    for arm in SCRIPTS:
+        if arm in medians:
+            print(f"the product takes {medians['product'] / medians[arm]:.2f} of the {arm} script's time")
 
 
-def cell(found: Sequence[tuple[float, dict[str, float]]], strategy: str) -> str:
-    values = [accuracies[strategy] for _, accuracies in found if strategy in accuracies]
-    return f"{statistics.median(values):.3f}" if values else "–"
+def cell(found: Sequence[Measured], strategy: str) -> str:
+    """Accuracy and seconds."""
+    values = [one.accuracies[strategy] for one in found if strategy in one.accuracies]
+    times = [one.of_strategy[strategy] for one in found if strategy in one.of_strategy]
+    words = [f"{statistics.median(values):.3f}"] if values else ["–"]
+    return ", ".join([*words, *([f"{statistics.median(times):.1f} s"] if times else [])])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from tests.helpers_jobs import ended, stop_everything, until
 from tests.helpers_mlflow import copy_template, make_spec
 from tlcore import jobs, tracking
 from tlcore.errors import ModelError
+from tlcore.jobs import questions, queue
+from tlcore.jobs.roster import live_workers
 from tlcore.results import ComparisonRecord, DatasetSummary
 from tlcore.settings import Settings
 from tlcore.spec import Budget
@@ -128,3 +130,25 @@ def check_row(row: dict[str, object], script: dict[str, Any]) -> None:
     expected = script.get("probabilities", {"ants": None, "bees": None})
     wanted = {k: v if v is None else pytest.approx(v, abs=1e-4) for k, v in expected.items()}
     assert row == {**wanted, "predicted": script["predicted"]}, script["path"]
+
+
+@pytest.mark.slow
+def test_questions_wait_for_the_worker_that_was_asked_to_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "_ask_process", lambda *_: pytest.fail("a process of its own was asked"))
+    jobs.warm_up(settings)
+    assert jobs.ask(settings, {"question": "pick_device", "device": "cpu"})["id"] == "cpu"
+    assert not queue.select(settings, "kind = 'question'", ())
+    (worker,) = live_workers(settings)
+    jobs.warm_up(settings)  # one lives
+    assert jobs.ask(settings, {"question": "pick_device", "device": "cpu"})["id"] == "cpu"
+    assert live_workers(settings) == [worker]
+
+
+def test_questions_are_answered_where_no_worker_can_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "_ask_process", lambda *_: {"ok": True, "answer": "by a process"})
+    monkeypatch.setattr(questions, "ensure_supervisor", lambda _: None)
+    jobs.warm_up(settings)
+    assert jobs.ask(settings, {"question": "devices"}) == "by a process"
+    assert not queue.select(settings, "kind = 'question'", ())

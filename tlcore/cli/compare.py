@@ -9,7 +9,7 @@ from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import check_writable, note, progress, say, show_result, write_json
 from tlcore.errors import SpecError
 from tlcore.results import DEFAULT_MARGIN, ComparisonResult
-from tlcore.service import comparisons, growing, plans, reports
+from tlcore.service import comparisons, growing, models, plans, reports
 from tlcore.service import demo as demo_service
 from tlcore.spec import FIXED
 
@@ -56,6 +56,7 @@ def compare(
 ) -> None:
     """Run a matched family of strategies and compare them."""
     overrides = plans.parse_overrides(set_, strategy)
+    models.warm_up()
     spec = plans.make_spec(
         add_with_progress(dataset), models=model, strategies=strategy, weights=weights, overrides=overrides,
         allow_partial_weights=allow_partial_weights, scratch_model=scratch_model, epochs=epochs, steps=steps,
@@ -68,6 +69,7 @@ def compare(
 
 def demo(json_file: JsonFile = None) -> None:
     """The whole job with no network: sample data, all strategies, table and verdict."""
+    models.warm_up()
     plan = demo_service.make_plan()
     note(demo_service.describe())
     _launch(plan, None, json_file, detach=False)

@@ -23,7 +23,7 @@ from tlcore.jobs.api import (
     zip_bytes,
 )
 from tlcore.jobs.processes import code_version
-from tlcore.jobs.questions import answer_of, answers, ask, ask_several, submit_question
+from tlcore.jobs.questions import answer_of, answers, ask, ask_several, submit_question, warm_up
 from tlcore.jobs.removing import clear_upload, remove_zips, zip_folder
 from tlcore.jobs.roster import slot_of
 from tlcore.jobs.supervision import ensure_supervisor
@@ -55,6 +55,7 @@ __all__ = [
     "submit_version",
     "submit_zip",
     "users_of",
+    "warm_up",
     "zip_bytes",
     "zip_folder",
 ]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 from tlcore import errors
@@ -14,9 +15,10 @@ from tlcore.jobs.database import prepare, queue_path
 from tlcore.jobs.processes import PACKAGE, code_version
 from tlcore.jobs.queue import ANY_SLOT, NewJob
 from tlcore.jobs.roster import Worker, live_workers, slot_of
-from tlcore.jobs.supervision import ensure_supervisor
+from tlcore.jobs.supervision import ensure_supervisor, is_starting, is_supervised
 from tlcore.settings import Settings, child_environment
 
+_waking: dict[Path, str] = {}  # by home: the question that the worker which `warm_up` asked for answers first
 CLAIM_SECONDS = 1.0  # an idle worker looks three times in this time
 POLL_SECONDS = 0.05
 
@@ -27,6 +29,7 @@ def ask(settings: Settings, request: dict[str, Any], timeout: float = 120.0) -> 
     Raises: the TlcoreError that the answering process met; JobError where there was no answer.
     """
     deadline = time.monotonic() + timeout
+    _await_waking(settings, deadline)
     reply = _ask_worker(settings, request, deadline) if _idle_worker(settings) else None
     if reply is None:
         reply = _ask_process(settings, request, deadline)
@@ -46,6 +49,17 @@ def answers(replies: list[dict[str, Any]]) -> list[Any]:
     if failed is not None:
         raise _error(failed)
     return [reply["answer"] for reply in replies]
+
+
+def warm_up(settings: Settings) -> None:
+    """Let a worker start while this process does something else; questions that follow wait for it.
+
+    Nothing happens where a worker lives. To be called where runs follow, which need a worker in any case: answering
+    takes it less time than loading torch in a process for each question. Raises: StorageError.
+    """
+    if queue_path(settings).exists() and live_workers(settings):
+        return
+    _waking[settings.root] = submit_question(settings, {"question": "devices"}, "Start of a worker")
 
 
 def submit_question(settings: Settings, request: dict[str, Any], title: str, device: str = "cpu") -> str:
@@ -78,6 +92,20 @@ def answer_of(settings: Settings, job_id: str) -> Any:
     if job.result["ok"]:
         return job.result["answer"]
     raise _error(job.result)
+
+
+def _await_waking(settings: Settings, deadline: float) -> None:
+    """Wait for the worker that `warm_up` asked for, as long as there is hope that it comes."""
+    job_id = _waking.pop(settings.root, None)
+    if job_id is None:
+        return
+    while time.monotonic() < deadline and (is_supervised(settings) or is_starting(settings)):
+        found = queue.select(settings, "id = ?", (job_id,))
+        if not found or found[0].status not in queue.OPEN:
+            break
+        time.sleep(POLL_SECONDS)
+    if not removing.take_back(settings, job_id):
+        removing.forget(settings, job_id)
 
 
 def _idle_worker(settings: Settings) -> Worker | None:

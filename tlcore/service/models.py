@@ -48,6 +48,11 @@ def ask_once(request: dict[str, Any], timeout: float = 120.0) -> Any:
     return answer
 
 
+def warm_up() -> None:
+    """Let a worker start while a dataset is read: it answers the questions of a launch, and does its runs."""
+    jobs.warm_up(get_settings())
+
+
 def model_facts(model: str) -> ModelFacts:
     """Input size, parameters, features of a model. Raises: ModelError."""
     asking = ask if model.startswith("onnx:") else ask_once  # a file may change
