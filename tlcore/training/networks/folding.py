@@ -22,7 +22,9 @@ from tlcore.training.networks import models
 from tlcore.training.networks.freezing import evaluating
 from tlcore.training.networks.models import Network
 
-TOLERANCE = 1e-3  # relative difference of features in float32 above which what was found is not a folding
+# Relative difference of features in float32 above which what was found is no folding. A GPU's TF32 has 10 bits of
+# mantissa, so that deep networks differ by some 1e-3; a lost branch or activation differs by far more.
+TOLERANCE = 1e-2
 _CONVOLUTIONS = (nn.Conv2d.forward, Conv2dSame.forward)
 _NORMS = (nn.BatchNorm2d.forward, BatchNormAct2d.forward)
 
