@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tlcore import tracking
 from tlcore.errors import StorageError
 from tlcore.jobs.caretaking import work_folder
+from tlcore.jobs.questions import GET_READY
 from tlcore.jobs.queue import Kind
 from tlcore.jobs.removing import zip_folder
 from tlcore.jobs.serving import Assignment, Handler, serve
@@ -201,8 +202,17 @@ def do_zip(assignment: Assignment) -> str:
     return str(pack(dataset_id, to, settings, assignment.progress, assignment.should_stop))
 
 
+def get_ready(settings: Settings) -> dict[str, Any]:
+    """Load what runs need, which takes seconds, before there is one. Raises: StorageError."""
+    load_trainer(settings)
+    tracking.connect(settings)
+    return {"ok": True, "answer": None}
+
+
 def do_question(assignment: Assignment) -> dict[str, Any]:
     """Answer a question; errors that a person can act on are part of the answer. Raises: RunCancelledError."""
+    if assignment.job.payload["question"] == GET_READY:
+        return get_ready(assignment.settings)
     from tlcore.training.answer import answer
 
     return answer(assignment.job.payload, assignment)

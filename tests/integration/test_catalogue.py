@@ -13,6 +13,7 @@ import torchvision
 from torchvision.models import get_model_weights
 from typer.testing import CliRunner
 
+from tlcore import jobs
 from tlcore.cli import app as cli
 from tlcore.errors import NotFoundError, SpecError
 from tlcore.service import catalogue as choosing
@@ -110,13 +111,16 @@ def test_the_kept_catalogue_does_not_freeze_what_is_here(monkeypatch, raw, setti
     caches = {"hub": str(tmp_path / "hub"), "torch": str(tmp_path)}
     answers = {"catalogue": raw, "caches": caches}
     asked = []
-    monkeypatch.setattr(
-        service, "ask", lambda request, timeout=0: asked.append(request) or answers[request["question"]]
-    )
+
+    def ask_several(settings, requests):
+        asked.extend(request["question"] for request in requests)
+        return [answers[request["question"]] for request in requests]
+
+    monkeypatch.setattr(jobs, "ask_several", ask_several)
     assert not any(entry.usable_now for entry in service.catalogue())
     (tmp_path / "resnet18-f37072fd.pth").touch()
     assert {entry.model for entry in service.catalogue() if entry.usable_now} == {"torchvision:resnet18"}
-    assert sorted(request["question"] for request in asked) == ["caches", "catalogue"]  # once each, then kept
+    assert sorted(asked) == ["caches", "catalogue"]  # once each, then kept
 
 
 def test_choosing(entries):

@@ -140,6 +140,7 @@ def test_questions_wait_for_the_worker_that_was_asked_to_start(
     jobs.warm_up(settings)
     assert jobs.ask(settings, {"question": "pick_device", "device": "cpu"})["id"] == "cpu"
     assert not queue.select(settings, "kind = 'question'", ())
+    assert (settings.root / "mlflow.db").exists(), "the worker has opened the store, and so loaded MLflow"
     (worker,) = live_workers(settings)
     jobs.warm_up(settings)  # one lives
     assert jobs.ask(settings, {"question": "pick_device", "device": "cpu"})["id"] == "cpu"

@@ -155,7 +155,7 @@ def test_a_full_disk_costs_the_floor_and_not_the_run(bench, monkeypatch):
     def full(job):
         raise StorageError("cannot store features: no space left")
 
-    monkeypatch.setattr(floors, "stored_features", full)
+    monkeypatch.setattr(store, "stored_features", full)
     outcome = bench.run(bench.spec("fine_tuning"), "run")
     assert [found.name for found in outcome.floors] == ["majority_class"]
     assert any("cannot store features" in note for note in outcome.notes)

@@ -1,5 +1,6 @@
 """Stored features: the same as live ones, never taken for others, and with augmented views beside them."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +10,21 @@ import torch
 from tests.training_support import FLOAT32, Bench, Recorder, tiny_dataset
 from tlcore.datasets.dataset import Dataset
 from tlcore.datasets.splits import make_split
-from tlcore.errors import TrainingError
+from tlcore.errors import RunCancelledError, TrainingError
 from tlcore.recipes import NetworkRecipe
-from tlcore.results import PartMetrics
+from tlcore.results import EvaluationPoint, PartMetrics, RunOutcome
 from tlcore.spec import content_fingerprint
 from tlcore.training import prepare as prepare_module
+from tlcore.training import run as run_module
 from tlcore.training.features import fitting
 from tlcore.training.features import store as features_module
 from tlcore.training.features.store import ingredients, stored_features, stored_view
 from tlcore.training.images.batches import evaluation_batch
 from tlcore.training.images.stream import view_seed
 from tlcore.training.images.views import view_images
+from tlcore.training.loop import phase as phase_module
 from tlcore.training.loop import phases
+from tlcore.training.networks import forward
 from tlcore.training.networks.forward import predictions
 from tlcore.training.outcome import evaluation
 from tlcore.training.prepare import Ground, prepare, recipe_of
@@ -291,6 +295,69 @@ def test_knn_and_a_folded_head_work_with_views(bench):
         assert outcome.val.accuracy >= 0.5
 
 
+def seen_in_evaluations(bench, monkeypatch, spec) -> tuple[int, RunOutcome, tuple[EvaluationPoint, ...]]:
+    """How many images the network saw in evaluations and final scores of a run; its outcome; its curve."""
+    seen, real = [], forward.feature_batches
+
+    def feature_batches(network, source, rows, *others):
+        seen.append(len(rows))
+        return real(network, source, rows, *others)
+
+    recorder = Recorder()
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "pick_device", lambda asked: FLOAT32)
+        patch.setattr(forward, "feature_batches", feature_batches)
+        outcome = bench.run(spec, "seen", recorder)
+    shutil.rmtree(bench.work("seen"))
+    return sum(seen), outcome, recorder.histories[-1][0]
+
+
+HIDDEN = {"hidden_units": 4}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "overrides", "live"),
+    [("transfer_learning", {}, ()), ("staged_fine_tuning", {}, (1,)), ("transfer_learning", HIDDEN, (0,))],
+    ids=["head", "staged", "hidden_layer"],
+)
+def test_evaluations_take_stored_features_as_long_as_only_what_receives_them_trained(
+    bench, monkeypatch, strategy, overrides, live
+):
+    """The oracle: the same run whose evaluations all go through the network. live: phases that do in any case."""
+    spec = bench.spec(strategy, overrides=overrides)
+    number, outcome, points = seen_in_evaluations(bench, monkeypatch, spec)
+    val = outcome.val.num_images
+    scored = val + outcome.train.num_images + outcome.test.num_images if live else 0
+    assert number == sum(point.phase in live for point in points) * val + scored
+
+    monkeypatch.setattr(phase_module, "_features_stay", lambda task, state: False)
+    number, live, live_points = seen_in_evaluations(bench, monkeypatch, spec)
+    assert number == len(points) * val + live.val.num_images + live.train.num_images + live.test.num_images
+    for part in ("train", "val", "test"):
+        assert getattr(outcome, part).accuracy == getattr(live, part).accuracy
+        assert getattr(outcome, part).loss == pytest.approx(getattr(live, part).loss, rel=1e-4)
+    for point, other in zip(points, live_points, strict=True):
+        assert (point.step, point.val_accuracy, point.train_loss) == (other.step, other.val_accuracy, other.train_loss)
+        assert point.val_loss == pytest.approx(other.val_loss, rel=1e-4)
+
+
+def test_a_head_pays_once_for_the_features_of_its_validation_images(bench, monkeypatch):
+    """However many evaluations there are, whether the features were there before, and after a pause."""
+    real = features_module.stored_features
+    monkeypatch.setattr(features_module, "stored_features", lambda job: replace(real(job), seconds_per_image=100.0))
+    cost = 100.0 * len(bench.split(bench.spec("transfer_learning")).val)
+    for name, strategy in (("head", "transfer_learning"), ("staged", "staged_fine_tuning")):
+        stopped, recorder = Recorder(stop_at=4), Recorder()
+        with pytest.raises(RunCancelledError):
+            bench.run(bench.spec(strategy), f"pays-{name}", stopped)
+        outcome = bench.run(bench.spec(strategy), f"pays-{name}", recorder)
+        points = recorder.histories[-1][0]
+        assert len(points) > 1 and points[0].train_seconds >= cost
+        assert cost <= outcome.train_seconds < 2 * cost
+    free = bench.run(bench.spec("fine_tuning"), "pays-nothing")
+    assert free.train_seconds < cost
+
+
 def test_lp_ft_goes_on_from_the_fitted_head(bench, monkeypatch):
     """Its first point is feature extraction's result, and the live head scores the same before the first step."""
     fitted = bench.run(bench.spec("feature_extraction"), "alone")
@@ -298,11 +365,11 @@ def test_lp_ft_goes_on_from_the_fitted_head(bench, monkeypatch):
     live = {}
     real = phases.train_phase
 
-    def train_phase(task, state, recipe):
+    def train_phase(task, state, recipe, stored):
         batches = predictions(task.network, task.source, task.val, 64, lambda: None)
         live["val"] = evaluation.summarise(batches, task.num_classes)
         live["head"] = task.network.head.weight.detach().clone()
-        real(task, state, recipe)
+        real(task, state, recipe, stored)
         live["after"] = task.network.head.weight.detach().clone()
 
     monkeypatch.setattr(phases, "train_phase", train_phase)

@@ -122,7 +122,7 @@ def install_answers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(models, "check_device", lambda asked: ("cpu", CPU.reason))
     patch.setattr(models, "require_weights", lambda sources, allow_partial=False: None)
     patch.setattr(models, "preflight", lambda *_: ("cpu", CPU.reason))
-    patch.setattr(models, "ask_once", lambda request: {"forward": 60.0, "step": 20.0})
+    patch.setattr(models, "ask_once", lambda request: [{"forward": 60.0, "step": 20.0}])
 
 
 def recording() -> Example:

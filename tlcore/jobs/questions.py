@@ -19,6 +19,7 @@ from tlcore.jobs.supervision import ensure_supervisor, is_starting, is_supervise
 from tlcore.settings import Settings, child_environment
 
 _waking: dict[Path, str] = {}  # by home: the question that the worker which `warm_up` asked for answers first
+GET_READY = "get_ready"  # the one question that is about the worker itself, which answers it
 CLAIM_SECONDS = 1.0  # an idle worker looks three times in this time
 POLL_SECONDS = 0.05
 
@@ -55,11 +56,12 @@ def warm_up(settings: Settings) -> None:
     """Let a worker start while this process does something else; questions that follow wait for it.
 
     Nothing happens where a worker lives. To be called where runs follow, which need a worker in any case: answering
-    takes it less time than loading torch in a process for each question. Raises: StorageError.
+    takes it less time than loading torch in a process for each question. It loads what training and tracking need, too.
+    Raises: StorageError.
     """
     if queue_path(settings).exists() and live_workers(settings):
         return
-    _waking[settings.root] = submit_question(settings, {"question": "devices"}, "Start of a worker")
+    _waking[settings.root] = submit_question(settings, {"question": GET_READY}, "Start of a worker")
 
 
 def submit_question(settings: Settings, request: dict[str, Any], title: str, device: str = "cpu") -> str:

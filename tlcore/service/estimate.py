@@ -42,7 +42,7 @@ def measure(model: str, recipe: Recipe, device: str) -> Speed:
         "batch_size": recipe.batch_size,
         "device": device,
     }
-    return Speed.model_validate(models.ask_once(request))
+    return Speed.model_validate(models.ask_once(request)[0])
 
 
 def backward_share(trainable: str, num_groups: int) -> float:

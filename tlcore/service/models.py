@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlcore import jobs
+from tlcore import jobs, tracking
 from tlcore.errors import WeightsError
 from tlcore.recipes import ModelFacts, NetworkRecipe, Recipe, TrainRecipe, asked_of
 from tlcore.results import Value, WeightsMatch
@@ -36,27 +36,39 @@ def ask(request: dict[str, Any], timeout: float = 120.0) -> Any:
     return jobs.ask(get_settings(), request, timeout)
 
 
-def ask_once(request: dict[str, Any], timeout: float = 120.0) -> Any:
-    """As `ask`, with the answer kept on disk as long as the code and the libraries that gave it are the same."""
+def ask_once(*requests: dict[str, Any]) -> list[Any]:
+    """The answers to some questions, each kept on disk as long as the code and the libraries that gave it are the same.
+
+    Those that are not there are asked together. Raises: the TlcoreError that the answering process met.
+    """
+    paths = [_answer_path(request) for request in requests]
+    asked = [(request, path) for request, path in zip(requests, paths, strict=True) if not path.exists()]
+    answers = jobs.ask_several(get_settings(), [request for request, _ in asked])
+    for (_, path), answer in zip(asked, answers, strict=True):
+        write_whole(path, json.dumps(answer))
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def _answer_path(request: dict[str, Any]) -> Path:
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     key = {"request": request, "versions": versions, "code": jobs.code_version()}
-    path = get_settings().cache / "answers" / f"{content_fingerprint(key)}.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    answer = ask(request, timeout)
-    write_whole(path, json.dumps(answer))
-    return answer
+    return get_settings().cache / "answers" / f"{content_fingerprint(key)}.json"
 
 
 def warm_up() -> None:
-    """Let a worker start while a dataset is read: it answers the questions of a launch, and does its runs."""
+    """Let a worker start while a dataset is read: it answers the questions of a launch, and does its runs.
+
+    This process opens the store meanwhile, which a launch needs and takes as long. Raises: StorageError.
+    """
     jobs.warm_up(get_settings())
+    tracking.connect(get_settings())
 
 
 def model_facts(model: str) -> ModelFacts:
     """Input size, parameters, features of a model. Raises: ModelError."""
-    asking = ask if model.startswith("onnx:") else ask_once  # a file may change
-    return ModelFacts.model_validate(asking({"question": "model_facts", "model": model}))
+    question = {"question": "model_facts", "model": model}
+    answer = ask(question) if model.startswith("onnx:") else ask_once(question)[0]  # a file may change
+    return ModelFacts.model_validate(answer)
 
 
 def devices() -> tuple[DeviceInfo, ...]:
@@ -145,7 +157,7 @@ def _require(sources: Mapping[str, str], answers: list[Any]) -> None:
 
 def catalogue() -> list[CatalogueEntry]:
     """Every model of timm and torchvision: recommended ones first, then those whose weights are here now."""
-    return complete(ask_once({"question": "catalogue"}), ask_once({"question": "caches"}))
+    return complete(*ask_once({"question": "catalogue"}, {"question": "caches"}))
 
 
 def measure_speed(model: str, device: str = "auto") -> Speed:

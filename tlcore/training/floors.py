@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 
 from tlcore.errors import ModelError, StorageError, WeightsError
-from tlcore.recipes import FitRecipe
 from tlcore.results import Floor, FloorName
 from tlcore.training.device import reset_peak_memory
 from tlcore.training.features.store import Extraction, backbone_state, stored_features
@@ -111,9 +110,7 @@ def _pretrained_features(ground: Ground, prepared: Prepared, weights: WeightsRep
         return features.features
     if weights.match is not None and (weights.match.missing or weights.match.other_shape):
         raise WeightsError("only a part of its weights was loaded, the rest is random")
-    if isinstance(task.recipe.phases[0], FitRecipe):
-        return prepared.stored.plain().features
-    return stored_features(replace(job, start=backbone_state(task.network), until=PREPARED)).features
+    return prepared.stored.plain().features
 
 
 def _unchanged(ground: Ground, job: Extraction) -> Extraction:

@@ -24,7 +24,8 @@ from tlcore.spec import RunSpec, checked
 from tlcore.training import lr_curve
 from tlcore.training.answer import Listener
 from tlcore.training.device import pick_device, set_threads
-from tlcore.training.features.fitting import Features, fit_phase
+from tlcore.training.features.fitting import fit_phase
+from tlcore.training.features.store import Features
 from tlcore.training.loop.checkpoints import State, fresh_state
 from tlcore.training.loop.memory import memory_told
 from tlcore.training.loop.steps import make_ready, train_step

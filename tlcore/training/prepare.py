@@ -14,8 +14,7 @@ from tlcore.results import TrainedOn
 from tlcore.spec import RunSpec, content_fingerprint
 from tlcore.strategies import SettingValue
 from tlcore.training.device import Device
-from tlcore.training.features.fitting import Features
-from tlcore.training.features.store import Extraction, backbone_state
+from tlcore.training.features.store import FEATURES_MADE, Extraction, Features, backbone_state
 from tlcore.training.images import stream
 from tlcore.training.images.batches import open_source
 from tlcore.training.images.cache import open_cache
@@ -162,9 +161,10 @@ def _extraction(ground: Ground, task: Task, weights: str | None) -> Extraction:
         source=task.source,
         dataset=ground.dataset,
         weights=weights or f"random:{ground.spec.seed}",
-        start=backbone_state(task.network) if isinstance(task.recipe.phases[0], FitRecipe) else "",
+        start=backbone_state(task.network),
         cache_dir=ground.cache_dir,
         batch_size=task.evaluation_batch,
         reporter=task.reporter,
         watch=task.watch,
+        until=FEATURES_MADE if isinstance(task.recipe.phases[0], FitRecipe) else PREPARED,
     )

@@ -20,7 +20,8 @@ from tlcore.results import Resolved, RunOutcome, TrainedOn
 from tlcore.settings import VERSION
 from tlcore.spec import RunSpec
 from tlcore.training.device import Device, pick_device, reset_peak_memory, set_threads
-from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS, Features, feature_predictions
+from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS, feature_predictions
+from tlcore.training.features.store import Features
 from tlcore.training.floors import floors_of
 from tlcore.training.images.batches import Rows
 from tlcore.training.loop import checkpoints
@@ -119,11 +120,11 @@ def _load_best(task: Task, state: State) -> tuple[Best, dict[str, Tensor]]:
 def _score(
     task: Task, state: State, stored: Features, tensors: dict[str, Tensor], best: Best, rows: Rows
 ) -> Predictions:
-    """What the best network says of some rows: from stored features where the last phase fitted on them."""
+    """What the best network says of some rows: by the classifier itself where the last phase fitted one."""
     last = task.recipe.phases[-1]
     if isinstance(last, FitRecipe):
         return feature_predictions(task, last, stored, tensors, rows)
-    found = evaluation.join(predicted(task, state, rows))
+    found = evaluation.join(predicted(task, state, rows, stored))
     return found if best.has_probabilities else replace(found, probabilities=None, losses=None)
 
 

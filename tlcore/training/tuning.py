@@ -13,11 +13,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from tlcore.errors import NonFiniteLossError
-from tlcore.recipes import FitRecipe, Recipe
+from tlcore.recipes import Recipe
 from tlcore.recipes.search import trial_settings
 from tlcore.results import EvaluationPoint, PartMetrics, Resolved, RunOutcome, Trial, Value
 from tlcore.strategies import SettingValue
-from tlcore.training.features.fitting import feature_seconds
+from tlcore.training.features.store import feature_seconds
 from tlcore.training.loop.checkpoints import LAST, State, write_text
 from tlcore.training.loop.phase import rank_of
 from tlcore.training.loop.phases import train
@@ -143,10 +143,7 @@ def _trial(ground: Ground, recipe: Recipe, folder: Path, number: int) -> tuple[E
 
 def _paid_before(prepared: Prepared, number: int) -> float:
     """The seconds of stored features that the first trial has paid for. prepared: at its start."""
-    first = prepared.task.recipe.phases[0]
-    if number == 0 or not isinstance(first, FitRecipe):
-        return 0.0
-    return feature_seconds(prepared.task, first, prepared.stored)
+    return feature_seconds(prepared.task, prepared.stored) if number else 0.0
 
 
 def _ended(

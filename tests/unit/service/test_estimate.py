@@ -18,7 +18,7 @@ FORWARD, STEP = 100.0, 25.0  # images per second: 0.01 s forward, 0.03 s backwar
 
 @pytest.fixture(autouse=True)
 def known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "ask_once", lambda request: {"forward": FORWARD, "step": STEP})
+    monkeypatch.setattr(models, "ask_once", lambda request: [{"forward": FORWARD, "step": STEP}])
 
 
 def seconds(strategy: str, **shared: Any) -> float:

@@ -1,7 +1,6 @@
 """The phase that fits a classifier on stored features: one pass, one curve point, no gradient."""
 
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from tlcore.errors import TrainingError
 from tlcore.recipes import FitRecipe
 from tlcore.training.features import classifiers
 from tlcore.training.features.classifiers import Labelled, Linear, Neighbors
-from tlcore.training.features.store import FEATURES_MADE, Extraction, StoredFeatures, stored_features, stored_view
+from tlcore.training.features.store import FEATURES_MADE, Features, StoredFeatures, feature_seconds, views_of
 from tlcore.training.images.batches import Rows
 from tlcore.training.loop.checkpoints import State
 from tlcore.training.loop.phase import begin_phase, end_phase, record, save
@@ -22,26 +21,6 @@ from tlcore.training.outcome.evaluation import Predictions
 
 WITHOUT_PROBABILITIES = ("linear_svm",)
 KNN_FEATURES, KNN_LABELS = "knn.features", "knn.labels"  # beside the network's tensors in a best file
-
-
-@dataclass
-class Features:
-    """The features of the network as it starts, each kind made or opened when it is first asked for."""
-
-    job: Extraction
-    found: dict[int, StoredFeatures] = field(default_factory=dict)
-
-    def plain(self) -> StoredFeatures:
-        """Of all images of the dataset."""
-        if 0 not in self.found:
-            self.found[0] = stored_features(self.job)
-        return self.found[0]
-
-    def view(self, rows: Rows, seed: int, number: int) -> StoredFeatures:
-        """Of one augmented copy of the training images. number: from 1."""
-        if number not in self.found:
-            self.found[number] = stored_view(self.job, rows, seed, number)
-        return self.found[number]
 
 
 def fit_phase(task: Task, state: State, recipe: FitRecipe, stored: Features) -> None:
@@ -57,7 +36,7 @@ def fit_phase(task: Task, state: State, recipe: FitRecipe, stored: Features) -> 
     apply_trainable(task.network, "head", "eval")
     begin_phase(task, state)
     task.reporter.progressed(FEATURES_MADE, f"fitting {recipe.classifier.replace('_', ' ')}")
-    cost = feature_seconds(task, recipe, stored)
+    cost = feature_seconds(task, stored)
     begun = time.perf_counter()
     train, val = labelled(task, stored.plain(), task.train), labelled(task, stored.plain(), task.val)
     seen = _with_views(task, recipe, stored, train)
@@ -84,13 +63,6 @@ def fit_phase(task: Task, state: State, recipe: FitRecipe, stored: Features) -> 
         task.reporter.evaluated(state.history, 1)
 
 
-def feature_seconds(task: Task, recipe: FitRecipe, stored: Features) -> float:
-    """The measured time of making the features of the images used here and of all views, stored before or not."""
-    plain = stored.plain().seconds_per_image * (len(task.train) + len(task.val))
-    views = [stored.view(task.train, task.seed, number).seconds_per_image for number in _views(recipe)]
-    return plain + sum(views) * len(task.train)
-
-
 def labelled(task: Task, stored: StoredFeatures, rows: Rows) -> Labelled:
     """Features and labels of some images."""
     labels = task.source.labels.cpu()[torch.from_numpy(rows)]
@@ -104,13 +76,9 @@ def feature_predictions(
     return classifiers.predict(_installed(task, recipe, tensors), labelled(task, stored.plain(), rows))
 
 
-def _views(recipe: FitRecipe) -> range:
-    return range(1, recipe.views + 1)
-
-
 def _with_views(task: Task, recipe: FitRecipe, stored: Features, train: Labelled) -> Labelled:
     """The training part, followed by its augmented copies with the same labels."""
-    views = [stored.view(task.train, task.seed, number) for number in _views(recipe)]
+    views = [stored.view(task.train, task.seed, number) for number in views_of(recipe)]
     if not views:
         return train
     copies = [torch.from_numpy(np.array(view.features)) for view in views]

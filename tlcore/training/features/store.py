@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,16 +24,16 @@ from filelock import FileLock, Timeout
 from tlcore.datasets.dataset import Dataset
 from tlcore.datasets.pictures.geometry import PIXELS_VERSION
 from tlcore.errors import StorageError, TrainingError
-from tlcore.recipes import NetworkRecipe
+from tlcore.recipes import FitRecipe, NetworkRecipe
 from tlcore.spec import content_fingerprint
 from tlcore.training.images.batches import Images, ImageSource, Rows, evaluation_batch
 from tlcore.training.images.stream import view_seed
 from tlcore.training.images.views import VIEW_VERSION, view_images
 from tlcore.training.loop.memory import in_parts
 from tlcore.training.loop.optimizers import synchronize
-from tlcore.training.loop.task import PREPARED, check_stop
+from tlcore.training.loop.task import PREPARED, Task, check_stop
 from tlcore.training.networks.forward import feature_batches
-from tlcore.training.networks.freezing import frozen_fingerprint
+from tlcore.training.networks.freezing import frozen_fingerprint, has_linear_head
 from tlcore.training.networks.models import Network
 from tlcore.training.networks.onnx_module import provider
 from tlcore.training.reporter import Reporter
@@ -71,7 +71,47 @@ class Extraction:
     batch_size: int
     reporter: Reporter
     watch: Stopwatch
-    until: float = FEATURES_MADE
+    until: float
+
+
+@dataclass
+class Features:
+    """The features of the network as it starts, each kind made or opened when it is first asked for."""
+
+    job: Extraction
+    found: dict[int, StoredFeatures] = field(default_factory=dict)
+
+    def plain(self) -> StoredFeatures:
+        """Of all images of the dataset. Raises: as `stored_features`."""
+        if 0 not in self.found:
+            self.found[0] = stored_features(self.job)
+        return self.found[0]
+
+    def view(self, rows: Rows, seed: int, number: int) -> StoredFeatures:
+        """Of one augmented copy of the training images. number: from 1. Raises: as `stored_features`."""
+        if number not in self.found:
+            self.found[number] = stored_view(self.job, rows, seed, number)
+        return self.found[number]
+
+
+def feature_seconds(task: Task, stored: Features) -> float:
+    """The measured time of making the features that the first phase uses, stored before or not: it is charged once.
+
+    A `Fit` uses those of training and validation images and of all views, a linear head that trains those of
+    validation images, as it sees other crops in training.
+    """
+    first = task.recipe.phases[0]
+    if isinstance(first, FitRecipe):
+        views = [stored.view(task.train, task.seed, number).seconds_per_image for number in views_of(first)]
+        return stored.plain().seconds_per_image * (len(task.train) + len(task.val)) + sum(views) * len(task.train)
+    if first.trainable == "head" and has_linear_head(task.network):
+        return stored.plain().seconds_per_image * len(task.val)
+    return 0.0
+
+
+def views_of(recipe: FitRecipe) -> range:
+    """The numbers of its augmented copies."""
+    return range(1, recipe.views + 1)
 
 
 def stored_features(job: Extraction) -> StoredFeatures:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from tlcore.errors import RunCancelledError
 from tlcore.recipes import FitRecipe, TrainRecipe
 from tlcore.results import EvaluationPoint, FrozenState, PartMetrics
+from tlcore.training.features.store import Features, feature_seconds
 from tlcore.training.images.batches import Rows
 from tlcore.training.loop.checkpoints import Best, State, save_best, save_last
 from tlcore.training.loop.memory import in_parts
@@ -23,13 +24,15 @@ from tlcore.training.loop.steps import make_ready, require_finite, train_step
 from tlcore.training.loop.task import PREPARED, TRAINED, Task, check_stop
 from tlcore.training.networks.adapters import merge_adapters, network_tensors
 from tlcore.training.networks.forward import predictions
-from tlcore.training.networks.freezing import frozen_fingerprint
+from tlcore.training.networks.freezing import frozen_fingerprint, has_linear_head
 from tlcore.training.outcome import evaluation, reports
 from tlcore.training.outcome.evaluation import Predictions
 
 
-def train_phase(task: Task, state: State, recipe: TrainRecipe) -> None:
+def train_phase(task: Task, state: State, recipe: TrainRecipe, stored: Features) -> None:
     """Train the phase that `state` stands in, from wherever it stands, to its end. recipe: of this phase.
+
+    stored: features of the network as it started.
 
     Raises: RunCancelledError when asked to stop, with a checkpoint written; NonFiniteLossError.
     """
@@ -43,7 +46,7 @@ def train_phase(task: Task, state: State, recipe: TrainRecipe) -> None:
         while True:
             plan = plan_now(task.plan, state)
             if evaluation_due(plan, state):
-                _evaluate(task, state, lesson.optimizer)
+                _evaluate(task, state, lesson.optimizer, stored)
                 _stop_early(task, state, recipe)
                 saved = save(task, state, lesson.optimizer)
                 with task.watch.measure("logging"):
@@ -65,11 +68,16 @@ def train_phase(task: Task, state: State, recipe: TrainRecipe) -> None:
     merge_adapters(task.network)
 
 
-def predicted(task: Task, state: State, rows: Rows) -> list[Predictions]:
-    """What the network says of some rows, fewer at once where memory runs out. Raises: RunCancelledError."""
+def predicted(task: Task, state: State, rows: Rows, stored: Features) -> list[Predictions]:
+    """What the network says of some rows, fewer at once where memory runs out.
+
+    stored: features of the network as it started, used as long as nothing else has trained than what they go into.
+    Raises: RunCancelledError.
+    """
+    seen = stored.plain().features if _features_stay(task, state) else None
 
     def work(size: int) -> list[Predictions]:
-        return list(predictions(task.network, task.source, rows, size, lambda: check_stop(task.reporter)))
+        return list(predictions(task.network, task.source, rows, size, lambda: check_stop(task.reporter), seen))
 
     asked = min(state.evaluation_batch or task.evaluation_batch, len(rows))
     found, size = in_parts(work, asked, "evaluation")
@@ -80,11 +88,19 @@ def predicted(task: Task, state: State, rows: Rows) -> list[Predictions]:
     return found
 
 
-def _evaluate(task: Task, state: State, optimizer: Optimizer) -> None:
+def _features_stay(task: Task, state: State) -> bool:
+    """Whether the head's last linear layer, which receives the features, is all that has trained so far."""
+    phases = task.recipe.phases[: state.phase + 1]
+    return has_linear_head(task.network) and all(isinstance(p, FitRecipe) or p.trainable == "head" for p in phases)
+
+
+def _evaluate(task: Task, state: State, optimizer: Optimizer, stored: Features) -> None:
     """Add a point to the curve; keep the weights if they are the best so far. Changes nothing when it is stopped."""
     require_finite(task, state, float(state.loss_sum), "training")
+    cost = 0.0 if state.history else feature_seconds(task, stored)
     with charged(state, task.source.device.device), task.watch.measure("evaluation"):
-        val = evaluation.summarise(predicted(task, state, task.val), task.num_classes)
+        val = evaluation.summarise(predicted(task, state, task.val, stored), task.num_classes)
+    state.train_seconds += cost
     require_finite(task, state, val.loss or 0.0, "validation")
     record(
         task,

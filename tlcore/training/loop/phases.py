@@ -1,7 +1,8 @@
 """All phases of a run, one after the other, from wherever it stands."""
 
 from tlcore.recipes import FitRecipe
-from tlcore.training.features.fitting import Features, fit_phase
+from tlcore.training.features.fitting import fit_phase
+from tlcore.training.features.store import Features
 from tlcore.training.loop.checkpoints import State
 from tlcore.training.loop.phase import train_phase
 from tlcore.training.loop.task import Task
@@ -17,4 +18,4 @@ def train(task: Task, state: State, stored: Features) -> None:
         if isinstance(phase, FitRecipe):
             fit_phase(task, state, phase, stored)
         else:
-            train_phase(task, state, phase)
+            train_phase(task, state, phase, stored)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -52,15 +54,33 @@ def feature_batches(
 
 
 def predictions(
-    network: Network, source: ImageSource, rows: Rows, batch_size: int, check: Callable[[], None]
+    network: Network,
+    source: ImageSource,
+    rows: Rows,
+    batch_size: int,
+    check: Callable[[], None],
+    stored: npt.NDArray[np.float32] | None = None,
 ) -> Iterator[Predictions]:
-    """What the network says of the rows in eval mode, batch by batch. check: called before each; may raise."""
-    folded = fold_all(network, source.device)
+    """What the network says of the rows in eval mode, batch by batch. check: called before each; may raise.
+
+    stored: [images, D], what the head receives of every image of the dataset; None to compute it of the rows.
+    """
+    if stored is None:
+        seen = feature_batches(network, source, rows, batch_size, check)
+    else:
+        seen = _stored_batches(stored, source.device, rows, batch_size, check)
+    for chunk, batch in zip(_chunks(rows, batch_size), seen, strict=True):
+        with evaluating(network), torch.inference_mode():
+            scores = network.head(batch)
+        yield evaluation.from_logits(scores, source.labels[torch.from_numpy(chunk).to(source.labels.device)])
+
+
+def _stored_batches(
+    stored: npt.NDArray[np.float32], device: Device, rows: Rows, batch_size: int, check: Callable[[], None]
+) -> Iterator[Tensor]:
     for chunk in _chunks(rows, batch_size):
         check()
-        with evaluating(network), folded.applied(), torch.inference_mode():
-            scores = logits(network, source.device, evaluation_batch(source, chunk))
-        yield evaluation.from_logits(scores, source.labels[torch.from_numpy(chunk).to(source.labels.device)])
+        yield torch.from_numpy(np.asarray(stored[chunk])).to(device.device)
 
 
 def _chunks(rows: Rows, batch_size: int) -> list[Rows]:

@@ -48,6 +48,11 @@ def trained_names(network: Network, trainable: str) -> frozenset[str]:
     return found
 
 
+def has_linear_head(network: Network) -> bool:
+    """Whether `head` trains the last linear layer alone, and no hidden layer before it."""
+    return len(trained_names(network, "head")) == len(list(network.head.parameters()))
+
+
 def apply_trainable(network: Network, trainable: str, normalization: Normalization) -> None:
     """Set which parameters get gradients, and every module's mode (see `set_modes`). Raises: SpecError."""
     chosen = trained_names(network, trainable)
