@@ -36,6 +36,7 @@ def bench(folder, dataset, monkeypatch):
 
 CASES = [(s, "test_resnet", {}) for s in CORE]
 CASES += [(s, m, {}) for m in MODELS[1:] for s in ("from_scratch", "feature_extraction", "staged_fine_tuning")]
+CASES += [("from_scratch", "test_coatnet", {})]  # its first convolution also feeds a shortcut
 CASES += [("feature_extraction", "test_resnet", {"classifier": c}) for c in CLASSIFIERS[1:]]
 
 

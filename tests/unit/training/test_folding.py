@@ -26,7 +26,11 @@ PAIRS = {
 def network_of(model: str, size: int | None = None) -> Network:
     """A network whose BatchNorms have statistics and weights of their own."""
     torch.manual_seed(0)
-    network = build_network(model, 3, size)
+    return moved(build_network(model, 3, size))
+
+
+def moved(network: Network) -> Network:
+    """The same network after its BatchNorms have got statistics and weights of their own."""
     for layer in network.module.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             for tensor in (layer.running_mean, layer.bias):
@@ -134,14 +138,24 @@ class Odd(nn.Module):
         return self.head(normed.mean((2, 3)))
 
 
-@pytest.mark.parametrize(("kind", "number"), [("plain", 2), ("in place", 1), ("twice", 1), ("beside", 0)])
+@pytest.mark.parametrize(("kind", "number"), [("plain", 2), ("in place", 1), ("twice", 1), ("beside", 1)])
 def test_nothing_is_folded_where_it_would_change_the_features(kind, number):
     torch.manual_seed(0)
     module = Odd(kind)
-    nn.init.uniform_(module.norm.running_mean, -1, 1)
     network = replace(build_network("test_resnet", 3, 32), module=module, head=module.head)
     assert len(pairs(network)) == number
+    nn.init.uniform_(module.norm.running_mean, -1, 1)
     assert distance(of(network, folded=True), of(network)) < 1e-5
+
+
+@pytest.mark.parametrize("model", ["test_coatnet", "torchvision:maxvit_t"])
+def test_pairs_of_an_untrained_network_are_right_when_its_statistics_have_moved(model):
+    """The first convolutions of CoAtNet and MaxViT also feed the shortcut beside their BatchNorm."""
+    torch.manual_seed(0)
+    network = build_network(model, 3)
+    assert pairs(network)
+    moved(network)
+    assert distance(of(network, folded=True), of(network)) < 1e-4
 
 
 def test_what_is_put_around_a_convolution_later_is_seen():

@@ -7,7 +7,7 @@ Network, parameters and state_dict stay as they are; only what happens inside `F
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +27,14 @@ from tlcore.training.networks.models import Network
 TOLERANCE = 1e-2
 _CONVOLUTIONS = (nn.Conv2d.forward, Conv2dSame.forward)
 _NORMS = (nn.BatchNorm2d.forward, BatchNormAct2d.forward)
+# By how much at most the search for pairs changes a BatchNorm's tensors: it adds so much, and multiplies by 1 and so
+# much. Enough that a lost branch shows, little enough that activations keep their size.
+_CHANGES = {"running_mean": (0.3, 0.0), "running_var": (0.0, 0.3), "weight": (0.2, 0.3), "bias": (0.3, 0.0)}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A convolution whose output only this BatchNorm receives."""
+    """A convolution whose output this BatchNorm receives, and nothing else does."""
 
     convolution: nn.Conv2d
     norm: nn.BatchNorm2d
@@ -84,32 +87,73 @@ _found: "WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, type], ...], tuple[
 
 
 def _find(network: Network) -> tuple[Pair, ...]:
-    """Look for pairs in one pass of random images in float32, and try them in another."""
+    """Look for pairs in one pass of random images in float32, and try them in another.
+
+    Both with statistics drawn at random: those of an untrained network change nothing, so that nothing lost would show.
+    """
     if not any(type(layer).forward in _NORMS for layer in network.module.modules()):
         return ()
     device = next(network.module.parameters()).device
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(2, 3, network.image_size, network.image_size, generator=generator).to(device)
-    with evaluating(network), torch.inference_mode(False), torch.no_grad():
-        with _watched(network.module) as seen:
-            plain = models.features(network, images)
-        found = tuple(seen)
-        with _fold(found, Device(device, "", torch.float32)).applied():
+    with evaluating(network), torch.inference_mode(False), _disturbed(network.module, generator):
+        images = torch.randn(2, 3, network.image_size, network.image_size, generator=generator).to(device)
+        with torch.enable_grad(), _watched(network.module) as (outputs, seen):
+            plain = models.features(network, images.requires_grad_().clone())
+        found = _exclusive(plain, outputs, seen)
+        with torch.no_grad(), _fold(found, Device(device, "", torch.float32)).applied():
             folded = models.features(network, images)
-    same = (folded - plain).norm() <= TOLERANCE * plain.norm()
+    same = (folded - plain.detach()).norm() <= TOLERANCE * plain.detach().norm()
     return found if same else ()
 
 
 @contextmanager
-def _watched(module: nn.Module) -> Iterator[list[Pair]]:
-    """A list that holds, when it ends, the pairs whose two parts were each used once, one right after the other."""
+def _disturbed(module: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """Inside it, every BatchNorm has somewhat other statistics and weights than its own."""
+
+    def drawn(tensor: Tensor, added: float, multiplied: float) -> Tensor:
+        plus, times = (2 * torch.rand(2, *tensor.shape, generator=generator) - 1).to(tensor.device).unbind()
+        return tensor.detach().mul(1 + multiplied * times).add(added * plus)
+
+    with ExitStack() as undo:
+        for norm in module.modules():
+            if type(norm).forward in _NORMS:
+                for own in (norm._buffers, norm._parameters):
+                    tensors: dict[str, Any] = own  # type: ignore[assignment]
+                    undo.callback(tensors.update, dict(tensors))
+                    known = {name: tensors[name] for name in _CHANGES if tensors.get(name) is not None}
+                    tensors.update({name: drawn(tensor, *_CHANGES[name]) for name, tensor in known.items()})
+        yield
+
+
+def _exclusive(plain: Tensor, outputs: Mapping[nn.Module, Tensor], seen: Iterable[Pair]) -> tuple[Pair, ...]:
+    """The pairs whose convolution gives its output to one operation alone, as the graph of the features tells.
+
+    outputs: of each convolution, with the graph that led to it.
+    """
+    readers: Counter[Any] = Counter()
+    waiting, known = [plain.grad_fn], {plain.grad_fn}
+    while waiting:
+        for reader, _ in getattr(waiting.pop(), "next_functions", ()):
+            readers[reader] += 1
+            if reader is not None and reader not in known:
+                known.add(reader)
+                waiting.append(reader)
+    return tuple(pair for pair in seen if readers[outputs[pair.convolution].grad_fn] == 1)
+
+
+@contextmanager
+def _watched(module: nn.Module) -> Iterator[tuple[dict[nn.Module, Tensor], list[Pair]]]:
+    """The outputs of all convolutions, and a list that holds, when it ends, the pairs whose two parts were each used
+    once, one right after the other."""
     outputs: dict[int, tuple[nn.Conv2d, Tensor, int]] = {}  # by the output's id, its own as long as it is held
+    of_layer: dict[nn.Module, Tensor] = {}
     calls: Counter[nn.Module] = Counter()
     found: list[Pair] = []
 
     def after(layer: nn.Module, _: Any, output: Tensor) -> None:
         calls[layer] += 1
         outputs[id(output)] = (layer, output, output._version)  # type: ignore[assignment]
+        of_layer[layer] = output
 
     def before(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         calls[layer] += 1
@@ -123,7 +167,7 @@ def _watched(module: nn.Module) -> Iterator[list[Pair]]:
                 hooks.callback(layer.register_forward_hook(after).remove)
             elif type(layer).forward in _NORMS and getattr(layer, "running_var", None) is not None:
                 hooks.callback(layer.register_forward_pre_hook(before).remove)
-        yield found
+        yield of_layer, found
     receivers = Counter(pair.convolution for pair in found)
     found[:] = [p for p in found if calls[p.convolution] == calls[p.norm] == receivers[p.convolution] == 1]
 
