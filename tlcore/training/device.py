@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 from tlcore.errors import DeviceError
 
@@ -79,9 +80,17 @@ def device_name(device: torch.device) -> str:
 
 
 def set_threads(count: int | None) -> int:
-    """Use `count` CPU threads, or torch's own choice at start-up when None; returns the number in use."""
+    """Use `count` CPU threads, or torch's own choice at start-up when None; returns the number in use.
+
+    NumPy's matrix products use as many. SciPy's own BLAS uses one: the vectors of a fit's L-BFGS are so short that
+    threads only wait for each other, and a fit took five times as long.
+    """
     torch.set_num_threads(count or _FIRST_THREADS)
-    return torch.get_num_threads()
+    threads = torch.get_num_threads()
+    for library in ThreadpoolController().select(user_api="blas").lib_controllers:
+        folders = Path(library.filepath).parent.parts
+        library.set_num_threads(1 if any(name.startswith("scipy") for name in folders) else threads)
+    return threads
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -3,7 +3,9 @@
 import mmap
 
 import pytest
+import scipy.optimize  # noqa: F401 - loads its BLAS
 import torch
+from threadpoolctl import ThreadpoolController, threadpool_info
 
 from tlcore.errors import DeviceError
 from tlcore.training import device as devices
@@ -92,6 +94,21 @@ def test_threads_are_set_and_given_back():
         assert set_threads(None) == devices._FIRST_THREADS
     finally:
         torch.set_num_threads(before)
+
+
+def test_numpy_has_the_threads_that_were_asked_for_and_scipy_one():
+    """They come with a BLAS each."""
+    before = {library.filepath: library.num_threads for library in ThreadpoolController().lib_controllers}
+    try:
+        for count in (1, 2):
+            set_threads(count)
+            found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+            of = {name: [p["num_threads"] for p in found if f"/{name}" in p["filepath"]] for name in ("numpy", "scipy")}
+            assert of == {"numpy": [count], "scipy": [1]}
+    finally:
+        set_threads(None)
+        for library in ThreadpoolController().lib_controllers:
+            library.set_num_threads(before[library.filepath])
 
 
 def test_peak_memory_sees_what_was_taken_and_given_back():
