@@ -12,8 +12,11 @@ from tlcore.strategies import STRATEGIES
 from tlcore.training.device import pick_device
 from tlcore.training.images.batches import RESIDENT_SHARE, open_source
 from tlcore.training.images.cache import open_cache
+from tlcore.training.loop.checkpoints import fresh_state
+from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.networks.models import model_facts
 from tlcore.training.outcome.predict import predict
+from tlcore.training.prepare import Ground, prepare, recipe_of
 from tlcore.training.stopwatch import Stopwatch
 
 pytestmark = [
@@ -101,3 +104,23 @@ def test_a_part_has_the_time_of_its_kernels_not_of_sending_them():
     seconds = watch.seconds
     assert set(seconds) == {"optimizer", "forward", "logging"}
     assert seconds["forward"] > 100 * seconds["logging"], "a product is sent in no time, and takes some"
+
+
+@pytest.mark.parametrize("strategy", ["fine_tuning", "transfer_learning", "partial_fine_tuning"])
+def test_no_step_waits_for_the_device(bench, strategy):
+    """After the first ones, which choose kernels and allocate."""
+    spec = bench.spec(strategy, device="cuda")
+    ground = Ground(
+        spec, bench.dataset, bench.split(spec), bench.work("steps"), bench.folder / "cache", Recorder(), None,
+        pick_device("cuda"), 0.0,
+    )  # fmt: skip
+    task = prepare(ground, recipe_of(ground), bench.work("steps"), Recorder()).task
+    state, lesson = fresh_state(task.source.device.device), make_ready(task, task.recipe.phases[0])
+    for _ in range(3):
+        train_step(task, state, lesson)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(5):
+            train_step(task, state, lesson)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

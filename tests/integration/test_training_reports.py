@@ -1,5 +1,6 @@
 """What a run says that it did to its network, against its files."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -126,3 +127,28 @@ def test_the_distance_is_that_of_the_best_network_also_after_a_stop(bench, monke
     assert whole.best_step == 2
     assert whole.layer_groups[0].moved == pytest.approx(distance(start, best, names), rel=1e-5)
     assert distance(start, last, names) > 1.5 * distance(start, best, names)
+
+
+def test_what_a_gpu_still_has_to_do_of_its_steps_is_charged_to_them(bench, monkeypatch):
+    """A made-up GPU takes 100 s for each step, and whoever reads a loss from it waits until it has done them."""
+    clock, waited, queued = time.perf_counter, [0.0], [0.0]
+
+    def wait(*_):
+        waited[0], queued[0] = waited[0] + queued[0], 0.0
+
+    def sent(*given):
+        queued[0] += 100.0
+        real_step(*given)
+
+    def read(*given):
+        wait()
+        real_look(*given)
+
+    real_step, real_look = loop.train_step, loop.require_finite
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + waited[0])
+    for name, fake in (("train_step", sent), ("require_finite", read), ("synchronize", wait)):
+        monkeypatch.setattr(loop, name, fake)
+    outcome = bench.run(bench.spec("fine_tuning", budget=Budget(epochs=3)), "queued")
+    steps = outcome.images_seen / 8
+    assert 100 * steps <= outcome.train_seconds < 100 * steps + 60
+    assert outcome.images_per_second == pytest.approx(8 / 100, rel=0.1)

@@ -1,6 +1,7 @@
 """Random changes of images, every image of a batch with its own, on the device that holds the images."""
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ def random_boxes(aspect: Tensor, generator: torch.Generator) -> Tensor:
     none = ~fits.any(dim=1)
     w = torch.where(none, torch.minimum(width, height * RATIO[1]), wide.gather(1, first)[:, 0])
     h = torch.where(none, torch.minimum(height, width / RATIO[0]), high.gather(1, first)[:, 0])
-    place[:, none] = 0.5
+    place = torch.where(none, 0.5, place)
     return torch.stack([(width - w) * place[0] / width, (height - h) * place[1] / height, w / width, h / height], dim=1)
 
 
@@ -94,8 +95,12 @@ def add_noise(images: Tensor, deviation: float, generator: torch.Generator) -> T
 
 def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Subtract the model's mean and divide by its standard deviation, per channel. images: [N,3,H,W] in 0…1."""
-    mean, std = (
-        torch.tensor(v, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
-        for v in (preprocessing.mean, preprocessing.std)
-    )
+    mean, std = (_per_channel(v, images.dtype, images.device) for v in (preprocessing.mean, preprocessing.std))
     return (images - mean).div_(std)
+
+
+@lru_cache(maxsize=64)
+def _per_channel(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Kept on the device: a copy at every step would wait for the GPU."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device).view(1, -1, 1, 1)

@@ -25,6 +25,7 @@ Rows = npt.NDArray[np.int64]
 Reader = Callable[[Rows], Tensor]
 Images = Callable[["ImageSource", Rows], Tensor]  # rows to normalised images, as of `evaluation_batch`
 RESIDENT_SHARE = 0.25  # of the free GPU memory: what the images of one cache may take
+UPLOAD = 256  # images at once, to bound the host's memory
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ def open_source(cache: ImageCache, dataset: Dataset, preprocessing: Preprocessin
     )
 
 
+def row_index(rows: Rows, device: torch.device) -> Tensor:
+    """Row numbers on a device: a GPU fetches them from pinned memory, so that nobody waits for it."""
+    index = torch.from_numpy(rows)
+    return index if device.type == "cpu" else index.pin_memory().to(device, non_blocking=True)
+
+
 def evaluation_batch(source: ImageSource, rows: Rows) -> Tensor:
     """The model's own evaluation pixels, normalised: float32 [N, 3, size, size], channels last."""
     return _finished(_evaluation_pixels(source, rows), source)
@@ -67,7 +74,7 @@ def training_batch(
 
     seed: of this step. noise: standard deviation, on pixels of 0…1.
     """
-    labels = source.labels[torch.from_numpy(rows).to(source.labels.device)]
+    labels = source.labels[row_index(rows, source.labels.device)]
     generator = torch.Generator(source.device.device).manual_seed(seed)
     images = _augmented(source, rows, augmentation, seed, generator)
     if noise:
@@ -90,7 +97,7 @@ def _augmented(
         return _evaluation_pixels(source, rows)
     if augmentation == "flip":
         return random_flip(_evaluation_pixels(source, rows), generator)
-    aspect = source.aspect[torch.from_numpy(rows).to(source.aspect.device)]
+    aspect = source.aspect[row_index(rows, source.aspect.device)]
     cropped = random_resized_crop_flip(source.read_train(rows), aspect, source.preprocessing.size, generator)
     return trivial_augment(cropped, seed) if augmentation == "trivial_augment" else cropped
 
@@ -108,6 +115,8 @@ def _reader(pixels: npt.NDArray[np.uint8], device: torch.device) -> Reader:
     if device.type == "cpu":
         return lambda rows: torch.from_numpy(pixels[rows])
     if pixels.nbytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
-        resident = torch.from_numpy(np.array(pixels)).to(device)
-        return lambda rows: resident[torch.from_numpy(rows).to(device)]
+        resident = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
+        for start in range(0, len(pixels), UPLOAD):
+            resident[start : start + UPLOAD] = torch.from_numpy(np.array(pixels[start : start + UPLOAD]))
+        return lambda rows: resident[row_index(rows, device)]
     return lambda rows: torch.from_numpy(pixels[rows]).pin_memory().to(device, non_blocking=True)

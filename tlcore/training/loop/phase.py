@@ -46,12 +46,14 @@ def train_phase(task: Task, state: State, recipe: TrainRecipe, stored: Features)
         while True:
             plan = plan_now(task.plan, state)
             if evaluation_due(plan, state):
+                _await_steps(task, state)
                 _evaluate(task, state, lesson.optimizer, stored)
                 _stop_early(task, state, recipe)
                 saved = save(task, state, lesson.optimizer)
                 with task.watch.measure("logging"):
                     task.reporter.evaluated(state.history, 1)
             elif save_due(plan, state, saved):
+                _await_steps(task, state)
                 saved = save(task, state, lesson.optimizer)
             if phase_over(plan_now(task.plan, state), state):
                 break
@@ -86,6 +88,12 @@ def predicted(task: Task, state: State, rows: Rows, stored: Features) -> list[Pr
         note = f"memory ran out while evaluating: from there on, {size} images at a time instead of {asked}"
         state.notes = (*state.notes, note)
     return found
+
+
+def _await_steps(task: Task, state: State) -> None:
+    """Charge what a GPU still has to do of the steps that it was given."""
+    with charged(state, task.source.device.device, steps=True):
+        synchronize(task.source.device.device)
 
 
 def _features_stay(task: Task, state: State) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tlcore.training.device import Device
-from tlcore.training.images.batches import Images, ImageSource, Rows, evaluation_batch
+from tlcore.training.images.batches import Images, ImageSource, Rows, evaluation_batch, row_index
 from tlcore.training.networks import models
 from tlcore.training.networks.depthwise import fast_gradients
 from tlcore.training.networks.folding import fold_all
@@ -72,7 +72,7 @@ def predictions(
     for chunk, batch in zip(_chunks(rows, batch_size), seen, strict=True):
         with evaluating(network), torch.inference_mode():
             scores = network.head(batch)
-        yield evaluation.from_logits(scores, source.labels[torch.from_numpy(chunk).to(source.labels.device)])
+        yield evaluation.from_logits(scores, source.labels[row_index(chunk, source.labels.device)])
 
 
 def _stored_batches(

@@ -64,7 +64,7 @@ def apply_trainable(network: Network, trainable: str, normalization: Normalizati
 
 
 def set_modes(network: Network, normalization: Normalization) -> None:
-    """Put what trains into train mode and all else into eval mode; call it again after every evaluation.
+    """Put what trains into train mode and all else into eval mode.
 
     normalization: `eval` keeps the statistics of every BatchNorm, also where its weights train. It goes by
     `requires_grad`, as `apply_trainable` left it.
