@@ -54,9 +54,8 @@ def launch(dataset: datasets.DatasetInfo, weights: Path, device: str, seed: int)
         dataset, models=[MODEL], strategies=["fine_tuning"], weights=[f"file:{weights}"], epochs=1, image_size=96,
         seeds=(seed,), device=device,
     )  # fmt: skip
-    plan = plans.make_plan(spec)
     begun = time.perf_counter()
-    comparison = comparisons.submit(plan)
+    comparison = comparisons.submit(plans.make_plan(spec))
     step = until(lambda: any("step" in job.message for job in comparisons.jobs_of(comparison)), begun)
     point = until(lambda: any(run.history for run in comparisons.record(comparison).runs), begun)
     until(lambda: all(job.settled and job.ended_ms for job in comparisons.jobs_of(comparison)), begun)

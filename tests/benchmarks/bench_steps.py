@@ -95,18 +95,22 @@ def number_formats(model: str, device: Device, options: argparse.Namespace) -> N
     low = torch.autocast(device.device.type, dtype=torch.bfloat16, enabled=device.dtype is torch.bfloat16)
     high = replace(device, dtype=torch.float32)
 
-    def learn(scores: torch.Tensor) -> None:
+    slow_optimizer, fast_optimizer = (torch.optim.SGD(n.module.parameters(), lr=1e-4) for n in (plain, fast))
+
+    def learn(scores: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
         cross_entropy(scores, labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
 
     def autocast() -> None:
         with low:
             scores = fast.module(last)
-        learn(scores.float())
+        learn(scores.float(), fast_optimizer)
 
     training = {
-        "float32": lambda: learn(logits(plain, high, images)),
+        "float32": lambda: learn(logits(plain, high, images), slow_optimizer),
         "autocast": autocast,
-        "product": lambda: learn(logits(fast, device, last)),
+        "product": lambda: learn(logits(fast, device, last), fast_optimizer),
     }
     for network in (plain, fast):
         network.module.train()

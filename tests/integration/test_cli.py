@@ -16,6 +16,7 @@ from tests.helpers import make_image_folder
 from tests.helpers_jobs import stop_everything
 from tlcore.cli.app import main
 from tlcore.demo.cells import MODEL, WEIGHTS_PATH
+from tlcore.jobs.database import queue_path
 from tlcore.settings import Settings
 from tlcore.strategies import CORE, STRATEGIES
 
@@ -320,6 +321,21 @@ def test_bad_input_gives_exit_code_2_and_one_line(
     assert stderr.startswith("error: ")
     assert stderr.count("\n") == 1
     assert told in stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"--dataset": "/no/such/folder"}, {"--strategy": "fine_tunning"}, {"--seeds": "a,b"}, {"--fractions": "x"}],
+    ids=" ".join,
+)
+def test_what_makes_no_sense_starts_no_worker(
+    shop: Path, tmp_path: Path, said: Any, monkeypatch: pytest.MonkeyPatch, change: dict[str, str]
+) -> None:
+    monkeypatch.setenv("TLCORE_HOME", str(tmp_path / "home"))
+    options = {"--dataset": str(shop / "images"), "--model": MODEL, "--strategy": "fine_tuning", **change}
+    code, _ = said("compare", *[part for pair in options.items() for part in pair])
+    assert code == 2
+    assert not queue_path(Settings(home=tmp_path / "home")).exists()
 
 
 def test_cuda_asked_for_and_absent_is_an_error(result: dict[str, Any], said: Any) -> None:

@@ -1,6 +1,7 @@
 """A comparison with real training through queue, worker and MLflow, and its model used without this package."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ from tests.helpers_mlflow import copy_template, make_spec
 from tlcore import jobs, tracking
 from tlcore.errors import ModelError
 from tlcore.jobs import questions, queue
-from tlcore.jobs.roster import live_workers
+from tlcore.jobs.database import prepare
+from tlcore.jobs.processes import code_version, create_time
+from tlcore.jobs.roster import Worker, live_workers, register
 from tlcore.results import ComparisonRecord, DatasetSummary
 from tlcore.settings import Settings
 from tlcore.spec import Budget
@@ -153,3 +156,32 @@ def test_questions_are_answered_where_no_worker_can_start(settings: Settings, mo
     jobs.warm_up(settings)
     assert jobs.ask(settings, {"question": "devices"}) == "by a process"
     assert not queue.select(settings, "kind = 'question'", ())
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "slot"),
+    [
+        ("auto", 0, "cpu:0"),
+        ("auto", 2, "cuda:0"),
+        ("cpu", 2, "cpu:0"),
+        ("cuda", 0, "cpu:0"),
+        ("tpu", 2, "cpu:0"),
+        ("cuda:1", 2, "cuda:1"),
+    ],
+)
+def test_the_worker_that_will_do_the_runs_is_asked_to_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, asked: str, gpus: int, slot: str
+) -> None:
+    """Whoever imports datasets, or has the code of yesterday, will not do them."""
+    monkeypatch.setattr(questions, "ensure_supervisor", lambda _: None)
+    monkeypatch.setattr(questions.pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(questions.pynvml, "nvmlDeviceGetCount", lambda: gpus)
+    prepare(settings)
+    me = os.getpid(), create_time(os.getpid())
+    for number, (other, version) in enumerate([("import:0", code_version()), (slot, "yesterday's")]):
+        register(settings, Worker(str(number), other, *me, version, stop=False))
+    jobs.warm_up(settings, asked)
+    assert [job.slot for job in queue.select(settings, "kind = 'question'", ())] == [slot]
+    register(settings, Worker("able", slot, *me, code_version(), stop=False))
+    jobs.warm_up(settings, asked)
+    assert len(queue.select(settings, "kind = 'question'", ())) == 1

@@ -9,7 +9,7 @@ from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import check_writable, note, progress, say, show_result, write_json
 from tlcore.errors import SpecError
 from tlcore.results import DEFAULT_MARGIN, ComparisonResult
-from tlcore.service import comparisons, growing, models, plans, reports
+from tlcore.service import comparisons, datasets, growing, models, plans, reports, strategies
 from tlcore.service import demo as demo_service
 from tlcore.spec import FIXED
 
@@ -56,13 +56,16 @@ def compare(
 ) -> None:
     """Run a matched family of strategies and compare them."""
     overrides = plans.parse_overrides(set_, strategy)
-    models.warm_up()
+    strategies.resolve_names(strategy)
+    numbers = None if seeds is None else _numbers("--seeds", seeds, int)
+    parts = _numbers("--fractions", fractions, float)
+    datasets.require_source(dataset)
+    models.warm_up(device)  # what was asked for makes sense, so that a worker will have something to do
     spec = plans.make_spec(
         add_with_progress(dataset), models=model, strategies=strategy, weights=weights, overrides=overrides,
         allow_partial_weights=allow_partial_weights, scratch_model=scratch_model, epochs=epochs, steps=steps,
         seconds=seconds, tune=tune, image_size=image_size, batch_size=batch_of(batch_size), device=device,
-        num_threads=num_threads, split=split, seeds=None if seeds is None else _numbers("--seeds", seeds, int),
-        fractions=_numbers("--fractions", fractions, float),
+        num_threads=num_threads, split=split, seeds=numbers, fractions=parts,
     )  # fmt: skip
     _launch(plans.make_plan(spec), add_to, json_file, detach, margin / 100)
 

@@ -8,6 +8,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pynvml
+
 from tlcore import errors
 from tlcore.errors import JobError, NotFoundError, TlcoreError
 from tlcore.jobs import queue, removing
@@ -52,16 +54,29 @@ def answers(replies: list[dict[str, Any]]) -> list[Any]:
     return [reply["answer"] for reply in replies]
 
 
-def warm_up(settings: Settings) -> None:
-    """Let a worker start while this process does something else; questions that follow wait for it.
+def warm_up(settings: Settings, device: str = "auto") -> None:
+    """Let the worker of a device start while this process does something else; questions that follow wait for it.
 
-    Nothing happens where a worker lives. To be called where runs follow, which need a worker in any case: answering
-    takes it less time than loading torch in a process for each question. It loads what training and tracking need, too.
-    Raises: StorageError.
+    device: as asked for. Nothing happens where the worker lives. To be called where runs follow, which need a worker in
+    any case: answering takes it less time than loading torch in a process for each question. It loads what training and
+    tracking need, too. Raises: StorageError.
     """
-    if queue_path(settings).exists() and live_workers(settings):
-        return
-    _waking[settings.root] = submit_question(settings, {"question": GET_READY}, "Start of a worker")
+    slot, version = slot_of(_likely(device)), code_version()
+    living = live_workers(settings) if queue_path(settings).exists() else []
+    if not any(worker.slot == slot and worker.code_version == version for worker in living):
+        _waking[settings.root] = submit_question(settings, {"question": GET_READY}, "Start of a worker", slot)
+
+
+def _likely(device: str) -> str:
+    """The device that runs will get, as far as that can be told without torch."""
+    if device != "auto" and not device.startswith("cuda"):
+        return "cpu"
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+    except pynvml.NVMLError:  # no driver
+        count = 0
+    return ("cuda" if device == "auto" else device) if count else "cpu"
 
 
 def submit_question(settings: Settings, request: dict[str, Any], title: str, device: str = "cpu") -> str:

@@ -63,6 +63,14 @@ def resolve_dataset(id_or_source: str, name: str | None = None, progress: Progre
     return add_dataset(path, name, progress) if looks_like_path else get_dataset(id_or_source)
 
 
+def require_source(id_or_source: str) -> None:
+    """Nothing, where `resolve_dataset` will find something to read. Raises: what it raises where it will not."""
+    if intake.is_public(id_or_source) or intake.is_elsewhere(id_or_source):
+        return
+    if not Path(id_or_source).expanduser().exists() and all(info.id != id_or_source for info in list_datasets()):
+        resolve_dataset(id_or_source)
+
+
 def _kept_name(info: DatasetInfo, name: str | None) -> DatasetInfo:
     """A dataset that is there, with a note where another name was asked for."""
     if name is None or name == info.name:

@@ -55,12 +55,12 @@ def _answer_path(request: dict[str, Any]) -> Path:
     return get_settings().cache / "answers" / f"{content_fingerprint(key)}.json"
 
 
-def warm_up() -> None:
-    """Let a worker start while a dataset is read: it answers the questions of a launch, and does its runs.
+def warm_up(device: str = "auto") -> None:
+    """Let a device's worker start while a dataset is read: it answers the questions of a launch, and does its runs.
 
     This process opens the store meanwhile, which a launch needs and takes as long. Raises: StorageError.
     """
-    jobs.warm_up(get_settings())
+    jobs.warm_up(get_settings(), device)
     tracking.connect(get_settings())
 
 

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 
 from tlcore.errors import DeviceError
 from tlcore.training.device import Device, pick_device
+from tlcore.training.networks.folding import fold_all
 from tlcore.training.networks.forward import logits
+from tlcore.training.networks.freezing import evaluating
 from tlcore.training.networks.models import build_network
 
 _SECONDS = 0.8  # for each of the two measurements, after one unmeasured pass
@@ -17,7 +19,8 @@ _CLASSES = 10
 
 
 def measure_speed(model: str, image_size: int | None, batch_size: int, device: str) -> dict[str, Any]:
-    """Images per second: `forward` of the forward pass, `step` of a whole training step, in the device's number format.
+    """Images per second: `forward` of a pass as evaluations do it, `step` of a whole training step, in the device's
+    number format.
 
     Decoding and augmentation are not in it. Raises: ModelError, DeviceError (also when its memory is too small).
     """
@@ -40,8 +43,10 @@ def _measure(model: str, image_size: int | None, batch_size: int, chosen: Device
     labels = torch.arange(batch_size, device=chosen.device) % _CLASSES
     optimizer = torch.optim.SGD(network.module.parameters(), lr=1e-4)
 
+    folded = fold_all(network, chosen)
+
     def forward() -> None:
-        with torch.inference_mode():
+        with evaluating(network), folded.applied(), torch.inference_mode():
             logits(network, chosen, images)
 
     def step() -> None:
