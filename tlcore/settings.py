@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     max_upload_mb: int = 500
     max_dataset_gb: float = 50.0
     max_dataset_files: int = 500_000
+    max_cache_gb: float = Field(default=20.0, ge=0)
     allow_local_addresses: bool = False
     worker_idle_seconds: float = 600.0
     cancel_grace_seconds: float = 10.0

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tlcore.errors import ImageError, RunCancelledError, StorageError
 from tlcore.recipes import Preprocessing
 from tlcore.training.images import cache as images
 from tlcore.training.images.cache import cache_key, open_cache
+from tlcore.training.room import lock_of
 
 LOOKS = Preprocessing(size=24, resize=28, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -55,6 +57,45 @@ def test_a_second_time_decodes_nothing(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(images, "_decode", lambda *args: pytest.fail("decoded again"))
     second = open_cache(dataset, LOOKS.model_copy(update={"mean": (0.5, 0.5, 0.5)}), tmp_path)
     assert np.array_equal(first.eval_pixels, second.eval_pixels)
+
+
+def of_size(size):
+    return LOOKS.model_copy(update={"size": size, "resize": size})
+
+
+def test_caches_are_bounded_and_what_was_used_longest_ago_goes_first(dataset, tmp_path, monkeypatch):
+    """Room for two and a half of them: the third drives out the one that was not opened again."""
+    first, second, third = (of_size(size) for size in (24, 25, 26))
+    pixels = open_cache(dataset, first, tmp_path).eval_pixels
+    before = pixels.copy()
+    taken = sum(file.stat().st_size for file in (tmp_path / "images").rglob("*.npy"))
+    monkeypatch.setenv("TLCORE_MAX_CACHE_GB", str(2.5 * taken / 1e9))
+    open_cache(dataset, second, tmp_path)
+    assert _left(tmp_path) == sorted(cache_key(dataset, looks) for looks in (first, second))
+    features = tmp_path / "features" / "made-by-somebody"
+    features.mkdir(parents=True)
+    (features / "features.npy").write_bytes(bytes(int(0.4 * taken)))
+    age = {cache_key(dataset, first): 300, cache_key(dataset, second): 200, "made-by-somebody": 250}
+    for name, seconds in age.items():
+        (folder,) = tmp_path.glob(f"*/{name}")
+        os.utime(folder, (time.time() - seconds,) * 2)
+    open_cache(dataset, first, tmp_path)  # used again
+    open_cache(dataset, third, tmp_path)
+    assert _left(tmp_path) == sorted(cache_key(dataset, looks) for looks in (first, third))
+    assert not features.exists()
+    open_cache(dataset, of_size(27), tmp_path)
+    assert np.array_equal(pixels, before), "a run that has the file open reads on"
+
+
+def test_what_somebody_is_making_or_opening_stays(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLCORE_MAX_CACHE_GB", "0")
+    first = tmp_path / "images" / cache_key(dataset, of_size(24))
+    open_cache(dataset, of_size(24), tmp_path)
+    with lock_of(first):
+        open_cache(dataset, of_size(25), tmp_path)
+        assert first.exists()
+    open_cache(dataset, of_size(26), tmp_path)
+    assert _left(tmp_path) == [cache_key(dataset, of_size(26))]
 
 
 def test_key_follows_what_pixels_depend_on(dataset):

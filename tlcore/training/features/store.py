@@ -19,7 +19,7 @@ import numpy.typing as npt
 import timm
 import torch
 import torchvision
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from tlcore.datasets.dataset import Dataset
 from tlcore.datasets.pictures.geometry import PIXELS_VERSION
@@ -37,6 +37,7 @@ from tlcore.training.networks.freezing import frozen_fingerprint, has_linear_hea
 from tlcore.training.networks.models import Network
 from tlcore.training.networks.onnx_module import provider
 from tlcore.training.reporter import Reporter
+from tlcore.training.room import lock_of, make_room, use
 from tlcore.training.stopwatch import Stopwatch
 
 EXTRACTION_VERSION = 3  # raise it when the same images and weights would give other features
@@ -169,16 +170,20 @@ def _kept(job: Extraction, rows: Rows, key_of: dict[str, object], images: Images
     key = content_fingerprint(key_of)
     folder = job.cache_dir / "features" / f"{job.dataset.info.fingerprint[:16]}-{key[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{folder}.lock")
-    while not (folder / "meta.json").exists():
+    while True:
         try:
-            with lock.acquire(timeout=POLL_SECONDS):
+            with lock_of(folder).acquire(timeout=POLL_SECONDS):
                 if not (folder / "meta.json").exists():
                     with job.watch.measure("features"):
                         _make(job, folder, rows, images, what)
+                use(folder)
+                return _opened(folder)
         except Timeout:
             check_stop(job.reporter)
             job.reporter.progressed(PREPARED, "waiting for features that another run is making")
+
+
+def _opened(folder: Path) -> StoredFeatures:
     seconds = float(json.loads((folder / "meta.json").read_text())["seconds_per_image"])
     return StoredFeatures(np.load(folder / "features.npy", mmap_mode="r"), seconds)
 
@@ -195,6 +200,7 @@ def _make(job: Extraction, folder: Path, rows: Rows, images: Images, what: str) 
         )
     beside = folder.with_name(f".{folder.name}.making")
     shutil.rmtree(beside, ignore_errors=True)
+    make_room(job.cache_dir, len(rows) * job.network.head.in_features * 4)
     try:
         beside.mkdir()
         place = beside / "features.npy"

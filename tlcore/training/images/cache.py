@@ -24,6 +24,7 @@ from tlcore.errors import ImageError, StorageError
 from tlcore.recipes import Preprocessing
 from tlcore.settings import python_environment
 from tlcore.spec import content_fingerprint
+from tlcore.training.room import lock_of, make_room, use
 
 Progress = Callable[[float, str], None]
 _IMAGES_PER_CHILD = 24  # fewer are decoded in the time that starting a child takes
@@ -55,10 +56,11 @@ def open_cache(
     folder = cache_dir / "images" / cache_key(dataset, preprocessing)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock"), tell):
+        with _locked(lock_of(folder), tell):
             if not folder.exists():
                 _build(dataset, preprocessing, folder, tell)
-        return _opened(dataset, folder)
+            use(folder)
+            return _opened(dataset, folder)
     except OSError as error:
         raise StorageError(f"decoded images cannot be kept in {folder.parent}: {error}") from error
 
@@ -72,8 +74,7 @@ def cache_key(dataset: Dataset, preprocessing: Preprocessing) -> str:
 
 
 @contextmanager
-def _locked(path: Path, tell: Progress) -> Iterator[None]:
-    lock = FileLock(path)
+def _locked(lock: FileLock, tell: Progress) -> Iterator[None]:
     while True:
         try:
             lock.acquire(timeout=0.5)
@@ -111,6 +112,7 @@ def _build(dataset: Dataset, preprocessing: Preprocessing, folder: Path, tell: P
 def _reserve(staging: Path, count: int, preprocessing: Preprocessing) -> None:
     """Create the files with all their blocks: a disk that fills up later would kill whoever writes to the mapping."""
     sides = {"eval.npy": preprocessing.size, "train.npy": train_side(preprocessing)}
+    make_room(staging.parent.parent, sum(count * side**2 * 3 for side in sides.values()))
     for name, side in sides.items():
         np.lib.format.open_memmap(staging / name, mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
     (staging / "done").write_bytes(bytes(count))
