@@ -1,7 +1,7 @@
-"""Cost per image and memory as a dataset grows: `python -m tests.benchmarks.bench_growth [--images 1000 5000 20000]`.
+"""Cost per image and memory as a dataset grows: `python -m tests.benchmarks.bench_growth [--repeats 3]`.
 
 Drawn pictures of 64 px and a very small network on the CPU, so that what is not computation shows. One process for each
-size: fine-tuning for 100 steps, then feature extraction, as a run does them. Milliseconds per image; the most
+size and round: fine-tuning for 100 steps, then feature extraction, as a run does them. Milliseconds per image; the most
 memory of the process, with the mapped files that the system takes back when it needs it, and what is held without.
 """
 
@@ -10,6 +10,7 @@ import multiprocessing
 import resource
 import tempfile
 from pathlib import Path
+from statistics import median
 
 from tests.benchmarks.timing import line
 
@@ -21,14 +22,17 @@ SIDE = 64  # pixels
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 5000, 20000])
-    found = {}
-    for count in parser.parse_args().images:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found[count] = pool.apply(measure, (count,))
-        print(f"{count:,} images: done", flush=True)
-    line("milliseconds per image", " / ".join(f"{count:,}" for count in found), "flat")
-    for name in next(iter(found.values())):
-        line(name, " / ".join(f"{one[name]:,.4g}" for one in found.values()), "")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    found: dict[int, list[dict[str, float]]] = {count: [] for count in options.images}
+    for number in range(options.repeats):
+        for count in options.images if number % 2 == 0 else reversed(options.images):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                found[count].append(pool.apply(measure, (count,)))
+            print(f"{count:,} images: round {number + 1} of {options.repeats}", flush=True)
+    line("milliseconds per image, medians", " / ".join(f"{count:,}" for count in found), "flat")
+    for name in next(iter(found.values()))[0]:
+        line(name, " / ".join(f"{median(one[name] for one in rounds):,.4g}" for rounds in found.values()), "")
 
 
 def measure(count: int) -> dict[str, float]:
