@@ -121,6 +121,10 @@ def test_no_step_waits_for_the_device(bench, strategy):
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(5):
-            train_step(task, state, lesson)
+            train_step(task, state, lesson)  # an error where it waits
+        with pytest.raises(RuntimeError, match="synchroniz"):
+            float(state.loss_sum)  # as this does
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert (state.step, state.seen) == (8, 8 * task.recipe.batch_size)
+    assert torch.isfinite(state.loss_sum)

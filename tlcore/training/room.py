@@ -34,6 +34,11 @@ def make_room(cache_dir: Path, needed: int) -> None:
     A folder whose lock is held stays. Files that a run has mapped are read on after that, on systems that allow it;
     others keep the folder.
     """
+    with FileLock(cache_dir / "room.lock"):  # else one would measure what another removes
+        _make_room(cache_dir, needed)
+
+
+def _make_room(cache_dir: Path, needed: int) -> None:
     for leftover in cache_dir.glob(f"*/.*{_REMOVED}"):  # of a process that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     sizes = {folder: _size(folder) for kind in CACHE_KINDS for folder in (cache_dir / kind).glob("[!.]*/")}
