@@ -10,6 +10,7 @@ from tlcore.errors import RunCancelledError
 from tlcore.spec import Budget
 from tlcore.strategies import STRATEGIES
 from tlcore.training.device import pick_device
+from tlcore.training.features.logistic import LogisticPath
 from tlcore.training.images.batches import RESIDENT_SHARE, open_source
 from tlcore.training.images.cache import open_cache
 from tlcore.training.loop.checkpoints import fresh_state
@@ -128,3 +129,18 @@ def test_no_step_waits_for_the_device(bench, strategy):
         torch.cuda.set_sync_debug_mode("default")
     assert (state.step, state.seen) == (8, 8 * task.recipe.batch_size)
     assert torch.isfinite(state.loss_sum)
+
+
+def test_a_logistic_regression_on_cuda_has_the_same_probabilities():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(300) % 3
+    features = torch.randn(300, 40, generator=generator) + labels[:, None] * 0.3
+    features -= features.mean(0)
+    found = []
+    for device in ("cpu", "cuda"):
+        path = LogisticPath(features.to(device), labels, 3)
+        solution = [path.fit(c, 1_000) for c in (0.001, 0.01, 0.1)][-1]
+        assert solution.converged
+        scores = features.double() @ torch.from_numpy(solution.weight).T + torch.from_numpy(solution.bias)
+        found.append(scores.softmax(1))
+    assert torch.allclose(*found, atol=0.02)

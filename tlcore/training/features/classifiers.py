@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
@@ -16,10 +15,12 @@ from torch.nn.functional import normalize, one_hot
 from tlcore.errors import TrainingError
 from tlcore.recipes import FitRecipe
 from tlcore.results import PartMetrics
+from tlcore.training.features.logistic import LogisticPath, Solution
 from tlcore.training.outcome import evaluation
 from tlcore.training.outcome.evaluation import Predictions
 
 Array = npt.NDArray[np.float64]
+CPU = torch.device("cpu")
 MAX_ITERATIONS = 1_000
 COARSE = 1.0  # distance of the first sweep's C values, in decades
 FINE = 0.25  # distance of the second sweep's, one coarse step to either side of the best
@@ -64,11 +65,17 @@ class Fitted:
 
 
 def fit(
-    recipe: FitRecipe, train: Labelled, val: Labelled, num_classes: int, seed: int, check: Callable[[], None]
+    recipe: FitRecipe,
+    train: Labelled,
+    val: Labelled,
+    num_classes: int,
+    seed: int,
+    check: Callable[[], None],
+    device: torch.device = CPU,
 ) -> Fitted:
     """Fit on the training part; C is chosen on the validation part, and nothing is refitted on both.
 
-    check: called before each fit; may raise to stop.
+    check: called before each fit; may raise to stop. device: where a logistic regression is fitted.
     """
     if recipe.classifier == "knn":
         return _nearest(recipe, train, val, num_classes)
@@ -76,7 +83,7 @@ def fit(
     if len(found) < num_classes:
         missing = sorted(set(range(num_classes)) - set(found.tolist()))
         raise TrainingError(f"the training part has no image of the classes {missing}: use more of the data")
-    return _swept(recipe, train, val, num_classes, seed, check)
+    return _swept(recipe, train, val, num_classes, seed, check, device)
 
 
 def predict(classifier: Linear | Neighbors, part: Labelled) -> Predictions:
@@ -120,25 +127,29 @@ def _nearest(recipe: FitRecipe, train: Labelled, val: Labelled, num_classes: int
 
 
 def _swept(
-    recipe: FitRecipe, train: Labelled, val: Labelled, num_classes: int, seed: int, check: Callable[[], None]
+    recipe: FitRecipe,
+    train: Labelled,
+    val: Labelled,
+    num_classes: int,
+    seed: int,
+    check: Callable[[], None],
+    device: torch.device,
 ) -> Fitted:
     """Sweep log10 of C coarsely, then finely around the best."""
     features = train.features.numpy().astype(np.float64)
     mean, scale = features.mean(0), features.std(0)
     scale[scale <= CONSTANT * np.abs(mean)] = 1.0
-    standard = (features - mean) / scale
-    labels = train.labels.numpy()
-    model = _estimator(recipe, seed)
+    solve = _solver(recipe, (features - mean) / scale, train.labels, num_classes, seed, device)
     tried: dict[float, Fitted] = {}
     unconverged: list[float] = []
 
     def sweep(exponents: Iterable[float]) -> None:
-        for exponent in sorted(set(exponents) - tried.keys()):  # upwards: each fit starts where the last one ended
+        for exponent in sorted(set(exponents) - tried.keys()):
             check()
-            converged = _fit_quietly(model.set_params(C=10.0**exponent), standard, labels)
-            if not converged:
+            found = solve(10.0**exponent)
+            if not found.converged:
                 unconverged.append(exponent)
-            weight, bias = fold(model.coef_, model.intercept_, mean, scale)
+            weight, bias = fold(found.weight, found.bias, mean, scale)
             linear = Linear(weight, bias, recipe.classifier == "logistic_regression")
             tried[exponent] = Fitted(linear, evaluation.summarise([predict(linear, val)], num_classes))
 
@@ -149,13 +160,23 @@ def _swept(
     return Fitted(tried[best].classifier, tried[best].val, _notes(recipe, best, unconverged))
 
 
-def _estimator(recipe: FitRecipe, seed: int) -> LogisticRegression | LinearSVC:
+def _solver(
+    recipe: FitRecipe, features: Array, labels: Tensor, num_classes: int, seed: int, device: torch.device
+) -> Callable[[float], Solution]:
+    """How to fit standardised features [N, D] for one C."""
     if recipe.classifier == "logistic_regression":
-        return LogisticRegression(solver="lbfgs", max_iter=MAX_ITERATIONS, warm_start=True)
-    return LinearSVC(loss="squared_hinge", dual="auto", max_iter=MAX_ITERATIONS, random_state=seed)
+        path = LogisticPath(torch.from_numpy(features).float().to(device), labels, num_classes)
+        return lambda c: path.fit(c, MAX_ITERATIONS)
+    model = LinearSVC(loss="squared_hinge", dual="auto", max_iter=MAX_ITERATIONS, random_state=seed)
+
+    def solve(c: float) -> Solution:
+        converged = _fit_quietly(model.set_params(C=c), features, labels.numpy())
+        return Solution(model.coef_, model.intercept_, converged)
+
+    return solve
 
 
-def _fit_quietly(model: LogisticRegression | LinearSVC, features: Array, labels: npt.NDArray[np.int64]) -> bool:
+def _fit_quietly(model: LinearSVC, features: Array, labels: npt.NDArray[np.int64]) -> bool:
     """Fit; whether it converged. Other warnings go on as they came."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -41,7 +41,9 @@ def fit_phase(task: Task, state: State, recipe: FitRecipe, stored: Features) -> 
     train, val = labelled(task, stored.plain(), task.train), labelled(task, stored.plain(), task.val)
     seen = _with_views(task, recipe, stored, train)
     with task.watch.measure("fit"):
-        fitted = classifiers.fit(recipe, seen, val, task.num_classes, task.seed, lambda: check_stop(task.reporter))
+        fitted = classifiers.fit(
+            recipe, seen, val, task.num_classes, task.seed, lambda: check_stop(task.reporter), task.source.device.device
+        )
     state.fit_seconds = time.perf_counter() - begun + cost
     state.train_seconds += state.fit_seconds
     state.notes = (*state.notes, *fitted.notes)

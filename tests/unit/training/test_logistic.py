@@ -1,0 +1,81 @@
+"""Logistic regression on principal axes against scikit-learn's."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from tlcore.training.features.logistic import LogisticPath, principal_axes
+
+EXPONENTS = range(-6, 6)
+
+
+def standard(number: int, width: int, num_classes: int, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated features of mean 0, and labels that they tell in part."""
+    rng = np.random.default_rng(number + width)
+    labels = np.arange(number) % num_classes
+    mixing = rng.normal(0, 1, (width, width)) * np.logspace(0, -3, width)[:, None]
+    x = (rng.normal(0, spread, (number, width)) + rng.normal(0, 1, (num_classes, width))[labels]) @ mixing
+    return (x - x.mean(0)) / x.std(0), labels
+
+
+def objective(weight: np.ndarray, bias: np.ndarray, x: np.ndarray, labels: np.ndarray, c: float) -> float:
+    """scikit-learn's, divided by C and the number of images. weight: [1, D] for two classes, else [K, D]."""
+    scores = x @ weight.T + bias
+    if scores.shape[1] == 1:
+        scores = np.concatenate([-scores / 2, scores / 2], 1)
+    log_p = torch.log_softmax(torch.from_numpy(scores), 1).numpy()
+    return float(-log_p[np.arange(len(x)), labels].mean() + (weight**2).sum() / (2 * c * len(x)))
+
+
+def one_vector(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two classes as scikit-learn has them."""
+    return (weight[1:] - weight[:1], bias[1:] - bias[:1]) if len(weight) == 2 else (weight, bias)
+
+
+@pytest.mark.parametrize(("number", "width"), [(240, 30), (40, 96)])
+@pytest.mark.parametrize("num_classes", [2, 5])
+def test_every_c_has_the_optimum_that_scikit_learn_approaches(number, width, num_classes):
+    x, labels = standard(number, width, num_classes)
+    path = LogisticPath(torch.from_numpy(x).float(), torch.from_numpy(labels), num_classes)
+    for exponent in EXPONENTS:
+        c = 10.0**exponent
+        exact = LogisticRegression(C=c, tol=1e-10, max_iter=100_000).fit(x, labels)
+        usual = LogisticRegression(C=c, max_iter=1_000).fit(x, labels)
+        best, expected = (objective(m.coef_, m.intercept_, x, labels, c) for m in (exact, usual))
+        found = path.fit(c, 1_000)
+        reached = objective(*one_vector(found.weight, found.bias), x, labels, c)
+        assert found.converged
+        assert reached - best < max(expected - best, 1e-5 + 1e-2 * best), f"C = {c:g}"
+        if exponent <= 0:  # beyond, the loss is so flat that weights differ at the same loss
+            expected_p = exact.predict_proba(x)
+            p = torch.from_numpy(x @ found.weight.T + found.bias).softmax(1).numpy()
+            np.testing.assert_allclose(p, expected_p, atol=0.02)
+
+
+def test_the_order_of_c_does_not_matter():
+    x, labels = standard(240, 30, 5)
+    features, truth = torch.from_numpy(x).float(), torch.from_numpy(labels)
+    upwards, downwards = LogisticPath(features, truth, 5), LogisticPath(features, truth, 5)
+    rising = [upwards.fit(c, 1_000) for c in (0.01, 0.1, 1.0)]
+    falling = [downwards.fit(c, 1_000) for c in (1.0, 0.1, 0.01)]
+    for c, one, other in zip((0.01, 0.1, 1.0), rising, reversed(falling), strict=True):
+        reached = [objective(found.weight, found.bias, x, labels, c) for found in (one, other)]
+        assert reached[0] == pytest.approx(reached[1], rel=2e-3)
+
+
+def test_too_few_iterations_are_told():
+    x, labels = standard(240, 30, 5)
+    assert not LogisticPath(torch.from_numpy(x).float(), torch.from_numpy(labels), 5).fit(1.0, 2).converged
+
+
+@pytest.mark.parametrize(("number", "width"), [(50, 20), (20, 50)])
+def test_principal_axes_lose_nothing_and_keep_lengths(number, width):
+    x = torch.from_numpy(standard(number, width, 2)[0])
+    rotated, axes, variance = principal_axes(x)
+    assert rotated.shape == (number, min(number, width))
+    torch.testing.assert_close(rotated @ axes.T, x)
+    torch.testing.assert_close(axes.T @ axes, torch.eye(min(number, width), dtype=x.dtype))
+    torch.testing.assert_close(rotated.var(0, correction=0), variance, atol=1e-9, rtol=1e-6)
+    total = np.linalg.svd(x.numpy(), compute_uv=False) ** 2 / number
+    np.testing.assert_allclose(np.sort(variance.numpy())[::-1], total, atol=1e-9)
