@@ -21,7 +21,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from unittest import mock
 
 import torch
 from torch import nn
@@ -33,7 +32,7 @@ from tlcore.settings import get_settings
 from tlcore.spec import Budget, RunSpec
 from tlcore.training.device import Device, device_name, pick_device, set_threads
 from tlcore.training.images.batches import evaluation_batch, training_batch
-from tlcore.training.loop import steps
+from tlcore.training.loop.ahead import Batches
 from tlcore.training.loop.checkpoints import fresh_state
 from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.loop.task import Task
@@ -45,6 +44,7 @@ from tlcore.training.prepare import Ground, prepare, recipe_of
 
 MODEL = "mobilenetv2_100"
 UNFOLDED = Folded(())
+IN_A_ROW = {"cuda": 10, "cpu": 1}  # steps, as in a run: a GPU's queue is not waited for at every one
 TARGETS = {"resnet18": (3.5, 4.0), MODEL: (1.6, 2.5)}  # of float32's time by that of the product: training, forward
 
 
@@ -169,19 +169,24 @@ def show_steps(strategy: str, task: Task, device: Device, options: argparse.Name
     recipe, state = task.recipe.phases[-1], fresh_state(device.device)
     lesson = make_ready(task, recipe)
     fixed = training_batch(task.source, task.train[: options.batch], recipe.augmentation, 0)
+    number = IN_A_ROW[device.device.type]
+    there = replace(lesson, batches=Batches(lambda _: fixed, ahead=False))
 
     def step() -> None:
-        train_step(task, state, lesson)
-
-    def same_batch() -> None:
-        with mock.patch.object(steps, "training_batch", lambda *_: fixed):
+        for _ in range(number):
             train_step(task, state, lesson)
 
+    def same_batch() -> None:
+        for _ in range(number):
+            train_step(task, state, there)
+
     def forward() -> None:
-        forward_only(task.network, device, fixed[0])
+        for _ in range(number):
+            forward_only(task.network, device, fixed[0])
 
     def folded() -> None:
-        forward_only(task.network, device, fixed[0], folds)
+        for _ in range(number):
+            forward_only(task.network, device, fixed[0], folds)
 
     folds = fold_all(task.network, device)
     arms = {"step": step, "same": same_batch, "forward": forward, "folded": folded}

@@ -45,7 +45,8 @@ PARTS: dict[PartName, PartWords] = {
 }
 EXPLAINED = (
     "Mean seconds per run from its start in a worker to its outcome; waiting in the queue and the upload of its files "
-    "are not among them. Decoding and features are done once and kept, so only the run that came first pays for them "
+    "are not among them. On a GPU a batch is made while the one before it is worked on: reading and augmenting is what "
+    "steps waited for. Decoding and features are done once and kept, so only the run that came first pays for them "
     "here (the training time of the tables charges features to each run that uses them)."
 )
 

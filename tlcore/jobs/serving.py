@@ -27,7 +27,7 @@ from tlcore.jobs.roster import Worker
 from tlcore.settings import Settings
 from tlcore.tracking.store import DISK_FULL
 
-POLL_SECONDS = 0.3
+POLL_SECONDS = 0.1
 REPORT_SECONDS = 0.5
 LOOK_SECONDS = 0.2
 _log = logging.getLogger("tlcore.worker")

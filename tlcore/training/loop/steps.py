@@ -14,6 +14,7 @@ from tlcore.errors import NonFiniteLossError
 from tlcore.recipes import TrainRecipe
 from tlcore.training.images import stream
 from tlcore.training.images.batches import Rows, training_batch
+from tlcore.training.loop.ahead import Batch, Batches
 from tlcore.training.loop.checkpoints import State
 from tlcore.training.loop.memory import in_parts, remembered
 from tlcore.training.loop.optimizers import make_optimizer, set_learning_rates
@@ -31,7 +32,7 @@ _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 @dataclass(frozen=True)
 class Lesson:
-    """What all steps of a phase share. draw: the rows of a step. class_weights: [K] of the loss, or None.
+    """What all steps of a phase share. class_weights: [K] of the loss, or None.
 
     moving: statistics that a forward pass changes, as those of BatchNorm in train mode. kept: what stays as it is,
     folded.
@@ -39,7 +40,7 @@ class Lesson:
 
     recipe: TrainRecipe
     optimizer: Optimizer
-    draw: Callable[[int], Rows]
+    batches: Batches
     class_weights: Tensor | None
     moving: tuple[Tensor, ...]
     kept: Folded
@@ -60,7 +61,7 @@ def make_ready(task: Task, recipe: TrainRecipe) -> Lesson:
     return Lesson(
         recipe=recipe,
         optimizer=make_optimizer(task.network, recipe),
-        draw=_draw(task, recipe, labels),
+        batches=Batches(_maker(task, recipe, _draw(task, recipe, labels)), task.source.device.device.type == "cuda"),
         class_weights=None if weights is None else weights.to(task.source.labels.device),
         moving=moving_statistics(task.network),
         kept=fold_kept(task.network, task.source.device),
@@ -86,13 +87,18 @@ def train_step(task: Task, state: State, lesson: Lesson) -> None:
 
     Raises: NonFiniteLossError; torch.OutOfMemoryError where no smaller part of the batch is left to try.
     """
-    recipe, seed = lesson.recipe, stream.step_seed(task.seed, state.step)
+    recipe = lesson.recipe
     with task.watch.measure("augment"):
-        rows = task.train[lesson.draw(state.step)]
-        images, labels = training_batch(task.source, rows, recipe.augmentation, seed, recipe.noise)
+        images, labels = lesson.batches.take(state.step)
     asked = state.micro_batch or len(labels)
-    work = partial(_accumulate, task, lesson, images, labels, seed)
-    scores, size = in_parts(work, asked, f"optimiser step {state.step + 1}", lesson.least, remembered(lesson.moving))
+    work = partial(_accumulate, task, lesson, images, labels, state.step)
+    restore = remembered(lesson.moving)
+
+    def undo() -> None:
+        lesson.batches.stop_ahead()
+        restore()
+
+    scores, size = in_parts(work, asked, f"optimiser step {state.step + 1}", lesson.least, undo)
     if size < asked:
         _note_parts(task, state, lesson, size)
     with task.watch.measure("optimizer"):
@@ -122,12 +128,12 @@ def require_finite(task: Task, state: State, loss: float, which: str) -> None:
     )
 
 
-def _accumulate(task: Task, lesson: Lesson, images: Tensor, labels: Tensor, seed: int, size: int) -> Tensor:
+def _accumulate(task: Task, lesson: Lesson, images: Tensor, labels: Tensor, step: int, size: int) -> Tensor:
     """Leave the gradient of the whole batch's mean loss, at most `size` images at once; the scores of all [N, K].
 
     The mean is PyTorch's: with class weights, over the sum of the images' weights.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(stream.step_seed(task.seed, step))
     lesson.optimizer.zero_grad(set_to_none=True)
     weights = lesson.class_weights
     parts = min(math.ceil(len(labels) / size), max(1, len(labels) // lesson.least))
@@ -137,6 +143,8 @@ def _accumulate(task: Task, lesson: Lesson, images: Tensor, labels: Tensor, seed
         with task.watch.measure("forward"), lesson.kept.applied():
             scores = logits(task.network, task.source.device, some)
             loss = cross_entropy(scores, truth, weights, label_smoothing=lesson.recipe.label_smoothing, reduction="sum")
+        if parts == 1:  # else memory is short
+            lesson.batches.prepare(step + 1)
         with task.watch.measure("backward"):
             (loss / total).backward()  # type: ignore[no-untyped-call]
         found.append(scores.detach())
@@ -155,7 +163,18 @@ def _note_parts(task: Task, state: State, lesson: Lesson, size: int) -> None:
     state.notes = (*state.notes, note)
 
 
+def _maker(task: Task, recipe: TrainRecipe, draw: Callable[[int], Rows]) -> Callable[[int], Batch]:
+    """How a step's number becomes its images and labels."""
+
+    def make(step: int) -> Batch:
+        seed = stream.step_seed(task.seed, step)
+        return training_batch(task.source, task.train[draw(step)], recipe.augmentation, seed, recipe.noise)
+
+    return make
+
+
 def _draw(task: Task, recipe: TrainRecipe, labels: Tensor) -> Callable[[int], Rows]:
+    """The positions among the training images of a step."""
     batch, seed = task.recipe.batch_size, task.seed
     if recipe.class_balance != "balanced_sampling":
         return lambda step: stream.batch_positions(seed, step, batch, len(labels))

@@ -41,8 +41,11 @@ class Pair:
 
     def is_kept(self) -> bool:
         """Whether neither changes as the network is set now: nothing trains, and no statistics move."""
-        parameters = (*self.convolution.parameters(), *self.norm.parameters())
-        return not self.norm.training and not any(parameter.requires_grad for parameter in parameters)
+        return _is_kept(self.norm) and not any(p.requires_grad for p in self.convolution.parameters())
+
+
+def _is_kept(norm: nn.Module) -> bool:
+    return not norm.training and not any(parameter.requires_grad for parameter in norm.parameters())
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ def fold_all(network: Network, device: Device) -> Folded:
 
 def fold_kept(network: Network, device: Device) -> Folded:
     """Of the pairs that the network's training, as it is set now, does not change."""
+    norms = (m for m in network.module.modules() if type(m).forward in _NORMS)
+    if not any(_is_kept(norm) for norm in norms):
+        return Folded(())  # without the search
     return _fold((pair for pair in pairs(network) if pair.is_kept()), device)
 
 

@@ -212,9 +212,14 @@ def _size_arguments(facts: ModelFacts, size: int) -> dict[str, Any]:
         raise ModelError(f"{facts.model} takes images of {facts.preprocessing.size} px only, not {size}")
     if facts.library == "torchvision":
         return {}
-    with without_memory(facts.model):
-        module = timm.create_model(facts.model)
-    return {"img_size": size} if takes_image_size(module) else {}
+    return {"img_size": size} if _takes_other_sizes(facts.model) else {}
+
+
+@lru_cache(maxsize=256)
+def _takes_other_sizes(name: str) -> bool:
+    """Whether timm's constructor has to be told of another image size."""
+    with without_memory(name):
+        return takes_image_size(timm.create_model(name))
 
 
 def _family(module: nn.Module) -> Family:
