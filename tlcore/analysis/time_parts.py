@@ -113,7 +113,9 @@ def time_table(shares: Sequence[TimeShares]) -> list[dict[str, str]]:
 
 def _cell(shares: TimeShares, part: PartName) -> str:
     seconds = shares.seconds.get(part, 0.0)
-    return f"{seconds:.2f} s ({percent(seconds / shares.total, 0)})" if seconds >= 0.005 else "–"
+    if 0 < seconds < 0.005:
+        return "< 0.01 s"
+    return f"{seconds:.2f} s ({percent(seconds / shares.total, 0)})" if seconds else "–"
 
 
 def _means(outcomes: Sequence[RunOutcome]) -> dict[PartName, float]:

@@ -1,6 +1,7 @@
 """Where the time of runs went: means over runs, what stays unnamed, and what is advised."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -90,6 +91,13 @@ def test_the_table_has_a_row_for_each_part_that_took_time():
     assert rows["Training images per second"] == {
         "Part": "Training images per second", "Feature extraction": "–", "Fine-tuning": "40.0",
     }  # fmt: skip
+
+
+def test_a_part_too_short_for_its_digits_is_not_said_to_have_been_absent():
+    first, second = time_shares(timed(example(NAMES, seeds=(0,)).record, forward=1.0))
+    shares = [replace(first, seconds={"logging": 0.001}), replace(second, seconds={"logging": 0.2})]
+    row = next(row for row in time_table(shares) if row["Part"] == "Progress and MLflow")
+    assert (row["Feature extraction"], row["Fine-tuning"]) == ("< 0.01 s", "0.20 s (2 %)")
 
 
 def test_runs_from_before_they_were_measured_are_left_out():
