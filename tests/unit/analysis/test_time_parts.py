@@ -97,7 +97,7 @@ def test_a_part_too_short_for_its_digits_is_not_said_to_have_been_absent():
     first, second = time_shares(timed(example(NAMES, seeds=(0,)).record, forward=1.0))
     shares = [replace(first, seconds={"logging": 0.001}), replace(second, seconds={"logging": 0.2})]
     row = next(row for row in time_table(shares) if row["Part"] == "Progress and MLflow")
-    assert (row["Feature extraction"], row["Fine-tuning"]) == ("< 0.01 s", "0.20 s (2 %)")
+    assert (row["Feature extraction"], row["Fine-tuning"]) == ("< 0.01 s", "0.20 s (100 %)")
 
 
 def test_runs_from_before_they_were_measured_are_left_out():
