@@ -19,6 +19,7 @@ from tlcore.recipes import FitRecipe, TrainRecipe
 from tlcore.results import Resolved, RunOutcome, TrainedOn
 from tlcore.settings import VERSION
 from tlcore.spec import RunSpec
+from tlcore.training.crowding import core_time, crowding_notes
 from tlcore.training.device import Device, pick_device, reset_peak_memory, set_threads
 from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS, feature_predictions
 from tlcore.training.features.store import Features
@@ -89,7 +90,9 @@ def _train_run(ground: Ground) -> RunOutcome:
 
     start = tensors_at_start(prepared.task.network)
     task, state = resume(prepared.task)
+    before = core_time()
     train(task, state, prepared.stored)  # of a tuned run, nothing but the end is left
+    crowding = crowding_notes(before, core_time())
 
     recipe, classes = task.recipe, ground.dataset.info.classes
     best, tensors = _load_best(task, state)
@@ -100,7 +103,7 @@ def _train_run(ground: Ground) -> RunOutcome:
         outcome = tuned.charged(outcome)
     folder = ground.work_dir / "model"
     write_model(folder, task.network, tensors, spec, recipe, classes, best.has_probabilities, ground.trained_on)
-    figures = {"floors": floors, "notes": (*outcome.notes, *floor_notes), **take_home_costs(task, folder)}
+    figures = {"floors": floors, "notes": (*outcome.notes, *crowding, *floor_notes), **take_home_costs(task, folder)}
     outcome = outcome.model_copy(update=figures)
     write_artifacts(ground.work_dir / "artifacts", ground.dataset, split, state, resolved, outcome, answers)
     reporter.progressed(1.0, "finished")

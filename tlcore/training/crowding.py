@@ -1,0 +1,44 @@
+"""Whether other programs took the processor from a run, so that its seconds say too much."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+THREADS = Path("/proc/self/task")
+CROWDED = 0.2  # of the time that threads could have computed; a machine that a run has to itself shows a few percent
+LEAST = 5.0  # seconds of waiting below which it does not matter
+
+
+@dataclass(frozen=True)
+class CoreTime:
+    """Seconds that this process's threads had a core, and that they waited for one although they had work."""
+
+    ran: float
+    waited: float
+
+
+def core_time() -> CoreTime | None:
+    """From Linux (Documentation/scheduler/sched-stats.rst, /proc/PID/schedstat); None elsewhere."""
+    if not THREADS.is_dir():
+        return None
+    found = []
+    for thread in THREADS.iterdir():
+        try:
+            found.append([int(word) for word in (thread / "schedstat").read_text().split()])
+        except FileNotFoundError:  # the thread has ended, or this Linux keeps no such statistics
+            continue
+    if not found:
+        return None
+    return CoreTime(*(sum(times) / 1e9 for times in list(zip(*found, strict=True))[:2]))
+
+
+def crowding_notes(before: CoreTime | None, after: CoreTime | None) -> tuple[str, ...]:
+    """What should be known of the seconds between two looks."""
+    if before is None or after is None:
+        return ()
+    ran, waited = after.ran - before.ran, after.waited - before.waited
+    if waited < LEAST or ran <= 0 or waited / (ran + waited) < CROWDED:
+        return ()
+    return (
+        "other programs used the processor during training: this run's threads waited for a core "
+        f"{100 * waited / (ran + waited):.0f} % of the time, so its seconds are more than it needs",
+    )
