@@ -82,8 +82,8 @@ def fits(features: np.ndarray, labels: np.ndarray, device: Device, repeats: int)
         return float((weight**2).sum() / (2 * c * len(labels)) - log_p.gather(1, truth[:, None]).mean())
 
     def product() -> None:
-        path = LogisticPath(torch.from_numpy(standard).to(device.device), truth, labels.max() + 1)
-        found = [path.fit(c, MAX_ITERATIONS) for c in VALUES]
+        path = LogisticPath(torch.from_numpy(standard).to(device.device), truth, int(labels.max()) + 1, MAX_ITERATIONS)
+        found = [path.fit(c) for c in VALUES]
         reached["product"] = np.array([loss(s.weight, s.bias, c) for s, c in zip(found, VALUES, strict=True)])
 
     def library() -> None:

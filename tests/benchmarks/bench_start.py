@@ -21,6 +21,7 @@ from tests.benchmarks.timing import line
 from tests.helpers_jobs import stop_everything
 from tlcore.service import comparisons, datasets, plans
 from tlcore.settings import get_settings
+from tlcore.training.device import pick_device
 
 MODEL = "mobilenetv2_100"
 EPOCHS = {"cpu": 1, "cuda": 40}  # of few images: a run has to last until its progress is told, every 0.5 s
@@ -56,7 +57,7 @@ def launch(dataset: datasets.DatasetInfo, weights: Path, device: str, seed: int)
     """Seconds from the launch to the first step, and to the first point in MLflow."""
     spec = plans.make_spec(
         dataset, models=[MODEL], strategies=["fine_tuning"], weights=[f"file:{weights}"],
-        epochs=EPOCHS["cuda" if device.startswith("cuda") else "cpu"], image_size=96,
+        epochs=EPOCHS[pick_device(device).device.type], image_size=96,
         seeds=(seed,), device=device,
     )  # fmt: skip
     begun = time.perf_counter()

@@ -1,9 +1,13 @@
 """Batches made one step ahead, as on a GPU: the same run as without."""
 
 import threading
+import time
+import weakref
+from concurrent.futures import wait
 
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from tests.training_support import Bench, Recorder, tiny_dataset
 from tlcore.errors import RunCancelledError
@@ -58,20 +62,28 @@ def test_where_memory_runs_out_ahead_batches_are_made_when_they_are_asked_for():
     assert batches.take(4)[0].item() == 4
 
 
-def test_where_a_backward_pass_runs_out_of_memory_the_next_batch_is_let_go(tmp_path, monkeypatch):
-    """The step is done in parts, nothing is made ahead any more, and the weights are those of such a run without it."""
+def test_what_a_failed_try_held_is_let_go_before_the_next():
+    held = []
+
+    def greedy(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if not held:
+            mine = torch.zeros(1)
+            held.append(weakref.ref(mine))
+            raise torch.OutOfMemoryError
+        assert held[0]() is None
+        return numbered(step)
+
+    batches = Batches(greedy, ahead=True)
+    batches.prepare(3)
+    wait([batches._next[1]])
+    batches.take(3)
+
+
+@pytest.mark.parametrize("fits_alone", [True, False])
+def test_a_backward_pass_that_runs_out_of_memory_is_tried_without_the_next_batch(tmp_path, monkeypatch, fits_alone):
+    """Only where that does not help is the step done in parts. Nothing is made ahead any more."""
     bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=20), budget=Budget(steps=6))
     made, seen, real = [], [], steps_module.logits
-
-    def out_of_memory(_):
-        seen.append(made[-1]._next is not None)
-        raise torch.OutOfMemoryError("made up")
-
-    def short(network, device, images):
-        scores = real(network, device, images)
-        if len(images) == 8 and made[-1].taken == 3:
-            scores.register_hook(out_of_memory)
-        return scores
 
     class Counted(Batches):
         taken = 0
@@ -80,16 +92,36 @@ def test_where_a_backward_pass_runs_out_of_memory_the_next_batch_is_let_go(tmp_p
             self.taken += 1
             return super().take(step)
 
+    def out_of_memory(_):
+        seen.append(made[-1]._next is not None)
+        if seen[-1] or not fits_alone:
+            raise torch.OutOfMemoryError("made up")
+
+    def short(network, device, images):
+        scores = real(network, device, images)
+        if len(images) == 8 and made[-1].taken == 3:
+            scores.register_hook(out_of_memory)
+        return scores
+
     monkeypatch.setattr(steps_module, "logits", short)
     for name, is_ahead in (("plain", False), ("ahead", True)):
         monkeypatch.setattr(
             steps_module, "Batches", lambda make, _, a=is_ahead: made.append(Counted(make, a)) or made[-1]
         )
         outcome = bench.run(bench.spec("fine_tuning"), name)
-        assert any("memory ran out at optimiser step 3" in note for note in outcome.notes)
-    assert seen == [False, True]
+        assert any("memory ran out at optimiser step 3" in note for note in outcome.notes) is not fits_alone
+    assert seen == [False, True, False]
     assert (made[-1]._pool, made[-1]._next) == (None, None)
     require_same_network(bench, "plain", "ahead")
+
+
+class Slow(v2.TrivialAugmentWide):
+    """It takes its time where it is done ahead."""
+
+    def forward(self, *inputs):
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.03)
+        return super().forward(*inputs)
 
 
 @pytest.mark.parametrize("augmentation", ["crop_flip", "trivial_augment"])
@@ -104,6 +136,7 @@ def test_a_run_with_batches_ahead_has_the_same_bits_also_when_it_was_stopped(tmp
         return made[-1]
 
     monkeypatch.setattr(steps_module, "Batches", ahead)
+    monkeypatch.setattr(v2, "TrivialAugmentWide", Slow)  # still at it when the phase ends
     with pytest.raises(RunCancelledError):
         bench.run(spec, "ahead", Recorder(stop_at=5))
     bench.run(spec, "ahead")

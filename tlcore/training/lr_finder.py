@@ -118,21 +118,24 @@ def _losses(task: Task, state: State, phase: TrainRecipe, rates: list[float]) ->
     lesson = make_ready(task, steady)
     set_rate = _rate_setter(lesson.optimizer, phase)
     losses: list[float] = []
-    for rate in rates:
-        check_stop(task.reporter)
-        set_rate(rate)
-        before, seen = float(state.loss_sum), state.seen
-        try:
-            train_step(task, state, lesson)
-        except NonFiniteLossError:
-            break
-        loss = (float(state.loss_sum) - before) / (state.seen - seen)
-        if not math.isfinite(loss):
-            break
-        losses.append(loss)
-        task.reporter.progressed(len(losses) / len(rates), f"rate {rate:.2g}, step {len(losses)} of {len(rates)}")
-        if lr_curve.diverged(lr_curve.smoothed(losses)):
-            break
+    try:
+        for rate in rates:
+            check_stop(task.reporter)
+            set_rate(rate)
+            before, seen = float(state.loss_sum), state.seen
+            try:
+                train_step(task, state, lesson)
+            except NonFiniteLossError:
+                break
+            loss = (float(state.loss_sum) - before) / (state.seen - seen)
+            if not math.isfinite(loss):
+                break
+            losses.append(loss)
+            task.reporter.progressed(len(losses) / len(rates), f"rate {rate:.2g}, step {len(losses)} of {len(rates)}")
+            if lr_curve.diverged(lr_curve.smoothed(losses)):
+                break
+    finally:
+        lesson.batches.stop_ahead()
     return losses
 
 

@@ -116,3 +116,11 @@ def test_constant_features_do_not_blow_up_the_head():
     assert isinstance(found.classifier, Linear)
     assert torch.isfinite(found.classifier.weight).all()
     assert found.classifier.weight[:, 5].abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("classifier", ["logistic_regression", "linear_svm"])
+def test_features_that_are_no_numbers_are_refused(classifier):
+    train = blobs(2)
+    train.features[3, 4] = float("nan")
+    with pytest.raises(TrainingError, match="no finite numbers"):
+        fit(FitRecipe(classifier=classifier), train, blobs(2), 2, 0, nothing)

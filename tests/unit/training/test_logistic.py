@@ -37,36 +37,37 @@ def one_vector(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.nda
 @pytest.mark.parametrize("num_classes", [2, 5])
 def test_every_c_has_the_optimum_that_scikit_learn_approaches(number, width, num_classes):
     x, labels = standard(number, width, num_classes)
-    path = LogisticPath(torch.from_numpy(x).float(), torch.from_numpy(labels), num_classes)
+    path = LogisticPath(torch.from_numpy(x).float(), torch.from_numpy(labels), num_classes, 1_000)
     for exponent in EXPONENTS:
         c = 10.0**exponent
         exact = LogisticRegression(C=c, tol=1e-10, max_iter=100_000).fit(x, labels)
         usual = LogisticRegression(C=c, max_iter=1_000).fit(x, labels)
         best, expected = (objective(m.coef_, m.intercept_, x, labels, c) for m in (exact, usual))
-        found = path.fit(c, 1_000)
+        found = path.fit(c)
         reached = objective(*one_vector(found.weight, found.bias), x, labels, c)
         assert found.converged
-        assert reached - best < max(expected - best, 1e-5 + 1e-2 * best), f"C = {c:g}"
+        assert reached - best < 1e-6 + (1e-4 if exponent <= 0 else 1e-2) * best, f"C = {c:g}"
+        assert reached - best < 1e-6 + max(expected - best, 2e-5 * best), f"C = {c:g}"
         if exponent <= 0:  # beyond, the loss is so flat that weights differ at the same loss
             expected_p = exact.predict_proba(x)
             p = torch.from_numpy(x @ found.weight.T + found.bias).softmax(1).numpy()
-            np.testing.assert_allclose(p, expected_p, atol=0.02)
+            np.testing.assert_allclose(p, expected_p, atol=5e-3)
 
 
 def test_the_order_of_c_does_not_matter():
     x, labels = standard(240, 30, 5)
     features, truth = torch.from_numpy(x).float(), torch.from_numpy(labels)
-    upwards, downwards = LogisticPath(features, truth, 5), LogisticPath(features, truth, 5)
-    rising = [upwards.fit(c, 1_000) for c in (0.01, 0.1, 1.0)]
-    falling = [downwards.fit(c, 1_000) for c in (1.0, 0.1, 0.01)]
+    upwards, downwards = (LogisticPath(features, truth, 5, 1_000) for _ in range(2))
+    rising = [upwards.fit(c) for c in (0.01, 0.1, 1.0)]
+    falling = [downwards.fit(c) for c in (1.0, 0.1, 0.01)]
     for c, one, other in zip((0.01, 0.1, 1.0), rising, reversed(falling), strict=True):
         reached = [objective(found.weight, found.bias, x, labels, c) for found in (one, other)]
-        assert reached[0] == pytest.approx(reached[1], rel=2e-3)
+        assert reached[0] == pytest.approx(reached[1], rel=1e-4)
 
 
 def test_too_few_iterations_are_told():
     x, labels = standard(240, 30, 5)
-    assert not LogisticPath(torch.from_numpy(x).float(), torch.from_numpy(labels), 5).fit(1.0, 2).converged
+    assert not LogisticPath(torch.from_numpy(x).float(), torch.from_numpy(labels), 5, 2).fit(1.0).converged
 
 
 @pytest.mark.parametrize(("number", "width"), [(50, 20), (20, 50)])
@@ -79,3 +80,13 @@ def test_principal_axes_lose_nothing_and_keep_lengths(number, width):
     torch.testing.assert_close(rotated.var(0, correction=0), variance, atol=1e-9, rtol=1e-6)
     total = np.linalg.svd(x.numpy(), compute_uv=False) ** 2 / number
     np.testing.assert_allclose(np.sort(variance.numpy())[::-1], total, atol=1e-9)
+
+
+def test_contradictory_images_have_their_optimum_and_no_complaint():
+    """Each picture is there with both labels: the loss is ln 2 at best, and float32 sees no way down."""
+    x = torch.randn(3, 20, generator=torch.Generator().manual_seed(0)).repeat(100, 1)
+    path = LogisticPath(x - x.mean(0), torch.arange(300) // 3 % 2, 2, 1_000)
+    for exponent in EXPONENTS:
+        found = path.fit(10.0**exponent)
+        assert found.converged
+        assert np.abs(found.weight).max() < 1e-2

@@ -137,6 +137,11 @@ def _swept(
 ) -> Fitted:
     """Sweep log10 of C coarsely, then finely around the best."""
     features = train.features.numpy().astype(np.float64)
+    if not np.isfinite(features).all():
+        raise TrainingError(
+            "the network's features of some training images are no finite numbers, so nothing can be fitted on them: "
+            "use other weights"
+        )
     mean, scale = features.mean(0), features.std(0)
     scale[scale <= CONSTANT * np.abs(mean)] = 1.0
     solve = _solver(recipe, (features - mean) / scale, train.labels, num_classes, seed, device)
@@ -165,8 +170,7 @@ def _solver(
 ) -> Callable[[float], Solution]:
     """How to fit standardised features [N, D] for one C."""
     if recipe.classifier == "logistic_regression":
-        path = LogisticPath(torch.from_numpy(features).float().to(device), labels, num_classes)
-        return lambda c: path.fit(c, MAX_ITERATIONS)
+        return LogisticPath(torch.from_numpy(features).float().to(device), labels, num_classes, MAX_ITERATIONS).fit
     model = LinearSVC(loss="squared_hinge", dual="auto", max_iter=MAX_ITERATIONS, random_state=seed)
 
     def solve(c: float) -> Solution:

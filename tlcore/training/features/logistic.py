@@ -17,14 +17,16 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 Array = npt.NDArray[np.float64]
-EXCESS = 1e-4  # half of the gradient's square in these coordinates, which is about what the loss has left, per loss
+# Half of the gradient's square in these coordinates, per loss or per what it has gained since all classes were equally
+# likely, whichever is less. Predictions are then those of the optimum but for some 1 in 1,000.
+EXCESS = 1e-6
 STALLED = 1e-9  # a step that lowers the loss by less ends the fit: float32 tells no more
 FLATTEST = 1e-8  # least q: where all images are fitted, the loss is flat and the penalty shapes it
 
 
 @dataclass(frozen=True)
 class Solution:
-    """weight: [K, D], or [1, D] for two classes of one score. bias: [K] or [1]. converged: the solver's word."""
+    """weight: [K, D], or [1, D] for two classes of one score. bias: [K] or [1]. converged: within the iterations."""
 
     weight: Array
     bias: Array
@@ -45,26 +47,28 @@ class LogisticPath:
     Two classes share one weight vector w there; here they have -w/2 and w/2, and the penalty is doubled to match.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, num_classes: int) -> None:
+    def __init__(self, features: Tensor, labels: Tensor, num_classes: int, max_iterations: int) -> None:
         """features: [N, D] float32, of mean 0. labels: [N] int64. Fits take place where the features are."""
+        self._max_iterations = max_iterations
         self._rotated, axes, variance = principal_axes(features)
         self._axes, self._variance = axes.double().cpu(), variance.double().cpu()
         self._truth = one_hot(labels.to(features.device), num_classes).to(features.dtype)
         self._points: dict[float, _Point] = {}
 
-    def fit(self, c: float, max_iterations: int) -> Solution:
+    def fit(self, c: float) -> Solution:
         """The minimiser for one C: weight [K, D] and bias [K]."""
         if c not in self._points:
-            self._points[c] = self._minimise(c, max_iterations)
+            self._points[c] = self._minimise(c)
         point = self._points[c]
         weight = point.values[:, :-1] @ self._axes.T
         return Solution(weight.numpy(), point.values[:, -1].numpy(), point.converged)
 
-    def _minimise(self, c: float, max_iterations: int) -> _Point:
+    def _minimise(self, c: float) -> _Point:
         number, num_classes = self._truth.shape
         penalty = (2 if num_classes == 2 else 1) / (c * number)
-        start = min(self._starts(c), key=lambda values: self._loss(values, penalty)[0])
-        p = self._log_probabilities(self._starts(c)[0]).exp_()
+        starts = self._starts(c)
+        start = min(starts, key=lambda values: self._loss(values, penalty)[0])
+        p = self._log_probabilities(starts[0]).exp_()
         curvature = max(float((p * (1 - p)).mean()), FLATTEST) * torch.cat([self._variance, torch.ones(1)])
         curvature[:-1] += penalty
         unit = curvature.rsqrt()
@@ -79,14 +83,16 @@ class LogisticPath:
 
         def stop(intermediate_result: OptimizeResult) -> None:
             nonlocal enough
-            enough = float(slope.square().sum()) / 2 <= EXCESS * intermediate_result.fun
+            loss = intermediate_result.fun
+            enough = float(slope.square().sum()) / 2 <= EXCESS * min(loss, math.log(num_classes) - loss)
             if enough:
                 raise StopIteration
 
-        options = {"maxiter": max_iterations, "gtol": 0.0, "ftol": STALLED, "maxls": 50}
+        options = {"maxiter": self._max_iterations, "gtol": 0.0, "ftol": STALLED, "maxls": 50}
         begin = (start / unit).view(-1).numpy()
         found = minimize(scaled_loss, begin, jac=True, method="L-BFGS-B", callback=stop, options=options)
-        return _Point(torch.from_numpy(found.x).view(num_classes, -1) * unit, enough or bool(found.success))
+        values = torch.from_numpy(found.x).view(num_classes, -1) * unit
+        return _Point(values, enough or found.nit < self._max_iterations)
 
     def _starts(self, c: float) -> list[Tensor]:
         """Where a fit may begin: at the nearest smaller C, or where log C leads on the line through two neighbours."""

@@ -14,7 +14,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Batches:
-    """What `make` gives for each step, whether made ahead or not."""
+    """What `make` gives for each step, whether made ahead or not. `stop_ahead` ends its thread."""
 
     def __init__(self, make: Callable[[int], Batch], ahead: bool) -> None:
         """make: images and labels of a step, from its number alone."""
@@ -30,6 +30,7 @@ class Batches:
                 return found[1].result()
             except torch.OutOfMemoryError:
                 self.stop_ahead()  # the backward pass needed the memory, and is over now
+        del found  # with an error's traceback, which keeps tensors alive
         return self._make(step)
 
     def prepare(self, step: int) -> None:
@@ -37,8 +38,12 @@ class Batches:
         if self._pool is not None and self._next is None:
             self._next = (step, self._pool.submit(self._make, step))
 
-    def stop_ahead(self) -> None:
-        """Make nothing ahead from now on, and let go of what was: memory is short."""
-        if self._next is not None:
-            wait([self._next[1]])
-        self._pool = self._next = None
+    def stop_ahead(self) -> bool:
+        """Make nothing ahead from now on, and let go of what was: whether there was anything.
+
+        Where a phase ends, for any reason, and where memory is short. Waits for the thread.
+        """
+        found, self._pool, self._next = self._next, None, None
+        if found is not None:
+            wait([found[1]])
+        return found is not None

@@ -66,6 +66,8 @@ def train_phase(task: Task, state: State, recipe: TrainRecipe, stored: Features)
     except RunCancelledError:
         save(task, state, lesson.optimizer)
         raise
+    finally:
+        lesson.batches.stop_ahead()
     end_phase(task, state)
     merge_adapters(task.network)
 

@@ -91,14 +91,9 @@ def train_step(task: Task, state: State, lesson: Lesson) -> None:
     with task.watch.measure("augment"):
         images, labels = lesson.batches.take(state.step)
     asked = state.micro_batch or len(labels)
-    work = partial(_accumulate, task, lesson, images, labels, state.step)
-    restore = remembered(lesson.moving)
-
-    def undo() -> None:
-        lesson.batches.stop_ahead()
-        restore()
-
-    scores, size = in_parts(work, asked, f"optimiser step {state.step + 1}", lesson.least, undo)
+    work, restore = partial(_accumulate, task, lesson, images, labels, state.step), remembered(lesson.moving)
+    work = partial(_with_room, lesson.batches, work, restore)
+    scores, size = in_parts(work, asked, f"optimiser step {state.step + 1}", lesson.least, restore)
     if size < asked:
         _note_parts(task, state, lesson, size)
     with task.watch.measure("optimizer"):
@@ -126,6 +121,17 @@ def require_finite(task: Task, state: State, loss: float, which: str) -> None:
         f"the {which} loss is {loss} at optimiser step {state.step} (learning rate {rate:g}): try a lower one, "
         f"such as --set {task.recipe.strategy}.learning_rate={rate / 10:g}"
     )
+
+
+def _with_room(batches: Batches, work: Callable[[int], Tensor], restore: Callable[[], None], size: int) -> Tensor:
+    """Do `work(size)`, and once more where memory ran out beside a batch made ahead, which is let go of."""
+    try:
+        return work(size)
+    except torch.OutOfMemoryError:
+        if not batches.stop_ahead():
+            raise
+    restore()
+    return work(size)
 
 
 def _accumulate(task: Task, lesson: Lesson, images: Tensor, labels: Tensor, step: int, size: int) -> Tensor:
