@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 THREADS = Path("/proc/self/task")
-CROWDED = 0.2  # of the time that threads could have computed; a run that has the machine to itself waits less than one percent
+CROWDED = 0.2  # of the time that threads could have computed; alone on a machine, a run waits less than one percent
 LEAST = 5.0  # seconds of waiting below which it does not matter
 
 
