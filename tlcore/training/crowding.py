@@ -24,7 +24,7 @@ def core_time() -> CoreTime | None:
     for thread in THREADS.iterdir():
         try:
             found.append([int(word) for word in (thread / "schedstat").read_text().split()])
-        except FileNotFoundError:  # the thread has ended, or this Linux keeps no such statistics
+        except (FileNotFoundError, ProcessLookupError):  # the thread has ended, or Linux keeps no such statistics
             continue
     if not found:
         return None

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,24 @@ def test_nothing_is_said_where_the_system_does_not_tell(tmp_path, monkeypatch):
     (tmp_path / "17").mkdir()
     assert core_time() is None
     assert crowding_notes(None, START) == crowding_notes(START, None) == ()
+
+
+@pytest.mark.parametrize("ended", [FileNotFoundError, ProcessLookupError])
+def test_a_thread_that_ends_meanwhile_is_left_out(tmp_path, monkeypatch, ended):
+    """Linux has either error, as the thread ended before its file was opened or after."""
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "schedstat").write_text("3000000000 2000000000 7\n")
+    real = Path.read_text
+
+    def read_text(path):
+        if path.parent.name == "2":
+            raise ended
+        return real(path)
+
+    monkeypatch.setattr(crowding, "THREADS", tmp_path)
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert core_time() == CoreTime(ran=3.0, waited=2.0)
 
 
 @pytest.mark.skipif(core_time() is None, reason="this system keeps no such statistics")
