@@ -68,7 +68,8 @@ def show_state(device: st.delta_generator.DeltaGenerator) -> None:
 
 def show_recent() -> None:
     st.subheader("Recent comparisons")
-    recent = comparisons.list_comparisons(limit=RECENT)
+    with st.spinner("Reading the record of runs …"):
+        recent = comparisons.list_comparisons(limit=RECENT)
     if not recent:
         st.markdown("None yet. Add images, then launch one, or run the sample.")
     for summary in recent:
@@ -104,13 +105,13 @@ def show_steps() -> None:
 def show() -> None:
     show_welcome()
     main, side = st.columns([2, 1], gap="large")
-    with main:
-        with guard():
-            show_sample()
-        with guard():
-            show_recent()
+    with main, guard():
+        show_sample()
     with side:
         show_steps()
+    with main, guard():  # MLflow, which takes seconds to load, once everything else stands
+        show_recent()
+    with side:
         st.subheader("This machine")
         device = st.container()
         with guard():
