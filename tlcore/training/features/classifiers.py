@@ -83,7 +83,18 @@ def fit(
     if len(found) < num_classes:
         missing = sorted(set(range(num_classes)) - set(found.tolist()))
         raise TrainingError(f"the training part has no image of the classes {missing}: use more of the data")
-    return _swept(recipe, train, val, num_classes, seed, check, device)
+    features = train.features.numpy().astype(np.float64)
+    mean, scale = _mean_and_scale(features)
+    solve = _solver(recipe, (features - mean) / scale, train.labels, num_classes, seed, device)
+
+    def attempt(exponent: float) -> tuple[Fitted, bool]:
+        check()
+        found = solve(10.0**exponent)
+        weight, bias = fold(found.weight, found.bias, mean, scale)
+        linear = Linear(weight, bias, recipe.classifier == "logistic_regression")
+        return Fitted(linear, evaluation.summarise([predict(linear, val)], num_classes)), found.converged
+
+    return _swept(recipe, attempt)
 
 
 def predict(classifier: Linear | Neighbors, part: Labelled) -> Predictions:
@@ -126,17 +137,8 @@ def _nearest(recipe: FitRecipe, train: Labelled, val: Labelled, num_classes: int
     return Fitted(neighbors, evaluation.summarise([predict(neighbors, val)], num_classes), notes)
 
 
-def _swept(
-    recipe: FitRecipe,
-    train: Labelled,
-    val: Labelled,
-    num_classes: int,
-    seed: int,
-    check: Callable[[], None],
-    device: torch.device,
-) -> Fitted:
-    """Sweep log10 of C coarsely, then finely around the best."""
-    features = train.features.numpy().astype(np.float64)
+def _mean_and_scale(features: Array) -> tuple[Array, Array]:
+    """What standardises features [N, D]: [D] each. Raises: TrainingError."""
     if not np.isfinite(features).all():
         raise TrainingError(
             "the network's features of some training images are no finite numbers, so nothing can be fitted on them: "
@@ -144,19 +146,22 @@ def _swept(
         )
     mean, scale = features.mean(0), features.std(0)
     scale[scale <= CONSTANT * np.abs(mean)] = 1.0
-    solve = _solver(recipe, (features - mean) / scale, train.labels, num_classes, seed, device)
+    return mean, scale
+
+
+def _swept(recipe: FitRecipe, attempt: Callable[[float], tuple[Fitted, bool]]) -> Fitted:
+    """Sweep log10 of C coarsely, then finely around the best.
+
+    attempt: what log10 of one C leads to, and whether that fit converged.
+    """
     tried: dict[float, Fitted] = {}
     unconverged: list[float] = []
 
     def sweep(exponents: Iterable[float]) -> None:
         for exponent in sorted(set(exponents) - tried.keys()):
-            check()
-            found = solve(10.0**exponent)
-            if not found.converged:
+            tried[exponent], converged = attempt(exponent)
+            if not converged:
                 unconverged.append(exponent)
-            weight, bias = fold(found.weight, found.bias, mean, scale)
-            linear = Linear(weight, bias, recipe.classifier == "logistic_regression")
-            tried[exponent] = Fitted(linear, evaluation.summarise([predict(linear, val)], num_classes))
 
     sweep(_grid(recipe.c_low, recipe.c_high, COARSE))
     centre = _best(tried)
