@@ -3,6 +3,7 @@
 import errno
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tlcore.errors import ImageError, RunCancelledError, StorageError
 from tlcore.recipes import Preprocessing
 from tlcore.training.images import cache as images
 from tlcore.training.images.cache import cache_key, open_cache
-from tlcore.training.room import lock_of
+from tlcore.training.room import begin, lock_of, make_room
 
 LOOKS = Preprocessing(size=24, resize=28, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -117,12 +118,75 @@ def test_a_stop_leaves_nothing_behind_and_can_be_followed_by_success(dataset, tm
     assert open_cache(dataset, LOOKS, tmp_path).eval_pixels.any()
 
 
-def test_what_a_killed_builder_left_is_cleared(dataset, tmp_path):
-    leftover = tmp_path / "images" / f".{cache_key(dataset, LOOKS)}-dead"
-    leftover.mkdir(parents=True)
-    (leftover / "eval.npy").write_bytes(b"half")
+def half_made(folder, size=4):
+    """What a process that is killed while it makes a folder leaves."""
+    staging = begin(folder)
+    (staging / "eval.npy").write_bytes(bytes(size))
+    return staging
+
+
+@pytest.mark.parametrize("place", ["images/{}", "images/other-1", "features/other-2"])
+def test_what_a_killed_builder_left_is_cleared(dataset, tmp_path, place):
+    half_made(tmp_path / place.format(cache_key(dataset, LOOKS)))
     open_cache(dataset, LOOKS, tmp_path)
     assert _left(tmp_path) == [cache_key(dataset, LOOKS)]
+    assert not list(tmp_path.glob("*/.*"))
+
+
+def test_what_somebody_is_making_takes_room(dataset, tmp_path, monkeypatch):
+    open_cache(dataset, of_size(24), tmp_path)
+    taken = sum(file.stat().st_size for file in (tmp_path / "images").rglob("*.npy"))
+    monkeypatch.setenv("TLCORE_MAX_CACHE_GB", str(2.5 * taken / 1e9))
+    other = tmp_path / "features" / "other-1"
+    half_made(other, taken)
+    with lock_of(other):
+        open_cache(dataset, of_size(25), tmp_path)
+        assert [path.name for path in tmp_path.glob("features/.*")] == [".other-1.making"]
+    assert _left(tmp_path) == [cache_key(dataset, of_size(25))]
+
+
+@pytest.mark.parametrize("size", [0, 60, 1000, None])
+def test_a_damaged_cache_is_made_again(dataset, tmp_path, size):
+    """As a power cut may leave it. None: the file is gone."""
+    before = open_cache(dataset, LOOKS, tmp_path).eval_pixels.copy()
+    damaged = tmp_path / "images" / cache_key(dataset, LOOKS) / "eval.npy"
+    if size is None:
+        damaged.unlink()
+    else:
+        os.truncate(damaged, size)
+    assert np.array_equal(open_cache(dataset, LOOKS, tmp_path).eval_pixels, before)
+
+
+def test_pixels_are_on_the_disk_before_they_are_in_place(dataset, tmp_path, monkeypatch):
+    """Else a power cut leaves a cache of zeros that looks complete."""
+    synced, real = [], os.fsync
+
+    def fsync(file):
+        synced.append(os.fstat(file).st_size)
+        assert not (tmp_path / "images" / cache_key(dataset, LOOKS)).exists()
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    open_cache(dataset, LOOKS, tmp_path)
+    folder = tmp_path / "images" / cache_key(dataset, LOOKS)
+    assert sorted(synced) == sorted(file.stat().st_size for file in folder.iterdir())
+
+
+def test_folders_that_vanish_while_room_is_made_are_no_error(dataset, tmp_path, monkeypatch):
+    """`delete_dataset` takes caches away while runs of other datasets make theirs."""
+    gone = tmp_path / "features" / "gone-1"
+    gone.mkdir(parents=True)
+    real = Path.glob
+
+    def glob(path, pattern):
+        found = list(real(path, pattern))
+        if gone in found:
+            gone.rmdir()
+        return iter(found)
+
+    monkeypatch.setattr(Path, "glob", glob)
+    make_room(tmp_path, 1)
+    assert not gone.exists()
 
 
 def test_an_unreadable_image_is_named(dataset, tmp_path):
@@ -155,6 +219,9 @@ def test_pictures_of_any_mode(tmp_path):
 def test_deleting_a_dataset_frees_its_decoded_images(tmp_path, settings):
     info = add_dataset(make_image_folder(tmp_path, 2, 6), None, settings)
     open_cache(load_dataset(info.id, settings), LOOKS, settings.cache)
-    assert _left(settings.cache)
+    left = _left(settings.cache)
+    assert left
+    half_made(settings.cache / "features" / f"{left[0]}-half")
     delete_dataset(info.id, settings)
     assert _left(settings.cache) == []
+    assert not list(settings.cache.glob("*/.*"))

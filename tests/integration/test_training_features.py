@@ -1,6 +1,8 @@
 """The feature cache: shared, paid for, and safe against crashes."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from tests.training_support import Bench, Crash, Recorder, pretrained, tiny_dataset
-from tlcore.errors import RunCancelledError
+from tlcore.errors import RunCancelledError, StorageError
 from tlcore.training.features import store as features_module
 
 
@@ -81,6 +83,29 @@ def test_features_that_lost_their_description_are_made_again(bench, monkeypatch)
     again = bench.run(bench.spec("feature_extraction", seed=1), "second")
     assert again.test.num_images > 0
     assert meta.exists()
+
+
+@pytest.mark.parametrize(("name", "size"), [("meta.json", 0), ("features.npy", 0), ("features.npy", 300)])
+def test_damaged_features_are_made_again(bench, name, size):
+    """As a power cut may leave them."""
+    bench.run(bench.spec("feature_extraction"), "first")
+    before = np.load(only_cache(bench) / "features.npy")
+    os.truncate(only_cache(bench) / name, size)
+    bench.run(bench.spec("feature_extraction", seed=1), "second")
+    assert np.array_equal(np.load(only_cache(bench) / "features.npy"), before)
+
+
+def test_a_disk_too_full_for_features_is_one_clear_error(bench, monkeypatch):
+    """Instead of a worker that is killed as it writes into a hole of a mapped file."""
+    bench.run(bench.spec("from_scratch"), "decodes the images")
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StorageError, match=r"disk is full: features need .*MB are free"):
+        bench.run(bench.spec("feature_extraction"), "full")
+    assert not list((bench.folder / "cache" / "features").glob(".*"))
 
 
 def test_waiting_for_anothers_features_can_be_stopped(bench):

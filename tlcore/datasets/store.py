@@ -104,7 +104,8 @@ def caches_of(info: DatasetInfo, settings: Settings) -> list[Path]:
     if any(other.fingerprint == info.fingerprint for other in others):
         return []
     start = f"{info.fingerprint[:CACHE_KEY_LENGTH]}-*"
-    return [cached for kind in CACHE_KINDS for cached in (settings.cache / kind).glob(start)]
+    names = start, f".{start}"  # the second: what a killed process was making
+    return [cached for kind in CACHE_KINDS for name in names for cached in (settings.cache / kind).glob(name)]
 
 
 def check_dataset(dataset_id: str, settings: Settings | None = None) -> tuple[LeftOut, ...]:

@@ -1,20 +1,26 @@
 """Room on disk for what is made once and can be made again: decoded images and stored features.
 
-Both lie in folders of their own below the home's `cache`, each with a lock file beside it. Together they take at most
-`TLCORE_MAX_CACHE_GB`; what was used longest ago goes first.
+Both lie in folders of their own below the home's `cache`, each with a lock file beside it. Each is made in a folder
+beside its place and renamed, once the disk has all of it. Together they take at most `TLCORE_MAX_CACHE_GB`; what was
+used longest ago goes first.
 """
 
+import errno
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
 from tlcore.datasets.store import CACHE_KINDS
+from tlcore.errors import StorageError
 from tlcore.settings import get_settings
 
-_REMOVED = "-removed"
+T = TypeVar("T")
+_MAKING, _REMOVED = ".making", ".removed"
 _log = logging.getLogger(__name__)
 
 
@@ -26,6 +32,55 @@ def lock_of(folder: Path) -> FileLock:
 def use(folder: Path) -> None:
     """Note that a folder is used now."""
     os.utime(folder)
+
+
+def opened(folder: Path, read: Callable[[Path], T]) -> T | None:
+    """What a folder holds; None where there is none, or where it was damaged, and was removed. Its lock is held."""
+    if not folder.exists():
+        return None
+    try:
+        return read(folder)
+    except (ValueError, EOFError, KeyError, FileNotFoundError) as damage:
+        _log.warning("%s is damaged and is made again: %s", folder, damage)
+        shutil.rmtree(folder)
+        return None
+
+
+def begin(folder: Path) -> Path:
+    """A new folder beside the place of one, to make it in; what a killed maker left there goes. Its lock is held."""
+    staging = folder.with_name(f".{folder.name}{_MAKING}")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    return staging
+
+
+def finish(staging: Path, folder: Path) -> None:
+    """Put in its place what was made, once the disk has it, so that no crash leaves half of it there."""
+    for file in staging.iterdir():
+        with file.open("rb+") as written:
+            os.fsync(written.fileno())
+    staging.rename(folder)
+
+
+def allocate(path: Path, needed: int, what: str, remedy: str) -> None:
+    """Give a file all its blocks: a disk that fills up later would kill whoever writes to a mapping of it.
+
+    needed: bytes of all that is being made. what, remedy: for people. Raises: StorageError.
+    """
+    try:
+        with path.open("r+b") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            elif shutil.disk_usage(path).free < needed:
+                raise OSError(errno.ENOSPC, "no space left")
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise
+        free = shutil.disk_usage(path).free
+        raise StorageError(
+            f"the disk is full: {what} need {needed / 1e6:,.0f} MB in {path.parent.parent}, and {free / 1e6:,.0f} MB "
+            f"are free: {remedy}"
+        ) from error
 
 
 def make_room(cache_dir: Path, needed: int) -> None:
@@ -41,14 +96,27 @@ def make_room(cache_dir: Path, needed: int) -> None:
 def _make_room(cache_dir: Path, needed: int) -> None:
     for leftover in cache_dir.glob(f"*/.*{_REMOVED}"):  # of a process that was killed
         shutil.rmtree(leftover, ignore_errors=True)
-    sizes = {folder: _size(folder) for kind in CACHE_KINDS for folder in (cache_dir / kind).glob("[!.]*/")}
+    kinds = [cache_dir / kind for kind in CACHE_KINDS]
+    being_made = sum(_left_by_a_maker(staging) for kind in kinds for staging in kind.glob(f".*{_MAKING}"))
+    found = {folder: measured for kind in kinds for folder in kind.glob("[!.]*/") if (measured := _measured(folder))}
+    total = being_made + needed + sum(size for _, size in found.values())
     limit = get_settings().max_cache_gb * 1e9
-    for folder in sorted(sizes, key=lambda folder: folder.stat().st_mtime):
-        if sum(sizes.values()) + needed <= limit:
+    for folder, (_, size) in sorted(found.items(), key=lambda item: item[1]):
+        if total <= limit:
             return
         if _remove(folder):
             _log.info("removed %s, which was used longest ago, as caches take at most %g GB", folder, limit / 1e9)
-            del sizes[folder]
+            total -= size
+
+
+def _left_by_a_maker(staging: Path) -> int:
+    """Remove what a killed process was making; the bytes of what somebody is making now."""
+    try:
+        with lock_of(staging.with_name(staging.name.removeprefix(".").removesuffix(_MAKING))).acquire(timeout=0):
+            shutil.rmtree(staging, ignore_errors=True)
+            return 0
+    except Timeout:
+        return (_measured(staging) or (0.0, 0))[1]
 
 
 def _remove(folder: Path) -> bool:
@@ -62,5 +130,9 @@ def _remove(folder: Path) -> bool:
     return True
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir())
+def _measured(folder: Path) -> tuple[float, int] | None:
+    """When a folder was last used, and the bytes in it; None where somebody removes it."""
+    try:
+        return folder.stat().st_mtime, sum(file.stat().st_size for file in folder.iterdir())
+    except FileNotFoundError:
+        return None

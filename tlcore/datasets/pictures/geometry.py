@@ -82,6 +82,8 @@ def fill(job: PixelJob) -> None:
         evaluation[row] = evaluation_pixels(image, preprocessing)
         whole[row] = whole_pixels(image, preprocessing)
         done[row] = 1
+    evaluation.flush()
+    whole.flush()
 
 
 def main() -> int:

@@ -37,7 +37,7 @@ from tlcore.training.networks.freezing import frozen_fingerprint, has_linear_hea
 from tlcore.training.networks.models import Network
 from tlcore.training.networks.onnx_module import provider
 from tlcore.training.reporter import Reporter
-from tlcore.training.room import lock_of, make_room, use
+from tlcore.training.room import allocate, begin, finish, lock_of, make_room, opened, use
 from tlcore.training.stopwatch import Stopwatch
 
 EXTRACTION_VERSION = 3  # raise it when the same images and weights would give other features
@@ -173,23 +173,25 @@ def _kept(job: Extraction, rows: Rows, key_of: dict[str, object], images: Images
     while True:
         try:
             with lock_of(folder).acquire(timeout=POLL_SECONDS):
-                if not (folder / "meta.json").exists():
+                found = opened(folder, _read)
+                if found is None:
                     with job.watch.measure("features"):
                         _make(job, folder, rows, images, what)
+                    found = _read(folder)
                 use(folder)
-                return _opened(folder)
+                return found
         except Timeout:
             check_stop(job.reporter)
             job.reporter.progressed(PREPARED, "waiting for features that another run is making")
 
 
-def _opened(folder: Path) -> StoredFeatures:
+def _read(folder: Path) -> StoredFeatures:
     seconds = float(json.loads((folder / "meta.json").read_text())["seconds_per_image"])
     return StoredFeatures(np.load(folder / "features.npy", mmap_mode="r"), seconds)
 
 
 def _make(job: Extraction, folder: Path, rows: Rows, images: Images, what: str) -> None:
-    """Fill a folder beside the final one and rename it, so that a crash leaves nothing that looks complete.
+    """Make the folder.
 
     Raises: TrainingError when the network is no longer the one whose features the folder is for; StorageError.
     """
@@ -198,31 +200,30 @@ def _make(job: Extraction, folder: Path, rows: Rows, images: Images, what: str) 
             f"the {what} of {job.network.facts.model} cannot be stored: its backbone has changed since its start, so "
             f"they would be those of another network; make them before anything trains"
         )
-    beside = folder.with_name(f".{folder.name}.making")
-    shutil.rmtree(beside, ignore_errors=True)
-    make_room(job.cache_dir, len(rows) * job.network.head.in_features * 4)
     try:
-        beside.mkdir()
-        place = beside / "features.npy"
-        seconds, _ = in_parts(
-            lambda size: _extract(replace(job, batch_size=size), place, rows, images, what), job.batch_size, what
-        )
-        meta = {"seconds_per_image": seconds / len(rows), "num_images": len(rows)}
-        (beside / "meta.json").write_text(json.dumps(meta))
-        shutil.rmtree(folder, ignore_errors=True)  # what somebody left of it
-        beside.rename(folder)
+        make_room(job.cache_dir, len(rows) * job.network.head.in_features * 4)
+        beside = begin(folder)
+        try:
+            place = beside / "features.npy"
+            seconds, _ = in_parts(
+                lambda size: _extract(replace(job, batch_size=size), place, rows, images, what), job.batch_size, what
+            )
+            meta = {"seconds_per_image": seconds / len(rows), "num_images": len(rows)}
+            (beside / "meta.json").write_text(json.dumps(meta))
+            finish(beside, folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise StorageError(
             f"cannot store features in {folder.parent}: {error}; free some space, then retry the run"
         ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _extract(job: Extraction, path: Path, rows: Rows, images: Images, what: str) -> float:
     """Write the features of the rows; the seconds that the passes took, without writing and reporting."""
     shape = (len(rows), job.network.head.in_features)
     stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    allocate(path, stored.nbytes, what, "make room")
     check: Callable[[], None] = partial(check_stop, job.reporter)
     batches = feature_batches(job.network, job.source, rows, job.batch_size, check, images)
     done, seconds = 0, 0.0

@@ -1,17 +1,16 @@
 """All images of a dataset, decoded once into files of uint8 pixels that later runs map into memory."""
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from tlcore.errors import ImageError, StorageError
 from tlcore.recipes import Preprocessing
 from tlcore.settings import python_environment
 from tlcore.spec import content_fingerprint
-from tlcore.training.room import lock_of, make_room, use
+from tlcore.training.room import allocate, begin, finish, lock_of, make_room, opened, use
 
 Progress = Callable[[float, str], None]
 _IMAGES_PER_CHILD = 24  # fewer are decoded in the time that starting a child takes
@@ -57,10 +56,12 @@ def open_cache(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(lock_of(folder), tell):
-            if not folder.exists():
+            found = opened(folder, partial(_read, dataset))
+            if found is None:
                 _build(dataset, preprocessing, folder, tell)
+                found = _read(dataset, folder)
             use(folder)
-            return _opened(dataset, folder)
+            return found
     except OSError as error:
         raise StorageError(f"decoded images cannot be kept in {folder.parent}: {error}") from error
 
@@ -87,7 +88,7 @@ def _locked(lock: FileLock, tell: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _opened(dataset: Dataset, folder: Path) -> ImageCache:
+def _read(dataset: Dataset, folder: Path) -> ImageCache:
     sizes = dataset.images[["width", "height"]].to_numpy(dtype=np.float32)
     return ImageCache(
         eval_pixels=np.load(folder / "eval.npy", mmap_mode="r"),
@@ -97,20 +98,18 @@ def _opened(dataset: Dataset, folder: Path) -> ImageCache:
 
 
 def _build(dataset: Dataset, preprocessing: Preprocessing, folder: Path, tell: Progress) -> None:
-    for leftover in folder.parent.glob(f".{folder.name}-*"):  # of a builder that was killed: the lock is ours
-        shutil.rmtree(leftover)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    staging = begin(folder)
     try:
         _reserve(staging, len(dataset.images), preprocessing)
         _decode(_jobs(dataset, preprocessing, staging), staging, tell)
         (staging / "done").unlink()
-        staging.rename(folder)
+        finish(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def _reserve(staging: Path, count: int, preprocessing: Preprocessing) -> None:
-    """Create the files with all their blocks: a disk that fills up later would kill whoever writes to the mapping."""
+    """Create the files with all their blocks. Raises: StorageError."""
     sides = {"eval.npy": preprocessing.size, "train.npy": train_side(preprocessing)}
     make_room(staging.parent.parent, sum(count * side**2 * 3 for side in sides.values()))
     for name, side in sides.items():
@@ -118,24 +117,7 @@ def _reserve(staging: Path, count: int, preprocessing: Preprocessing) -> None:
     (staging / "done").write_bytes(bytes(count))
     needed = sum((staging / name).stat().st_size for name in sides)
     for name in sides:
-        _allocate(staging / name, needed)
-
-
-def _allocate(path: Path, needed: int) -> None:
-    try:
-        with path.open("r+b") as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-            elif shutil.disk_usage(path).free < needed:
-                raise OSError(errno.ENOSPC, "no space left")
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise
-        free = shutil.disk_usage(path).free
-        raise StorageError(
-            f"the disk is full: the decoded images need {needed / 1e6:,.0f} MB in {path.parent.parent}, and "
-            f"{free / 1e6:,.0f} MB are free: make room, or choose a smaller image size"
-        ) from error
+        allocate(staging / name, needed, "the decoded images", "make room, or choose a smaller image size")
 
 
 def _jobs(dataset: Dataset, preprocessing: Preprocessing, staging: Path) -> list[Path]:
