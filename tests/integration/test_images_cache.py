@@ -35,7 +35,7 @@ def _left(folder):
 
 def test_rows_are_those_of_the_dataset(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(images, "_IMAGES_PER_CHILD", 3)
-    monkeypatch.setattr(images, "_usable_cpus", lambda: 3)
+    monkeypatch.setattr(images, "usable_cores", lambda: 3)
     told = []
     cache = open_cache(dataset, LOOKS, tmp_path / "cache", lambda done, message: told.append((done, message)))
     assert cache.eval_pixels.shape == (12, 24, 24, 3)

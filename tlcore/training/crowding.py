@@ -1,5 +1,6 @@
 """Whether other programs took the processor from a run, so that its seconds say too much."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,11 @@ class CoreTime:
 
     ran: float
     waited: float
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def core_time() -> CoreTime | None:
@@ -31,14 +37,17 @@ def core_time() -> CoreTime | None:
     return CoreTime(*(sum(times) / 1e9 for times in list(zip(*found, strict=True))[:2]))
 
 
-def crowding_notes(before: CoreTime | None, after: CoreTime | None) -> tuple[str, ...]:
-    """What should be known of the seconds between two looks."""
-    if before is None or after is None:
+def crowding_notes(before: CoreTime | None, after: CoreTime | None, threads: int) -> tuple[str, ...]:
+    """What should be known of the seconds between two looks. threads: that compute at once.
+
+    Nothing where there are more of them than cores: then they wait for each other.
+    """
+    if before is None or after is None or threads > usable_cores():
         return ()
     ran, waited = after.ran - before.ran, after.waited - before.waited
     if waited < LEAST or ran <= 0 or waited / (ran + waited) < CROWDED:
         return ()
     return (
-        "other programs used the processor during training: this run's threads waited for a core "
+        "other programs used the processor while this run went on: its threads waited for a core "
         f"{100 * waited / (ran + waited):.0f} % of the time, so its seconds are more than it needs",
     )

@@ -77,6 +77,7 @@ def train_run(
 
 def _train_run(ground: Ground) -> RunOutcome:
     spec, split, reporter = ground.spec, ground.split, ground.reporter
+    before = core_time()
     prepared = prepare(ground, recipe_of(ground), ground.work_dir / "checkpoint", reporter)
     resolved = _resolved(ground, prepared)
     reporter.resolved(resolved)
@@ -90,9 +91,8 @@ def _train_run(ground: Ground) -> RunOutcome:
 
     start = tensors_at_start(prepared.task.network)
     task, state = resume(prepared.task)
-    before = core_time()
     train(task, state, prepared.stored)  # of a tuned run, nothing but the end is left
-    crowding = crowding_notes(before, core_time())
+    crowding = crowding_notes(before, core_time(), torch.get_num_threads())
 
     recipe, classes = task.recipe, ground.dataset.info.classes
     best, tensors = _load_best(task, state)

@@ -13,6 +13,7 @@ from tlcore.spec import Budget
 from tlcore.training import crowding
 from tlcore.training import run as run_module
 from tlcore.training.crowding import CoreTime, core_time, crowding_notes
+from tlcore.training.features import store
 
 START = CoreTime(ran=100.0, waited=50.0)
 
@@ -23,9 +24,15 @@ START = CoreTime(ran=100.0, waited=50.0)
 )
 def test_a_note_says_how_long_threads_waited(ran, waited, said):
     """Not where it is little of the time, or little time, or threads have ended since."""
-    notes = crowding_notes(START, CoreTime(START.ran + ran, START.waited + waited))
+    notes = crowding_notes(START, CoreTime(START.ran + ran, START.waited + waited), threads=1)
     assert len(notes) == (said is not None)
     assert said is None or f"waited for a core {said} of the time" in notes[0]
+
+
+def test_nothing_is_said_where_threads_wait_for_each_other(monkeypatch):
+    monkeypatch.setattr(crowding, "usable_cores", lambda: 2)
+    said = [bool(crowding_notes(START, CoreTime(160.0, 90.0), threads)) for threads in (1, 2, 3)]
+    assert said == [True, True, False]
 
 
 def test_nothing_is_said_where_the_system_does_not_tell(tmp_path, monkeypatch):
@@ -34,7 +41,7 @@ def test_nothing_is_said_where_the_system_does_not_tell(tmp_path, monkeypatch):
     monkeypatch.setattr(crowding, "THREADS", tmp_path)
     (tmp_path / "17").mkdir()
     assert core_time() is None
-    assert crowding_notes(None, START) == crowding_notes(START, None) == ()
+    assert crowding_notes(None, START, 1) == crowding_notes(START, None, 1) == ()
 
 
 @pytest.mark.parametrize("ended", [FileNotFoundError, ProcessLookupError])
@@ -73,8 +80,21 @@ def test_processes_that_share_a_core_make_each_other_wait():
 
 
 def test_a_crowded_run_has_the_note(tmp_path, monkeypatch):
-    looks = iter([START, CoreTime(160.0, 90.0)])
-    monkeypatch.setattr(run_module, "core_time", lambda: next(looks))
+    """Also where another program took the processor while features were made, which is charged."""
+    looks, order = iter([START, CoreTime(160.0, 90.0)]), []
+    real = store.feature_batches
+
+    def look():
+        order.append("look")
+        return next(looks)
+
+    def feature_batches(*given):
+        order.append("features")
+        return real(*given)
+
+    monkeypatch.setattr(run_module, "core_time", look)
+    monkeypatch.setattr(store, "feature_batches", feature_batches)
     bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=2, per_class=12), budget=Budget(steps=2))
-    outcome = bench.run(bench.spec("transfer_learning"), "crowded")
+    outcome = bench.run(bench.spec("feature_extraction"), "crowded")
+    assert order == ["look", "features", "look"]
     assert any("other programs used the processor" in note for note in outcome.notes)

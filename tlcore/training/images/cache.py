@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from tlcore.errors import ImageError, StorageError
 from tlcore.recipes import Preprocessing
 from tlcore.settings import python_environment
 from tlcore.spec import content_fingerprint
+from tlcore.training.crowding import usable_cores
 from tlcore.training.room import allocate, begin, finish, lock_of, make_room, opened, use
 
 Progress = Callable[[float, str], None]
@@ -123,7 +123,7 @@ def _reserve(staging: Path, count: int, preprocessing: Preprocessing) -> None:
 def _jobs(dataset: Dataset, preprocessing: Preprocessing, staging: Path) -> list[Path]:
     """One job file per child; children take every n-th image, so that all have big ones and small ones."""
     paths = [str(dataset.root / path) for path in dataset.images["path"]]
-    children = max(1, min(_usable_cpus(), len(paths) // _IMAGES_PER_CHILD))
+    children = max(1, min(usable_cores(), len(paths) // _IMAGES_PER_CHILD))
     rows = list(enumerate(paths))
     jobs = []
     for child in range(children):
@@ -172,7 +172,3 @@ def _check(running: list[subprocess.Popen[bytes]], jobs: list[Path]) -> None:
             raise StorageError(
                 f"decoding images ended with exit code {child.returncode} (memory or disk may be short): {said[-500:]}"
             )
-
-
-def _usable_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
