@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ COARSE = 1.0  # distance of the first sweep's C values, in decades
 FINE = 0.25  # distance of the second sweep's, one coarse step to either side of the best
 CONSTANT = 1e-5  # a feature that varies less, relative to its mean, is rounding noise and stays unscaled
 KNN_CHUNK = 256  # queries at once, to bound memory
+CHUNK = 1024  # images whose features are in float64 at once, likewise
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,14 @@ def fit(
     if len(found) < num_classes:
         missing = sorted(set(range(num_classes)) - set(found.tolist()))
         raise TrainingError(f"the training part has no image of the classes {missing}: use more of the data")
-    features = train.features.numpy().astype(np.float64)
-    mean, scale = _mean_and_scale(features)
-    solve = _solver(recipe, (features - mean) / scale, train.labels, num_classes, seed, device)
+    mean, scale = _mean_and_scale(train.features)
+    standardised = partial(_standardised, train.features, mean, scale)
+    solve = _solver(recipe, standardised, train.labels, num_classes, seed, device)
 
     def attempt(exponent: float) -> tuple[Fitted, bool]:
         check()
         found = solve(10.0**exponent)
-        weight, bias = fold(found.weight, found.bias, mean, scale)
+        weight, bias = fold(found.weight, found.bias, mean.numpy(), scale.numpy())
         linear = Linear(weight, bias, recipe.classifier == "logistic_regression")
         return Fitted(linear, evaluation.summarise([predict(linear, val)], num_classes)), found.converged
 
@@ -137,16 +139,27 @@ def _nearest(recipe: FitRecipe, train: Labelled, val: Labelled, num_classes: int
     return Fitted(neighbors, evaluation.summarise([predict(neighbors, val)], num_classes), notes)
 
 
-def _mean_and_scale(features: Array) -> tuple[Array, Array]:
-    """What standardises features [N, D]: [D] each. Raises: TrainingError."""
-    if not np.isfinite(features).all():
+def _mean_and_scale(features: Tensor) -> tuple[Tensor, Tensor]:
+    """What standardises features [N, D]: float64 [D] each. Raises: TrainingError."""
+    chunks = torch.split(features, CHUNK)
+    mean = torch.stack([chunk.double().sum(0) for chunk in chunks]).sum(0) / len(features)
+    if not mean.isfinite().all():
         raise TrainingError(
             "the network's features of some training images are no finite numbers, so nothing can be fitted on them: "
             "use other weights"
         )
-    mean, scale = features.mean(0), features.std(0)
-    scale[scale <= CONSTANT * np.abs(mean)] = 1.0
+    squares = torch.stack([(chunk.double() - mean).square().sum(0) for chunk in chunks])
+    scale = (squares.sum(0) / len(features)).sqrt()
+    scale[scale <= CONSTANT * mean.abs()] = 1.0
     return mean, scale
+
+
+def _standardised(features: Tensor, mean: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """Features [N, D] in another number format, computed in float64."""
+    out = torch.empty_like(features, dtype=dtype)
+    for rows, chunk in zip(torch.split(out, CHUNK), torch.split(features, CHUNK), strict=True):
+        rows.copy_((chunk.double() - mean) / scale)
+    return out
 
 
 def _swept(recipe: FitRecipe, attempt: Callable[[float], tuple[Fitted, bool]]) -> Fitted:
@@ -171,11 +184,17 @@ def _swept(recipe: FitRecipe, attempt: Callable[[float], tuple[Fitted, bool]]) -
 
 
 def _solver(
-    recipe: FitRecipe, features: Array, labels: Tensor, num_classes: int, seed: int, device: torch.device
+    recipe: FitRecipe,
+    standardised: Callable[[torch.dtype], Tensor],
+    labels: Tensor,
+    num_classes: int,
+    seed: int,
+    device: torch.device,
 ) -> Callable[[float], Solution]:
-    """How to fit standardised features [N, D] for one C."""
+    """How to fit for one C. standardised: gives features [N, D] in a number format."""
     if recipe.classifier == "logistic_regression":
-        return LogisticPath(torch.from_numpy(features).float().to(device), labels, num_classes, MAX_ITERATIONS).fit
+        return LogisticPath(standardised(torch.float32).to(device), labels, num_classes, MAX_ITERATIONS).fit
+    features = standardised(torch.float64).numpy()
     model = LinearSVC(loss="squared_hinge", dual="auto", max_iter=MAX_ITERATIONS, random_state=seed)
 
     def solve(c: float) -> Solution:
