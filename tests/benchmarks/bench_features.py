@@ -11,6 +11,7 @@ import argparse
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -75,7 +76,7 @@ def fits(features: np.ndarray, labels: np.ndarray, device: Device, repeats: int)
     """The coarse sweep by the product and by scikit-learn. features: [N, D] float32. labels: [N] from 0 to K - 1."""
     scale = features.std(0)
     standard = (features - features.mean(0)) / np.where(scale > 0, scale, 1)
-    truth, reached = torch.from_numpy(labels), {"product": np.zeros(0), "library": np.zeros(0)}
+    truth, reached = torch.from_numpy(labels), dict[str, np.ndarray]()
 
     def loss(weight: np.ndarray, bias: np.ndarray, c: float) -> float:
         log_p = torch.from_numpy(standard @ weight.T + bias).log_softmax(1)
@@ -86,24 +87,23 @@ def fits(features: np.ndarray, labels: np.ndarray, device: Device, repeats: int)
         found = [path.fit(c) for c in VALUES]
         reached["product"] = np.array([loss(s.weight, s.bias, c) for s, c in zip(found, VALUES, strict=True)])
 
-    def library() -> None:
+    def library(dtype: str) -> None:
         model = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
+        rows = standard.astype(dtype)
         found = [
-            (m.coef_.copy(), m.intercept_.copy())
-            for m in (model.set_params(C=c).fit(standard.astype(float), labels) for c in VALUES)
+            (m.coef_.copy(), m.intercept_.copy()) for m in (model.set_params(C=c).fit(rows, labels) for c in VALUES)
         ]
-        reached["library"] = np.array([loss(*s, c) for s, c in zip(found, VALUES, strict=True)])
+        reached[dtype] = np.array([loss(*s, c) for s, c in zip(found, VALUES, strict=True)])
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what did not converge shows in its loss
-        found = interleaved({"product": product, "library": library}, repeats)
-    line(
-        f"{len(VALUES)} values of C, {len(labels):,} images: product against scikit-learn",
-        f"{found['product']:.2f} / {found['library']:.2f} s",
-        "",
-    )
-    ratios = reached["library"] / reached["product"]
-    line("  loss of scikit-learn, as a multiple of the product's", f"{ratios.min():.4f} to {ratios.max():,.4g}", "")
+        arms = {"product": product, **{dtype: partial(library, dtype) for dtype in ("float32", "float64")}}
+        found = interleaved(arms, repeats)
+    line(f"{len(VALUES)} values of C on {len(labels):,} images, the product", f"{found['product']:.2f} s", "")
+    for dtype in ("float32", "float64"):
+        ratios = reached[dtype] / reached["product"]
+        words = f"{found[dtype]:.2f} s, loss {ratios.min():.4f} to {ratios.max():,.4g} times as high"
+        line(f"  scikit-learn in {dtype}", words, "")
 
 
 if __name__ == "__main__":

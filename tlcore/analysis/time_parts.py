@@ -6,10 +6,11 @@ from statistics import fmean, median
 from typing import Literal, NamedTuple
 
 from tlcore.analysis.groups import WHOLE, Group, groups_of, name_of, percent
-from tlcore.results import ComparisonRecord, RunOutcome, TimePart
+from tlcore.results import CROWDED, ComparisonRecord, RunOutcome, TimePart
 
 PartName = TimePart | Literal["other"]
 SMALLER = "a smaller network or image size makes it shorter"
+SLOWED = "Other programs used the processor meanwhile: without them, all of it takes less."
 SMALL = 0.5  # seconds of the largest part below which no advice is worth its reading
 
 
@@ -45,19 +46,24 @@ PARTS: dict[PartName, PartWords] = {
 }
 EXPLAINED = (
     "Mean seconds per run from its start in a worker to its outcome; waiting in the queue and the upload of its files "
-    "are not among them. On a GPU a batch is made while the one before it is worked on: reading and augmenting is what "
-    "steps waited for. Decoding and features are done once and kept, so only the run that came first pays for them "
-    "here (the training time of the tables charges features to each run that uses them)."
+    "are not among them. On a GPU a batch is made during the backward pass of the one before it, and counts as part of "
+    "that; reading and augmenting is what steps waited for. Decoding and features are done once and kept, so only the "
+    "run that came first pays for them here (the training time of the tables charges features to each run that uses "
+    "them)."
 )
 
 
 @dataclass(frozen=True)
 class TimeShares:
-    """Mean seconds of the finished runs of one group, in the order of `PARTS`. pace: training images per second."""
+    """Mean seconds of the finished runs of one group, in the order of `PARTS`. pace: training images per second.
+
+    crowded: the runs that other programs slowed.
+    """
 
     group: Group
     seconds: dict[PartName, float]
     pace: float | None
+    crowded: int = 0
 
     @property
     def total(self) -> float:
@@ -76,7 +82,8 @@ def time_shares(record: ComparisonRecord) -> list[TimeShares]:
         known = [run.outcome for run in group.finished if run.outcome is not None and run.outcome.seconds_by_part]
         if known:
             paces = [o.images_per_second for o in known if o.images_per_second is not None]
-            found.append(TimeShares(group, _means(known), median(paces) if paces else None))
+            crowded = sum(any(note.startswith(CROWDED) for note in outcome.notes) for outcome in known)
+            found.append(TimeShares(group, _means(known), median(paces) if paces else None, crowded))
     return found
 
 
@@ -94,7 +101,8 @@ def time_sentences(shares: Sequence[TimeShares]) -> list[str]:
             said = words.advice if each.group.entry.needs_weights else words.random_start or words.advice
             advice = f": {said}" if said else ""
             name, share = name_of(each.group, groups), percent(seconds / each.total, 0)
-            lines.append(f"{name}: {share} of {each.total:.1f} s in “{words.label}”{advice}.")
+            slowed = f" {SLOWED}" if each.crowded else ""
+            lines.append(f"{name}: {share} of {each.total:.1f} s in “{words.label}”{advice}.{slowed}")
     return lines
 
 

@@ -17,6 +17,7 @@ from tlcore.results.contract import (
 from tlcore.results.queue import JobView, QueueOverview, WorkerView
 from tlcore.results.records import GATHERED, ComparisonRecord, ComparisonSummary, DatasetSummary, RunRecord
 from tlcore.results.runs import (
+    CROWDED,
     ENDED,
     TRAINED_ON_KEY,
     ClassMetrics,
@@ -41,6 +42,7 @@ from tlcore.results.runs import (
 )
 
 __all__ = [
+    "CROWDED",
     "DEFAULT_MARGIN",
     "ENDED",
     "GATHERED",

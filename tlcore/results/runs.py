@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 from tlcore.strategies import SettingValue
 
+CROWDED = "other programs used the processor while this run went on"  # how the note on such a run begins
+
 
 class Value(BaseModel):
     """A frozen record; fields may be added later, so unknown ones are ignored when old files are read."""

@@ -4,8 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlcore.results import CROWDED
+
 THREADS = Path("/proc/self/task")
-CROWDED = 0.2  # of the time that threads could have computed; alone on a machine, a run waits less than one percent
+LEAST_SHARE = 0.2  # of the time that threads could have computed; alone on a machine, a run waits less than one percent
 LEAST = 5.0  # seconds of waiting below which it does not matter
 
 
@@ -45,9 +47,9 @@ def crowding_notes(before: CoreTime | None, after: CoreTime | None, threads: int
     if before is None or after is None or threads > usable_cores():
         return ()
     ran, waited = after.ran - before.ran, after.waited - before.waited
-    if waited < LEAST or ran <= 0 or waited / (ran + waited) < CROWDED:
+    if waited < LEAST or ran <= 0 or waited / (ran + waited) < LEAST_SHARE:
         return ()
     return (
-        "other programs used the processor while this run went on: its threads waited for a core "
+        f"{CROWDED}: its threads waited for a core "
         f"{100 * waited / (ran + waited):.0f} % of the time, so its seconds are more than it needs",
     )

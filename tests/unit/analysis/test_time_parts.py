@@ -8,7 +8,7 @@ import pytest
 from tests.records import before, example
 from tlcore.analysis import charts
 from tlcore.analysis.time_parts import PARTS, time_sentences, time_shares, time_table
-from tlcore.results import TimePart
+from tlcore.results import CROWDED, TimePart
 
 NAMES = ("feature_extraction", "fine_tuning")
 
@@ -50,6 +50,17 @@ def test_the_largest_named_part_is_what_holds_a_strategy_back():
     assert line.startswith("Fine-tuning: 40 % of 10.0 s in “Reading and augmenting”: a plainer augmentation")
     quick = timed(example(("fine_tuning",), seeds=(0,)).record, augment=0.4, forward=0.1)
     assert time_sentences(time_shares(quick)) == [], "nothing to gain"
+
+
+def test_other_programs_are_named_where_they_slowed_a_run():
+    record = timed(example(NAMES, seeds=(0, 1)).record, forward=4.0)
+    first = record.runs[0]
+    note = f"{CROWDED}: its threads waited for a core 47 % of the time"
+    crowded = first.model_copy(update={"outcome": first.outcome.model_copy(update={"notes": (note,)})})
+    shares = time_shares(record.model_copy(update={"runs": (crowded, *record.runs[1:])}))
+    said = {line.partition(":")[0]: "Other programs used the processor" in line for line in time_sentences(shares)}
+    assert said == {name: name == first.spec.entry.short_label for name in said}
+    assert len(said) == 2
 
 
 def test_a_random_start_is_not_advised_to_freeze():
@@ -114,3 +125,10 @@ def test_every_part_has_words_and_a_colour_and_is_drawn_to_scale():
     assert len({trace["marker"]["color"] for trace in drawn.values()}) == len(drawn)
     assert sum(trace["x"][1] for trace in drawn.values()) == pytest.approx(shares[1].total)
     assert drawn["Backward pass"]["customdata"][1] == pytest.approx(shares[1].seconds["backward"] / shares[1].total)
+
+
+def test_parts_too_short_to_be_seen_are_drawn_as_anything_else():
+    record = timed(example(NAMES, seeds=(0,)).record, forward=8.0, network=0.04, logging=0.03)
+    figure = json.loads(charts.time_parts_chart(time_shares(record)).to_json())
+    drawn = {trace["name"]: trace["x"][0] for trace in figure["data"]}
+    assert drawn == {"Forward pass": 8.0, "Anything else": pytest.approx(2.0)}

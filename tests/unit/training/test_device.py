@@ -1,5 +1,6 @@
 """The device is what was asked for, or an error; only `auto` chooses, and says why."""
 
+import ctypes
 import mmap
 
 import pytest
@@ -118,3 +119,18 @@ def test_peak_memory_sees_what_was_taken_and_given_back():
     with mmap.mmap(-1, size) as fresh:  # from the system itself: torch may reuse memory that the process still holds
         fresh.write(b"x" * size)
     assert peak_memory(cpu) - before > size / 2
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
+def test_the_peak_leaves_out_what_an_earlier_run_of_the_process_used():
+    """Small pieces below one that is still used: glibc keeps them for this process until it is told not to."""
+    cpu = torch.device("cpu")
+    reset_peak_memory(cpu)
+    before = peak_memory(cpu)
+    pieces = [bytes(50_000) for _ in range(6_000)]
+    last = pieces.pop()
+    pieces.clear()
+    assert peak_memory(cpu) > before + 250e6
+    reset_peak_memory(cpu)
+    assert peak_memory(cpu) < before + 50e6
+    assert last

@@ -15,6 +15,7 @@ COLORS: dict[PartName, str] = {
     "augment": "#B5D3EE", "forward": "#72ABDB", "backward": "#3D7DCA", "optimizer": "#1F4E8C",
     "evaluation": "#8CCBA6", "scoring": "#3E9E6E", "checkpoint": "#D6A96B", "logging": "#A97C3F", "other": "#9AA1AD",
 }  # fmt: skip
+VISIBLE = 0.005  # of the longest bar
 NAME_WIDTH = 24  # letters in a line of a bar's name: a phone has room for them beside the bars
 
 
@@ -23,18 +24,15 @@ def time_parts_chart(shares: Sequence[TimeShares], revision: str = "time", dark:
     groups = [each.group for each in shares]
     names = [_bar_name(group, groups) for group in groups]
     figure = go.Figure()
-    for part, words in PARTS.items():
-        seconds = [each.seconds.get(part, 0.0) for each in shares]
-        if max(seconds, default=0.0) < 0.005 * max(each.total for each in shares):
-            continue
+    for part, seconds in _large_parts(shares).items():
         figure.add_bar(
             y=names,
             x=seconds,
             customdata=[value / each.total for value, each in zip(seconds, shares, strict=True)],
             orientation="h",
-            name=words.label,
+            name=PARTS[part].label,
             marker={"color": COLORS[part], "line": {"width": 0}},
-            hovertemplate=f"<b>%{{x:.2f}} s</b>, %{{customdata:.0%}}<extra>{words.label}</extra>",
+            hovertemplate=f"<b>%{{x:.2f}} s</b>, %{{customdata:.0%}}<extra>{PARTS[part].label}</extra>",
         )
     room = legend_room([trace.name for trace in figure.data])
     height = 150 + 34 * len(shares) + 14 * sum(name.count("<br>") for name in names) + room
@@ -43,6 +41,17 @@ def time_parts_chart(shares: Sequence[TimeShares], revision: str = "time", dark:
     figure.update_xaxes(**axis("Seconds per run", rangemode="tozero"))
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
+
+
+def _large_parts(shares: Sequence[TimeShares]) -> dict[PartName, list[float]]:
+    """Seconds per bar of the parts that can be seen; the others are put together with what has no name."""
+    seconds = {part: [each.seconds.get(part, 0.0) for each in shares] for part in PARTS}
+    least = VISIBLE * max(each.total for each in shares)
+    hidden = [part for part in PARTS if part != "other" and max(seconds[part]) < least]
+    for part in hidden:
+        small = seconds.pop(part)
+        seconds["other"] = [one + more for one, more in zip(seconds["other"], small, strict=True)]
+    return seconds if any(seconds["other"]) else {part: each for part, each in seconds.items() if part != "other"}
 
 
 def _bar_name(group: Group, among: Sequence[Group]) -> str:
