@@ -76,6 +76,11 @@ def show_time_parts(view: ComparisonView) -> None:
     if found.shares:
         look.chart(charts.time_parts_chart(found.shares, dark=look.is_dark()), "time_parts")
         _lines(found.sentences)
+        with st.expander("Where the time went, in numbers"):
+            for title, rows in found.tables:
+                if len(found.tables) > 1:
+                    st.markdown(f"**{plain(title)}**")
+                look.table(rows)
         st.caption(plain(insights.TIME_EXPLAINED))
 
 

@@ -126,14 +126,24 @@ def test_from_upload_to_download(
     assert not complaints.seen
 
 
+WATCH_FOR_FILE_NAMES = """
+window.fileNames = false;
+new MutationObserver(() => {
+    window.fileNames ||= document.querySelector('[data-testid="stSidebarNav"]') !== null;
+}).observe(document, {childList: true, subtree: true});
+"""
+
+
 @pytest.mark.parametrize("path", ["", "compare", "tryout"])
 def test_an_empty_dashboard_opens_at_any_address(browser: Browser, dashboard: str, path: str) -> None:
-    """Also as the first address asked of a fresh server, with the menu of the whole app."""
+    """Also as the first address asked of a fresh server, with the menu of the whole app and never one of file names."""
     complaints = Complaints()
     page = complaints.watch(browser.new_page(viewport={"width": 1300, "height": 1200}))
+    page.add_init_script(WATCH_FOR_FILE_NAMES)
     page.goto(f"{dashboard}/{path}")
     expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=MINUTES)
     settled(page)
     expect(page.get_by_role("link", name="Download").first).to_be_visible()
     expect(page.get_by_text("page that you have requested does not seem to exist")).to_have_count(0)
+    assert not page.evaluate("window.fileNames")
     assert not complaints.seen

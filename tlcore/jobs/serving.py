@@ -3,6 +3,7 @@
 import faulthandler
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -30,6 +31,7 @@ from tlcore.tracking.store import DISK_FULL
 POLL_SECONDS = 0.1
 REPORT_SECONDS = 0.5
 LOOK_SECONDS = 0.2
+NUMBER = re.compile(r"\d")
 _log = logging.getLogger("tlcore.worker")
 
 
@@ -42,17 +44,19 @@ class Assignment:
     terminated: threading.Event
     last_report: float = float("-inf")
     last_look: float = float("-inf")
+    stage: str = ""
     stopping: bool = False
 
     def progress(self, done: float, message: str) -> None:
-        """Say how far the job is, 0…1; at most twice a second reaches the queue.
+        """Say how far the job is, 0…1; of one stage at most twice a second reaches the queue.
 
-        News is no reason to lose a job: when the queue refuses it, the log says so and the next one is tried.
+        The stage is what a message says before its first number. News is no reason to lose a job: when the queue
+        refuses it, the log says so and the next one is tried.
         """
-        now = time.monotonic()
-        if now - self.last_report < REPORT_SECONDS:
+        now, stage = time.monotonic(), NUMBER.split(message, maxsplit=1)[0]
+        if stage == self.stage and now - self.last_report < REPORT_SECONDS:
             return
-        self.last_report = now
+        self.last_report, self.stage = now, stage
         try:
             queue.report(self.settings, self.job, min(1.0, max(0.0, done)), message)
         except StorageError as problem:

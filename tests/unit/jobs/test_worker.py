@@ -1,13 +1,17 @@
 """What a worker does with a run before it trains, and tells of an import."""
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from tests.helpers import make_image_folder
 from tests.helpers_mlflow import make_spec
 from tlcore import worker
+from tlcore.jobs import serving
+from tlcore.jobs.queue import Job
 from tlcore.settings import Settings
 
 
@@ -47,3 +51,15 @@ def test_an_import_of_known_content_says_what_it_left_out(settings: Settings, tm
     assert len(out) == worker.MAX_NAMED
     assert out[0].startswith("Left out this time: ants/00.txt: ")
     assert more == "1 more files were left out."
+
+
+def test_each_stage_of_a_job_is_told_at_once_and_its_steps_are_not(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else "opening the dataset" stands there for as long as a first step takes, which may be many seconds."""
+    told: list[str] = []
+    monkeypatch.setattr(serving.queue, "report", lambda settings, job, done, message: told.append(message))
+    assignment = serving.Assignment(settings, cast(Job, SimpleNamespace()), threading.Event())
+    for message in ("opening the dataset", "preparing", "training: step 1 of 6", "training: step 2 of 6", "scoring"):
+        assignment.progress(0.0, message)
+    assert told == ["opening the dataset", "preparing", "training: step 1 of 6", "scoring"]
