@@ -1,7 +1,8 @@
 """A trainer without torch for tests of the queue: it counts steps, keeps a checkpoint, and misbehaves on demand.
 
 Overrides of the spec steer it: `steps`, `pause` (seconds per step), `fail` (a message to raise), `die_at` (a step at
-which the process kills itself, `die_times` times), `deaf` (never looks whether to stop), `disk_full`.
+which the process kills itself, `die_times` times), `deaf` (never looks whether to stop), `disk_full`, `megabytes` (used
+in small pieces, of which only the last is still there when the run ends).
 """
 
 import errno
@@ -19,6 +20,8 @@ from tlcore.errors import RunCancelledError, TrainingError
 from tlcore.results import EvaluationPoint, Resolved, RunOutcome, TrainedOn
 from tlcore.spec import RunSpec
 from tlcore.training.reporter import Reporter
+
+_LEFT: list[bytes] = []
 
 
 def train(
@@ -50,6 +53,8 @@ def train(
         reporter.progressed(step / int(own["steps"]), f"step {step}")
         _misbehave(own, step, work_dir)
     write_files(work_dir)
+    if "megabytes" in own:
+        _LEFT.append(_use(int(own["megabytes"])))
     trace(cache_dir, work_dir, "end")
     return make_outcome()
 
@@ -60,6 +65,12 @@ def trace(cache_dir: Path, work_dir: Path, event: str) -> None:
     line = {"run": work_dir.name, "event": event, "time": time.time(), "pid": os.getpid()}
     with (cache_dir / "trace.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def _use(megabytes: int) -> bytes:
+    """The last of the pieces, above which nothing was taken."""
+    pieces = [bytes(50_000) for _ in range(20 * megabytes)]
+    return pieces.pop()
 
 
 def _misbehave(own: dict, step: int, work_dir: Path) -> None:

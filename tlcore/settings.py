@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tlcore import memory
 from tlcore.errors import SpecError
 
 VERSION = "0.1.0"
@@ -96,14 +97,23 @@ def child_environment(settings: Settings) -> dict[str, str]:
     fields = Settings.model_fields.items()
     names = {name: str(field.validation_alias or f"TLCORE_{name.upper()}") for name, field in fields}
     values = settings.model_copy(update={"home": settings.root}).model_dump(mode="json", exclude_none=True)
-    # Idle OpenMP threads that spin take the cores from other processes: on a busy machine passes took twice as long.
-    return python_environment(OMP_WAIT_POLICY="passive", **{names[name]: str(value) for name, value in values.items()})
+    return python_environment(
+        # Idle OpenMP threads that spin take the cores from others: on a busy machine passes took twice as long.
+        OMP_WAIT_POLICY="passive",
+        GLIBC_TUNABLES=":".join(dict.fromkeys([*memory.KEEP, *_given("GLIBC_TUNABLES", ":")])),
+        **{names[name]: str(value) for name, value in values.items()},
+    )
 
 
 def python_environment(**extra: str) -> dict[str, str]:
     """The environment for a Python process of ours, wherever it is started: it finds this package."""
-    paths = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = dict.fromkeys([str(_PACKAGE.parent), *_given("PYTHONPATH", os.pathsep)])
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **extra}
+
+
+def _given(name: str, separator: str) -> list[str]:
+    """What a variable lists; nothing where it is not set."""
+    return [part for part in os.environ.get(name, "").split(separator) if part]
 
 
 def get_settings() -> Settings:

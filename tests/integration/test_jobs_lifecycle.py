@@ -91,6 +91,18 @@ def test_two_runs_finish_one_after_the_other_and_close_their_comparison(shared: 
     assert "attempt 1" in jobs.log_tail(shared, runs[0])
 
 
+def test_a_worker_gives_the_memory_of_a_run_back(shared: Settings, dataset_id: str) -> None:
+    """It keeps what a run gives back while the run goes on, for the run itself."""
+    comparison_id, _ = submit_fake(shared, dataset_id, [{}])
+    until(ended(shared, comparison_id), "a run without memory has ended")
+    worker = psutil.Process(worker_pid(shared))
+    before = worker.memory_info().rss
+    comparison_id, _ = submit_fake(shared, dataset_id, [{"megabytes": 400}])
+    until(ended(shared, comparison_id), "a run that used memory has ended")
+    assert worker_pid(shared) == worker.pid
+    until(lambda: worker.memory_info().rss < before + 100e6, "its memory is given back")
+
+
 def test_a_killed_worker_is_resumed_once_from_its_checkpoint(shared: Settings, dataset_id: str) -> None:
     comparison_id, (run,) = submit_fake(shared, dataset_id, [{"steps": 30, "pause": 0.1}])
     until(lambda: steps_done(shared, run) >= 3, "three steps are done")

@@ -1,5 +1,8 @@
 """Settings come from the environment, and say so when a value cannot be used."""
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,37 @@ def test_a_child_sees_the_same_home_wherever_it_is_started(monkeypatch: pytest.M
     environment = child_environment(get_settings())
     assert environment["TLCORE_HOME"] == str(tmp_path / "here")
     assert Path(environment["PYTHONPATH"].split(":")[0], "tlcore", "settings.py").exists()
+
+
+GIVE_BACK_AND_TAKE = """
+import resource
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+b"x" * 64_000_000
+before = faults()
+for _ in range(10):
+    b"x" * 64_000_000
+print((faults() - before) * resource.getpagesize())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not glibc")
+def test_a_child_keeps_the_memory_that_it_gave_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bytes that the system had to map again for ten blocks of 64 MB, each given back before the next."""
+    given = child_environment(get_settings())
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.perturb=1")
+    with_own = child_environment(get_settings())
+    for environment in (given, with_own):
+        command = [sys.executable, "-c", GIVE_BACK_AND_TAKE]
+        told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        assert int(told) < 64_000_000
+    assert with_own["GLIBC_TUNABLES"].endswith(":glibc.malloc.perturb=1"), "what a person set stays, and comes last"
+
+
+def test_the_environment_of_a_childs_child_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = child_environment(get_settings())
+    for name, value in first.items():
+        monkeypatch.setenv(name, value)
+    assert child_environment(get_settings()) == first
 
 
 def test_the_default_home_lies_beside_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

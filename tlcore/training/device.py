@@ -1,6 +1,5 @@
 """Where a run computes, in which number format, and why."""
 
-import ctypes
 import os
 import platform
 import resource
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import ThreadpoolController
 
+from tlcore import memory
 from tlcore.errors import DeviceError
 
 _BF16_CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # Linux names; the last is 64-bit Arm's
@@ -94,19 +94,12 @@ def set_threads(count: int | None) -> int:
     return threads
 
 
-def give_back_memory() -> None:
-    """Let the system have what this process no longer uses: glibc keeps it, a GB and more after a run on a CPU."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
-
-
 def reset_peak_memory(device: torch.device) -> None:
     """Start a new measurement for `peak_memory` (on a CPU: only Linux can)."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    give_back_memory()  # else the peak would hold what earlier runs of this process needed
+    memory.give_back()  # else the peak would hold what earlier runs of this process needed
     clear = Path("/proc/self/clear_refs")
     if clear.exists() and os.access(clear, os.W_OK):
         clear.write_text("5")  # man proc_pid_clear_refs: 5 resets the peak resident set size

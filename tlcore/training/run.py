@@ -20,7 +20,7 @@ from tlcore.results import Resolved, RunOutcome, TrainedOn
 from tlcore.settings import VERSION
 from tlcore.spec import RunSpec
 from tlcore.training.crowding import core_time, crowding_notes
-from tlcore.training.device import Device, give_back_memory, pick_device, reset_peak_memory, set_threads
+from tlcore.training.device import Device, pick_device, reset_peak_memory, set_threads
 from tlcore.training.features.fitting import KNN_FEATURES, KNN_LABELS, feature_predictions
 from tlcore.training.features.store import Features
 from tlcore.training.floors import floors_of
@@ -72,9 +72,7 @@ def train_run(
         device = pick_device(spec.device)
         reset_peak_memory(device.device)
         ground = Ground(spec, dataset, split, work_dir, cache_dir, reporter, weights_path, device, started, trained_on)
-        outcome = _train_run(ground)
-    give_back_memory()
-    return outcome
+        return _train_run(ground)
 
 
 def _train_run(ground: Ground) -> RunOutcome:
