@@ -21,7 +21,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from tests.benchmarks.bench_compare import given
-from tests.benchmarks.timing import interleaved, line
+from tests.benchmarks.timing import as_a_worker, interleaved, line
 from tests.training_support import Bench, dataset_of
 from tlcore.recipes import FitRecipe
 from tlcore.settings import get_settings
@@ -34,6 +34,7 @@ VALUES = 10.0 ** np.arange(FitRecipe().c_low, FitRecipe().c_high + 1)
 
 
 def main() -> None:
+    as_a_worker()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=3)

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.timing import line
+from tests.benchmarks.timing import as_a_worker, line
 
 STEPS = 100
 BATCH = 32
@@ -20,6 +20,7 @@ SIDE = 64  # pixels
 
 
 def main() -> None:
+    as_a_worker()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 5000, 20000])
     parser.add_argument("--repeats", type=int, default=3)

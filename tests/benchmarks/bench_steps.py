@@ -1,6 +1,7 @@
 """Training steps and forward passes against what bounds them: `python -m tests.benchmarks.bench_steps [--device cuda]`.
 
-1. number format: the product's step and forward pass against float32 in torch's own layout, and against plain autocast.
+1. number format: the product's step and forward pass against float32 in torch's own layout, and against plain autocast,
+   each in a process of its own (`format_arm.py`).
 2. real images: a step of the loop, its images read and augmented, against the same on one batch that is on the device.
 3. frozen head: a step with augmentation against a forward pass without autograd.
 4. partial fine-tuning: a step against forward + 2 × the part of the forward pass that lies in what trains.
@@ -24,9 +25,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
-from tests.benchmarks.timing import interleaved, line
+from tests.benchmarks import format_arm
+from tests.benchmarks.format_arm import forward_only
+from tests.benchmarks.timing import as_a_worker, interleaved, line
 from tests.training_support import Bench, Recorder, dataset_of, tiny_dataset
 from tlcore.settings import get_settings
 from tlcore.spec import Budget, RunSpec
@@ -37,19 +39,17 @@ from tlcore.training.loop.checkpoints import fresh_state
 from tlcore.training.loop.optimizers import synchronize
 from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.loop.task import Task
-from tlcore.training.networks.folding import Folded, fold_all
-from tlcore.training.networks.forward import logits
-from tlcore.training.networks.freezing import evaluating, trained_names
-from tlcore.training.networks.models import Network, build_network
+from tlcore.training.networks.folding import fold_all
+from tlcore.training.networks.freezing import trained_names
 from tlcore.training.prepare import Ground, prepare, recipe_of
 
 MODEL = "mobilenetv2_100"
-UNFOLDED = Folded(())
 IN_A_ROW = {"cuda": 10, "cpu": 1}  # steps, as in a run: a GPU's queue is not waited for at every one
 TARGETS = {"resnet18": (3.5, 4.0), MODEL: (1.6, 2.5)}  # of float32's time by that of the product: training, forward
 
 
 def main() -> None:
+    as_a_worker()
     options = read_options()
     set_threads(options.threads)
     device = pick_device(options.device)
@@ -87,46 +87,11 @@ def make_bench(folder: Path, options: argparse.Namespace) -> Bench:
 
 
 def number_formats(model: str, device: Device, options: argparse.Namespace) -> None:
-    """The product's format and layout, plain autocast in that layout, and float32 in torch's own layout."""
-    images = torch.rand(options.batch, 3, options.size, options.size, device=device.device)
-    labels = torch.arange(options.batch, device=device.device) % 10
-    last = images.contiguous(memory_format=torch.channels_last)
-    plain = build_network(model, 10, options.size)
-    plain.module.to(device.device)
-    fast = build_network(model, 10, options.size)
-    fast.module.to(device.device).to(memory_format=torch.channels_last)
-    low = torch.autocast(device.device.type, dtype=torch.bfloat16, enabled=device.dtype is torch.bfloat16)
-    high = replace(device, dtype=torch.float32)
-
-    slow_optimizer, fast_optimizer = (torch.optim.SGD(n.module.parameters(), lr=1e-4) for n in (plain, fast))
-
-    def learn(scores: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
-        cross_entropy(scores, labels).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    def autocast() -> None:
-        with low:
-            scores = fast.module(last)
-        learn(scores.float(), fast_optimizer)
-
-    training = {
-        "float32": lambda: learn(logits(plain, high, images), slow_optimizer),
-        "autocast": autocast,
-        "product": lambda: learn(logits(fast, device, last), fast_optimizer),
-    }
-    for network in (plain, fast):
-        network.module.train()
-    found = interleaved(training, options.repeats, device.device)
-    wanted = TARGETS.get(model, (None, None))
-    ratio("training", model, found, wanted[0], options.batch)
-    folded = fold_all(fast, device)
-    forward = {
-        "float32": lambda: forward_only(plain, high, images),
-        "autocast": lambda: forward_only(fast, device, last),
-        "product": lambda: forward_only(fast, device, last, folded),
-    }
-    ratio("forward", model, interleaved(forward, options.repeats, device.device), wanted[1], options.batch)
+    """The product against plain autocast and against float32, both as a person's own script has them."""
+    for what, target in zip(("training", "forward"), TARGETS.get(model, (None, None)), strict=True):
+        asked = (what, model, options.batch, options.size, device.id, torch.get_num_threads())
+        with format_arm.arms(*asked) as arms:
+            ratio(what, model, interleaved(arms, options.repeats), target, options.batch)
 
 
 def ratio(what: str, model: str, found: dict[str, float], target: float | None, batch: int) -> None:
@@ -136,11 +101,6 @@ def ratio(what: str, model: str, found: dict[str, float], target: float | None, 
         if other != "product":
             times, wanted = seconds / found["product"], f"{target}×" if target and other == "float32" else ""
             line(f"1. {model}, {what}: product against {other}", f"{times:.2f}× ({pace:,.0f} images/s)", wanted)
-
-
-def forward_only(network: Network, device: Device, images: torch.Tensor, folded: Folded = UNFOLDED) -> torch.Tensor:
-    with evaluating(network), folded.applied(), torch.inference_mode():
-        return logits(network, device, images)
 
 
 def ground_of(bench: Bench, spec: RunSpec, device: Device) -> Ground:

@@ -1,14 +1,31 @@
 """Arms of a benchmark in turn, so that a machine that is busy for a while is busy for all of them."""
 
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
 from typing import TYPE_CHECKING
 
+from tlcore.settings import child_environment, get_settings
+
 if TYPE_CHECKING:
     import torch
 
 WARM_UP = 2
+OF_WORKERS = ("OMP_WAIT_POLICY", "GLIBC_TUNABLES")  # what workers have in their environment for speed
+
+
+def as_a_worker() -> None:
+    """Start this process again with the environment that workers have, unless it has it; to be called first."""
+    wanted = child_environment(get_settings())
+    if any(os.environ.get(name) != wanted[name] for name in OF_WORKERS):
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **{name: wanted[name] for name in OF_WORKERS}})
+
+
+def as_a_person() -> dict[str, str]:
+    """The environment without what workers have for speed."""
+    return {name: value for name, value in os.environ.items() if name not in OF_WORKERS}
 
 
 def interleaved(
