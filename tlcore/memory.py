@@ -4,13 +4,8 @@ import ctypes
 import os
 
 # Values of GLIBC_TUNABLES. A training step on a CPU takes and gives back gigabytes. By default glibc has the system map
-# them anew each time, which took up to a third of a step; so a process of ours keeps them while it works, in pages of
-# 2 MB where the system has these.
-KEEP = (
-    "glibc.malloc.mmap_max=0",
-    "glibc.malloc.trim_threshold=18446744073709551615",
-    "glibc.malloc.hugetlb=1",
-)
+# large blocks anew each time, which took up to a third of a step; so a process of ours keeps them while it works.
+KEEP = ("glibc.malloc.mmap_max=0", "glibc.malloc.trim_threshold=18446744073709551615")
 
 
 def give_back() -> None:

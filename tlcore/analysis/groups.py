@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tlcore.results import ComparisonRecord, RunRecord
 from tlcore.spec import ComparisonSpec
@@ -121,3 +122,24 @@ def name_of(group: Group, among: Sequence[Group], *, words: bool = False) -> str
     if several_fractions(among):
         name = f"{name}, {fraction_words(group.fraction)}"
     return name
+
+
+class Panel(NamedTuple):
+    """One model and part of the training images, on which strategies can be held against each other."""
+
+    model: str
+    fraction: float
+    title: str
+
+
+def panels(record: ComparisonRecord) -> list[Panel]:
+    """Every model and fraction, the whole data first; a random start on another network belongs to all models."""
+    groups = groups_of(record)
+    found = {(g.model, g.fraction): g for g in groups if not g.other_network} or {
+        (g.model, g.fraction): g for g in groups
+    }
+    models, fractions = several_models(list(found.values())), several_fractions(groups)
+    return [
+        Panel(model, fraction, ", ".join([model] * models + [fraction_words(fraction)] * fractions) or model)
+        for model, fraction in found
+    ]

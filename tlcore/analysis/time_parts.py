@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
-from tlcore.analysis.groups import WHOLE, Group, groups_of, name_of, percent
+from tlcore.analysis.groups import WHOLE, Group, groups_of, name_of, panels, percent
 from tlcore.results import CROWDED, ComparisonRecord, RunOutcome, TimePart
 
 PartName = TimePart | Literal["other"]
@@ -104,6 +104,16 @@ def time_sentences(shares: Sequence[TimeShares]) -> list[str]:
             slowed = f" {SLOWED}" if each.crowded else ""
             lines.append(f"{name}: {share} of {each.total:.1f} s in “{words.label}”{advice}.{slowed}")
     return lines
+
+
+def time_tables(record: ComparisonRecord, shares: Sequence[TimeShares]) -> list[tuple[str, list[dict[str, str]]]]:
+    """A table for each panel of the curves with something to show, by its title. shares: of the record."""
+    tables = []
+    for place in panels(record):
+        mine = [s for s in shares if (s.group.model, s.group.fraction) == (place.model, place.fraction)]
+        mine += [s for s in shares if s.group.other_network and s.group.fraction == place.fraction]
+        tables += [(place.title, time_table(mine))] if mine else []
+    return tables
 
 
 def time_table(shares: Sequence[TimeShares]) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tlcore.cli.datasets import add_with_progress
-from tlcore.cli.output import check_writable, note, progress, say, show_result, write_json
+from tlcore.cli.output import check_writable, note, note_without_bars, progress, say, show_result, write_json
 from tlcore.errors import SpecError
 from tlcore.results import DEFAULT_MARGIN, ComparisonResult
 from tlcore.service import comparisons, datasets, growing, models, plans, reports, strategies
@@ -149,15 +149,22 @@ def _launch(
 
 
 def watch(comparison_id: str) -> None:
-    """Bars of progress until all runs of a comparison have ended; Ctrl-C cancels them. Raises: Exit."""
+    """Bars of progress until all runs of a comparison have ended; Ctrl-C cancels them. Raises: Exit.
+
+    In a file or a pipe: a line when one of its runs ends.
+    """
     try:
         with progress() as bars:
             tasks: dict[str, int] = {}
+            ended = {job.id for job in comparisons.jobs_of(comparison_id) if job.ended_ms}
             for jobs in comparisons.watch(comparison_id):
                 for job in jobs:
                     if job.id not in tasks:
                         tasks[job.id] = bars.add_task(job.title, total=1.0)
                     bars.update(tasks[job.id], completed=job.progress, description=f"{job.title}: {job.message}")  # type: ignore[arg-type]
+                    if job.ended_ms and job.id not in ended:
+                        ended.add(job.id)
+                        note_without_bars(f"{job.title}: {job.status.lower()}, {len(ended)} of {len(jobs)}")
     except KeyboardInterrupt:
         comparisons.cancel(comparison_id)
         note("cancelled; finished runs are kept")

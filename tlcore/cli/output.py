@@ -62,6 +62,12 @@ def note(text: str) -> None:
     err.print(text, markup=False, emoji=False, highlight=False)
 
 
+def note_without_bars(text: str) -> None:
+    """One line of news on stderr where it is no terminal, so that it has no `progress`."""
+    if not err.is_terminal:
+        note(text)
+
+
 @contextmanager
 def progress() -> Iterator[Progress]:
     """Progress bars on stderr; silent where stderr is no terminal."""

@@ -23,6 +23,7 @@ from tlcore.results import (
     JobView,
 )
 from tlcore.service import recorded
+from tlcore.service.estimate import cheapest_first
 from tlcore.service.gathering import gather
 from tlcore.service.joining import missing, union
 from tlcore.service.matching import require_same_tests
@@ -68,7 +69,8 @@ def submit(
 
 def _queue(comparison_id: str, runs: Iterable[RunSpec], plan: Plan, owner: str) -> None:
     settings = get_settings()
-    made = [(tracking.create_run(settings, comparison_id, run, plan.dataset, owner), run) for run in runs]
+    ordered = cheapest_first(plan, runs)
+    made = [(tracking.create_run(settings, comparison_id, run, plan.dataset, owner), run) for run in ordered]
     jobs.submit_runs(settings, comparison_id, made, plan.device)
 
 

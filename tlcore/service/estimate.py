@@ -1,12 +1,14 @@
 """How long a comparison will take, from a short measurement on this machine."""
 
+from collections.abc import Iterable
+from itertools import groupby
 from statistics import fmean
 
 from tlcore.recipes import FitRecipe, Recipe, TrainRecipe, groups_left, steps_of
 from tlcore.results import Value
 from tlcore.service import models
 from tlcore.service.plans import Plan
-from tlcore.spec import Budget
+from tlcore.spec import Budget, RunSpec
 
 MAX_LOOKS = 50  # at the validation part during a run
 
@@ -31,6 +33,18 @@ def estimate(plan: Plan) -> Estimate:
     repeats = len(plan.spec.seeds) * len(plan.spec.fractions)
     per_strategy = {s: fmean(cells[cell] for cell in cells if cell[1] == s) for s in plan.spec.strategies}
     return Estimate(seconds=sum(cells.values()) * repeats, per_strategy=per_strategy)
+
+
+def cheapest_first(plan: Plan, runs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Runs in the order to do them: those of one seed stay together, so that a stopped comparison is matched, and the
+    cheap ones come first, so that there is soon something to see. Nothing is measured: a network's training step counts
+    as three forward passes, and all networks as equally large.
+
+    runs: of the plan, in its order.
+    """
+    costs = {cell: _seconds(plan, cell, Speed(forward=3.0, step=1.0)) for cell in plan.recipes}
+    seeds = groupby(runs, key=lambda run: (run.fraction, run.seed))
+    return [run for _, of_seed in seeds for run in sorted(of_seed, key=lambda run: costs[run.model, run.strategy])]
 
 
 def measure(model: str, recipe: Recipe, device: str) -> Speed:

@@ -1,7 +1,6 @@
 """Closer looks at a comparison, computed when a page asks for them: transfer, the best within a time, how much data."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from tlcore.analysis.costs import COSTS, CostAxis, cost_sentences
 from tlcore.analysis.costs import EXPLAINED as COSTS_EXPLAINED
@@ -9,7 +8,7 @@ from tlcore.analysis.curves import XAxis
 from tlcore.analysis.data_amounts import Series, data_series
 from tlcore.analysis.data_words import EXPLAINED as DATA_EXPLAINED
 from tlcore.analysis.data_words import data_rows, data_sentences
-from tlcore.analysis.groups import fraction_words, groups_of, several_fractions, several_models
+from tlcore.analysis.groups import Panel, groups_of, panels
 from tlcore.analysis.left_out import LeftOut, left_out_of, left_out_sentence
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.time_budgets import (
@@ -22,7 +21,7 @@ from tlcore.analysis.time_budgets import (
     within_sentence,
 )
 from tlcore.analysis.time_parts import EXPLAINED as TIME_EXPLAINED
-from tlcore.analysis.time_parts import TimeShares, time_sentences, time_shares, time_table
+from tlcore.analysis.time_parts import TimeShares, time_sentences, time_shares, time_tables
 from tlcore.analysis.transfer import (
     EXPLAINED,
     REACHED_EXPLAINED,
@@ -66,14 +65,6 @@ __all__ = [
 ]
 
 
-class Panel(NamedTuple):
-    """One model and part of the training images, on which strategies can be held against each other."""
-
-    model: str
-    fraction: float
-    title: str
-
-
 @dataclass(frozen=True)
 class TransferView:
     """What pretrained weights bring on one panel. missing: why there is nothing to measure, else None."""
@@ -114,19 +105,6 @@ class DataView:
     sentences: list[str]
 
 
-def panels(record: ComparisonRecord) -> list[Panel]:
-    """Every model and fraction, the whole data first; a random start on another network belongs to all models."""
-    groups = groups_of(record)
-    found = {(g.model, g.fraction): g for g in groups if not g.other_network} or {
-        (g.model, g.fraction): g for g in groups
-    }
-    models, fractions = several_models(list(found.values())), several_fractions(groups)
-    return [
-        Panel(model, fraction, ", ".join([model] * models + [fraction_words(fraction)] * fractions) or model)
-        for model, fraction in found
-    ]
-
-
 def transfer(record: ComparisonRecord, x: XAxis, panel: Panel) -> TransferView:
     """The transfer measures on one panel; the end's tests are corrected for those of all panels."""
     rows = [r for r in transfer_rows(record, x) if (r.group.model, r.group.fraction) == (panel.model, panel.fraction)]
@@ -154,13 +132,8 @@ def time_budget(record: ComparisonRecord, seconds: float, left_out: LeftOut | No
 
 def time_parts(record: ComparisonRecord) -> TimeView:
     """Where the time of the finished runs went; nothing of runs that were not measured."""
-    shares, places = time_shares(record), panels(record)
-    tables = []
-    for place in places:
-        mine = [s for s in shares if (s.group.model, s.group.fraction) == (place.model, place.fraction)]
-        mine += [s for s in shares if s.group.other_network and s.group.fraction == place.fraction]
-        tables += [(place.title, time_table(mine))] if mine else []
-    return TimeView(shares, tables, time_sentences(shares))
+    shares = time_shares(record)
+    return TimeView(shares, time_tables(record, shares), time_sentences(shares))
 
 
 def usual_seconds(record: ComparisonRecord) -> float | None:

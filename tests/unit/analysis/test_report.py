@@ -19,7 +19,7 @@ from tlcore.analysis.comparison import result_of
 from tlcore.analysis.groups import groups_of, largest_fraction
 from tlcore.analysis.leaderboard import leaderboard
 from tlcore.analysis.report import as_data, as_html, as_markdown, document_of, figure_sections, runs_csv
-from tlcore.analysis.report.blocks import Code, Drawing, Grid, Words, cell_text
+from tlcore.analysis.report.blocks import Code, Drawing, Grid, Heading, Words, cell_text
 from tlcore.analysis.report.closer import calibration_section
 from tlcore.analysis.report.markdown import plain
 from tlcore.analysis.report.parts import table
@@ -59,7 +59,7 @@ def test_one_file_needs_nothing_from_outside(page):
     assert outline.sources == []
     assert outline.open == []
     assert html.count("plotly.js v") == 1
-    assert html.count('class="plotly-graph-div"') == 14
+    assert html.count('class="plotly-graph-div"') == 15
 
 
 def test_it_says_everything(page):
@@ -262,6 +262,23 @@ def test_the_closer_looks_are_data_too_and_json_can_hold_them():
     assert all(isinstance(row["NLL before (nats)"], float) for row in table)
     text = json.dumps([section.model_dump(mode="json") for section in found.values()], allow_nan=False)
     assert "points" in text
+
+
+def test_the_report_tells_where_the_time_went():
+    built = example(("feature_extraction", "fine_tuning"), fractions=(0.5, 1.0))
+    rows = leaderboard(built.record, built.predictions)
+    (found,) = [s for s in figure_sections(built.record, rows, built.predictions) if s.title == "Where the time went"]
+    tables = [block for block in found.blocks if isinstance(block, Grid)]
+    assert len(tables) == len([block for block in found.blocks if isinstance(block, Heading)]) == 2, "per panel"
+    assert [row["Part"] for row in tables[0].rows][-2:] == ["All", "Training images per second"]
+    assert len([block for block in found.blocks if isinstance(block, Drawing)]) == 1
+    old = tuple(
+        run.model_copy(update={"outcome": run.outcome.model_copy(update={"seconds_by_part": {}})})
+        for run in built.record.runs
+    )
+    sections = figure_sections(built.record.model_copy(update={"runs": old}), rows, built.predictions)
+    (section,) = [s for s in sections if s.title == "Where the time went"]
+    assert section.blocks == [Words("It was not measured in these runs.")]
 
 
 def test_the_closer_looks_are_at_the_most_data_that_has_finished_runs():

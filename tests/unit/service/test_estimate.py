@@ -21,17 +21,23 @@ def known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "ask_once", lambda request: [{"forward": FORWARD, "step": STEP}])
 
 
-def seconds(strategy: str, **shared: Any) -> float:
-    """The estimate of one run of 10 steps of 32 images."""
+def plan_of(*strategies: str, **shared: Any) -> Plan:
+    """Runs of 10 steps of 32 images."""
     given = {"dataset_id": "d", "dataset_fingerprint": "f", "models": ("m",), "budget": {"steps": 10}, **shared}
-    spec = ComparisonSpec(strategies=(strategy,), **given)
+    spec = ComparisonSpec(strategies=strategies, **given)
     data = DataFacts(num_train=320, short_side=224)
     recipes = {(r.model, r.strategy): resolve(r.entry, data, MODEL, overrides=r.settings) for r in spec.runs()}
     summary = DatasetSummary(
         id="d", name="d", fingerprint="f", num_images=520, num_classes=2, classes=("a", "b"), splits=PARTS
     )
-    found = estimate.estimate(Plan(spec, summary, "cpu", "", dict.fromkeys(spec.all_models, MODEL), recipes))
-    assert found.seconds == pytest.approx(found.per_strategy[spec.strategies[0]])
+    return Plan(spec, summary, "cpu", "", dict.fromkeys(spec.all_models, MODEL), recipes)
+
+
+def seconds(strategy: str, **shared: Any) -> float:
+    """The estimate of one run of a plan."""
+    plan = plan_of(strategy, **shared)
+    found = estimate.estimate(plan)
+    assert found.seconds == pytest.approx(found.per_strategy[plan.spec.strategies[0]])
     return found.seconds
 
 
@@ -85,3 +91,30 @@ def test_a_shorter_network_is_faster() -> None:
     assert seconds("fine_tuning:layers=2") == seconds("fine_tuning:layers=1+2") == seconds("fine_tuning:cut_at=2")
     half = (320 * (0.01 + 0.03 / 2) + WATCHING + EVERY_IMAGE) / 2
     assert seconds("partial_fine_tuning:cut_at=2,last_groups=1") == pytest.approx(half), "one of two groups trains"
+
+
+def test_cheap_runs_come_first_and_seeds_stay_together() -> None:
+    asked = (
+        "from_scratch",
+        "fine_tuning",
+        "partial_fine_tuning:last_groups=1",
+        "transfer_learning",
+        "feature_extraction",
+    )
+    plan = plan_of(*asked, seeds=(3, 1), fractions=(0.5, 1), models=("m", "n"))
+    ordered = estimate.cheapest_first(plan, plan.runs)
+    assert [(r.strategy, r.model) for r in ordered[:10]] == [
+        *(("feature_extraction", m) for m in "mn"),
+        *(("transfer_learning", m) for m in "mn"),
+        *(("partial_fine_tuning:last_groups=1", m) for m in "mn"),
+        *(("from_scratch", "m"), ("fine_tuning", "m"), ("from_scratch", "n"), ("fine_tuning", "n")),
+    ], "of equal cost: as asked"
+    assert list(dict.fromkeys((r.fraction, r.seed) for r in ordered)) == [(0.5, 3), (0.5, 1), (1, 3), (1, 1)]
+    assert sorted(r.name for r in ordered) == sorted(r.name for r in plan.runs)
+
+
+def test_a_few_runs_are_ordered_like_all() -> None:
+    plan = plan_of("fine_tuning", "transfer_learning", seeds=(0, 1))
+    fine, frozen = plan.runs[:2]
+    assert estimate.cheapest_first(plan, [fine, frozen]) == [frozen, fine]
+    assert estimate.cheapest_first(plan, plan.runs[1:]) == [frozen, plan.runs[3], plan.runs[2]]

@@ -3,16 +3,16 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Barrier, BrokenBarrierError
-from types import SimpleNamespace
 
 import pytest
 
-from tests.records import Example, example
+from tests.records import FACTS, Example, example
 from tests.unit.analysis.test_verdict import rising, with_wrong
 from tlcore import jobs, tracking
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.verdict import judged
 from tlcore.errors import SpecError
+from tlcore.recipes import DataFacts, resolve
 from tlcore.service import comparisons, growing, plans
 from tlcore.spec import ComparisonSpec
 
@@ -119,8 +119,10 @@ class Together:
         monkeypatch.setattr(comparisons, "require_same_tests", lambda existing: None)
         monkeypatch.setattr(plans, "make_plan", self.plan)
 
-    def plan(self, spec: ComparisonSpec) -> SimpleNamespace:
-        return SimpleNamespace(spec=spec, runs=spec.runs(), dataset=self.record.dataset, device="cpu")
+    def plan(self, spec: ComparisonSpec) -> plans.Plan:
+        data = DataFacts(num_train=194, short_side=224)
+        recipes = {(r.model, r.strategy): resolve(r.entry, data, FACTS, overrides=r.settings) for r in spec.runs()}
+        return plans.Plan(spec, self.record.dataset, "cpu", "", dict.fromkeys(spec.all_models, FACTS), recipes)
 
     def load(self, settings: object, comparison_id: str):
         before = self.record

@@ -20,6 +20,8 @@ from tlcore.analysis.left_out import left_out_of, left_out_sentence
 from tlcore.analysis.report.blocks import Block, Drawing, Grid, Heading, Lines, Section, Words
 from tlcore.analysis.statistics.estimates import Predictions, Right
 from tlcore.analysis.time_budgets import caution, reign_sentence, reign_table, reigns
+from tlcore.analysis.time_parts import EXPLAINED as TIME_EXPLAINED
+from tlcore.analysis.time_parts import time_sentences, time_shares, time_tables
 from tlcore.analysis.transfer import EXPLAINED, missing_words, transfer_rows, transfer_sentences, transfer_table
 from tlcore.analysis.verdict import Decision
 from tlcore.results import ComparisonRecord
@@ -66,6 +68,20 @@ def prices_section(rows: Sequence[LeaderboardRow]) -> Section:
     """What each row costs: time, memory, size and speed."""
     table = Grid(cost_rows(rows), ("Model", "Strategy", "Training data"))
     return Section("What each strategy costs", [table, Words(COSTS_EXPLAINED, "muted")])
+
+
+def time_section(record: ComparisonRecord) -> Section:
+    """Which part of the runs took how long; nothing but a sentence of runs that were not measured."""
+    from tlcore.analysis import charts
+
+    shares = time_shares(record)
+    if not shares:
+        return Section("Where the time went", [Words("It was not measured in these runs.")])
+    tables = time_tables(record, shares)
+    blocks: list[Block] = [Drawing(partial(charts.time_parts_chart, shares)), Lines(time_sentences(shares))]
+    for title, rows in tables:
+        blocks += [*([Heading(title)] if len(tables) > 1 else []), Grid(rows, tuple(rows[0]))]
+    return Section("Where the time went", [*blocks, Words(TIME_EXPLAINED, "muted")])
 
 
 def amounts_section(record: ComparisonRecord, right: Right) -> Section:

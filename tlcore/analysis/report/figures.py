@@ -22,6 +22,7 @@ from tlcore.analysis.report.closer import (
     cost_section,
     differ_section,
     prices_section,
+    time_section,
     transfer_section,
 )
 from tlcore.analysis.statistics.estimates import Predictions, all_right
@@ -49,6 +50,7 @@ def figure_sections(
     if measured:
         yield cost_section(record, rows, decision)
         yield prices_section(rows)
+        yield time_section(record)
     if any(run.history for run in record.runs):
         width = charts.curves_width(record)
         by_epoch = Drawing(partial(charts.learning_curves, record, "accuracy"), width)

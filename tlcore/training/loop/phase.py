@@ -235,4 +235,5 @@ def _report_progress(task: Task, state: State) -> None:
         else f"{spent(plan, state):.0f} of {plan.total:g} s"
     )
     phase = f"phase {state.phase + 1} of {len(plan.ends)}, " if len(plan.ends) > 1 else ""
-    task.reporter.progressed(PREPARED + done * (TRAINED - PREPARED), f"training: {phase}{amount}")
+    pace = f"{state.step * task.recipe.batch_size / state.step_seconds:,.0f} images/s"
+    task.reporter.progressed(PREPARED + done * (TRAINED - PREPARED), f"training: {phase}{amount}, {pace}")
