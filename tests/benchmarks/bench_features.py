@@ -84,7 +84,8 @@ def fits(features: np.ndarray, labels: np.ndarray, device: Device, repeats: int)
         return float((weight**2).sum() / (2 * c * len(labels)) - log_p.gather(1, truth[:, None]).mean())
 
     def product() -> None:
-        path = LogisticPath(torch.from_numpy(standard).to(device.device), truth, int(labels.max()) + 1, MAX_ITERATIONS)
+        rows = torch.from_numpy(standard).to(device.device)
+        path = LogisticPath(rows, truth, int(labels.max()) + 1, MAX_ITERATIONS, device.dtype)
         found = [path.fit(c) for c in VALUES]
         reached["product"] = np.array([loss(s.weight, s.bias, c) for s, c in zip(found, VALUES, strict=True)])
 

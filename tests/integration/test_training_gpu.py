@@ -138,7 +138,7 @@ def test_a_logistic_regression_on_cuda_has_the_same_probabilities():
     features -= features.mean(0)
     found = []
     for device in ("cpu", "cuda"):
-        path = LogisticPath(features.to(device), labels, 3, 1_000)
+        path = LogisticPath(features.to(device), labels, 3, 1_000, torch.bfloat16)
         solution = [path.fit(c) for c in (0.001, 0.01, 0.1)][-1]
         assert solution.converged
         scores = features.double() @ torch.from_numpy(solution.weight).T + torch.from_numpy(solution.bias)

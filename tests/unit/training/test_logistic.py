@@ -35,9 +35,10 @@ def one_vector(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.nda
 
 @pytest.mark.parametrize(("number", "width"), [(240, 30), (40, 96)])
 @pytest.mark.parametrize("num_classes", [2, 5])
-def test_every_c_has_the_optimum_that_scikit_learn_approaches(number, width, num_classes):
+@pytest.mark.parametrize("fast", [torch.float32, torch.bfloat16])
+def test_every_c_has_the_optimum_that_scikit_learn_approaches(number, width, num_classes, fast):
     x, labels = standard(number, width, num_classes)
-    path = LogisticPath(torch.from_numpy(x).float(), torch.from_numpy(labels), num_classes, 1_000)
+    path = LogisticPath(torch.from_numpy(x).float(), torch.from_numpy(labels), num_classes, 1_000, fast)
     for exponent in EXPONENTS:
         c = 10.0**exponent
         exact = LogisticRegression(C=c, tol=1e-10, max_iter=100_000).fit(x, labels)

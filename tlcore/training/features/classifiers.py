@@ -16,12 +16,13 @@ from torch.nn.functional import normalize, one_hot
 from tlcore.errors import TrainingError
 from tlcore.recipes import FitRecipe
 from tlcore.results import PartMetrics
+from tlcore.training.device import Device
 from tlcore.training.features.logistic import LogisticPath, Solution
 from tlcore.training.outcome import evaluation
 from tlcore.training.outcome.evaluation import Predictions
 
 Array = npt.NDArray[np.float64]
-CPU = torch.device("cpu")
+CPU = Device(torch.device("cpu"), "the CPU", torch.float32)
 MAX_ITERATIONS = 1_000
 COARSE = 1.0  # distance of the first sweep's C values, in decades
 FINE = 0.25  # distance of the second sweep's, one coarse step to either side of the best
@@ -73,7 +74,7 @@ def fit(
     num_classes: int,
     seed: int,
     check: Callable[[], None],
-    device: torch.device = CPU,
+    device: Device = CPU,
 ) -> Fitted:
     """Fit on the training part; C is chosen on the validation part, and nothing is refitted on both.
 
@@ -189,11 +190,13 @@ def _solver(
     labels: Tensor,
     num_classes: int,
     seed: int,
-    device: torch.device,
+    device: Device,
 ) -> Callable[[float], Solution]:
     """How to fit for one C. standardised: gives features [N, D] in a number format."""
     if recipe.classifier == "logistic_regression":
-        return LogisticPath(standardised(torch.float32).to(device), labels, num_classes, MAX_ITERATIONS).fit
+        return LogisticPath(
+            standardised(torch.float32).to(device.device), labels, num_classes, MAX_ITERATIONS, device.dtype
+        ).fit
     features = standardised(torch.float64).numpy()
     model = LinearSVC(loss="squared_hinge", dual="auto", max_iter=MAX_ITERATIONS, random_state=seed)
 

@@ -42,7 +42,7 @@ def fit_phase(task: Task, state: State, recipe: FitRecipe, stored: Features) -> 
     seen = _with_views(task, recipe, stored, train)
     with task.watch.measure("fit"):
         fitted = classifiers.fit(
-            recipe, seen, val, task.num_classes, task.seed, lambda: check_stop(task.reporter), task.source.device.device
+            recipe, seen, val, task.num_classes, task.seed, lambda: check_stop(task.reporter), task.source.device
         )
     state.fit_seconds = time.perf_counter() - begun + cost
     state.train_seconds += state.fit_seconds
