@@ -24,8 +24,8 @@ Array = npt.NDArray[np.float64]
 EXCESS = 1e-6
 STALLED = 1e-9  # a step that lowers the loss by less ends the fit: float32 tells no more
 FLATTEST = 1e-8  # least q: where all images are fitted, the loss is flat and the penalty shapes it
-FORCING = 0.3  # a step leaves this part of the gradient, or half of what ends the fit, whichever is more
-MAX_PRODUCTS = 500  # with the Hessian, in one step
+FORCING = 0.1  # a step leaves this part of the gradient, or half of what ends the fit, whichever is more
+MAX_PRODUCTS = 200  # with the Hessian, in one step
 SUFFICIENT = 1e-4  # of the decrease that the gradient promises: Armijo's rule (Nocedal & Wright 2006, section 3.1)
 SHORTEST = 2.0**-20  # part of a step below which there is no way down
 
