@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tlcore import memory
+from tlcore import heap
 from tlcore.errors import SpecError
 
 VERSION = "0.1.0"
@@ -20,6 +20,7 @@ _DOWNLOADS = (
     "XDG_CACHE_HOME",
     "HF_HUB_OFFLINE",
 )
+_TUNABLES = "GLIBC_TUNABLES"
 _BESIDE_PACKAGE = _PACKAGE.parent / "mlruns"
 
 
@@ -97,18 +98,26 @@ def child_environment(settings: Settings) -> dict[str, str]:
     fields = Settings.model_fields.items()
     names = {name: str(field.validation_alias or f"TLCORE_{name.upper()}") for name, field in fields}
     values = settings.model_copy(update={"home": settings.root}).model_dump(mode="json", exclude_none=True)
-    return python_environment(
-        # Idle OpenMP threads that spin take the cores from others: on a busy machine passes took twice as long.
-        OMP_WAIT_POLICY="passive",
-        GLIBC_TUNABLES=":".join(dict.fromkeys([*memory.KEEP, *_given("GLIBC_TUNABLES", ":")])),
-        **{names[name]: str(value) for name, value in values.items()},
-    )
+    # Idle OpenMP threads that spin take the cores from other processes: on a busy machine passes took twice as long.
+    return python_environment(OMP_WAIT_POLICY="passive", **{names[name]: str(value) for name, value in values.items()})
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """The same for a process that computes. It is to give memory back when a job is done: see `heap`."""
+    environment = child_environment(settings)
+    return {**environment, _TUNABLES: ":".join(filter(None, [*heap.KEEP, environment.get(_TUNABLES)]))}
 
 
 def python_environment(**extra: str) -> dict[str, str]:
-    """The environment for a Python process of ours, wherever it is started: it finds this package."""
+    """The environment for a Python process of ours, wherever it is started: it finds this package.
+
+    Of a worker's own environment, what makes it keep memory is left out: its children do not give any back.
+    """
     paths = dict.fromkeys([str(_PACKAGE.parent), *_given("PYTHONPATH", os.pathsep)])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **extra}
+    tunables = [part for part in _given(_TUNABLES, ":") if part not in heap.KEEP]
+    inherited = {name: value for name, value in os.environ.items() if name != _TUNABLES}
+    given = {_TUNABLES: ":".join(tunables)} if tunables else {}
+    return {**inherited, **given, "PYTHONPATH": os.pathsep.join(paths), **extra}
 
 
 def _given(name: str, separator: str) -> list[str]:

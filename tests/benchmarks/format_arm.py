@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import torch
@@ -47,7 +47,8 @@ def arms(what: str, model: str, batch: int, size: int, device: str, threads: int
 
 
 def one_pass(process: subprocess.Popen) -> None:
-    process.stdin.write("\n")
+    with suppress(BrokenPipeError):  # then there is no answer either
+        process.stdin.write("\n")
     if not process.stdout.readline():
         sys.exit("an arm has ended: see above")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tlcore.settings import child_environment, get_settings
+from tlcore.settings import get_settings, worker_environment
 
 if TYPE_CHECKING:
     import torch
@@ -18,13 +18,13 @@ OF_WORKERS = ("OMP_WAIT_POLICY", "GLIBC_TUNABLES")  # what workers have in their
 
 def as_a_worker() -> None:
     """Start this process again with the environment that workers have, unless it has it; to be called first."""
-    wanted = child_environment(get_settings())
+    wanted = worker_environment(get_settings())
     if any(os.environ.get(name) != wanted[name] for name in OF_WORKERS):
         os.execve(sys.executable, sys.orig_argv, {**os.environ, **{name: wanted[name] for name in OF_WORKERS}})
 
 
 def as_a_person() -> dict[str, str]:
-    """The environment without what workers have for speed."""
+    """The environment without what workers have for speed, and what a person set in its place."""
     return {name: value for name, value in os.environ.items() if name not in OF_WORKERS}
 
 

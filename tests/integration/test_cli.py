@@ -170,7 +170,7 @@ def test_an_added_seed_joins_and_another_family_is_refused(shop: Path, result: d
     assert grown.returncode == 0, grown.stderr
     ends = [line for line in grown.stderr.splitlines() if ": finished, " in line]
     assert len(ends) == 1, "a pipe has a line for each run that ends, and none for those that were there"
-    assert f"seed 1: finished, {len(CORE) + 1} of {len(CORE) + 1}" in ends[0]
+    assert ends[0].endswith("seed 1: finished, 1 of 1")
     runs = json.loads(grown.stdout)["runs"]
     assert len(runs) == len(CORE) + 1
     assert sorted(r["seed"] for r in runs if r["strategy"] == "feature_extraction") == [0, 1]

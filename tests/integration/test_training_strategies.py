@@ -1,6 +1,7 @@
 """Every strategy from spec to model folder, on tiny pictures."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -143,6 +144,15 @@ def test_a_budget_of_seconds_visits_every_phase(bench):
     assert {p.phase for p in points} == {0, 1}
     assert len(points) <= 50
     assert outcome.train_seconds >= 1.0
+
+
+def test_progress_names_phase_step_and_pace(bench):
+    recorder = Recorder()
+    bench.run(bench.spec("staged_fine_tuning", budget=Budget(steps=6)), "progress", recorder)
+    told = [message for _, message in recorder.messages if message.startswith("training: ")]
+    found = [re.fullmatch(r"training: phase (\d) of 2, step (\d) of 6, ([\d,.]+) images/s", words) for words in told]
+    assert [(int(each[1]), int(each[2])) for each in found] == [(1, 1), (1, 2), (2, 3), (2, 4), (2, 5), (2, 6)]
+    assert all(float(each[3].replace(",", "")) > 0 for each in found)
 
 
 def test_fifty_and_fifty_images_show_overfitting(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tlcore.errors import SpecError
-from tlcore.settings import child_environment, get_settings
+from tlcore.settings import child_environment, get_settings, python_environment, worker_environment
 
 
 def test_a_value_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,11 +37,11 @@ print((faults() - before) * resource.getpagesize())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not glibc")
-def test_a_child_keeps_the_memory_that_it_gave_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_keeps_the_memory_that_it_gave_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """In bytes that the system had to map again for ten blocks of 64 MB, each given back before the next."""
-    given = child_environment(get_settings())
+    given = worker_environment(get_settings())
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.perturb=1")
-    with_own = child_environment(get_settings())
+    with_own = worker_environment(get_settings())
     for environment in (given, with_own):
         command = [sys.executable, "-c", GIVE_BACK_AND_TAKE]
         told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
@@ -49,11 +49,21 @@ def test_a_child_keeps_the_memory_that_it_gave_back(monkeypatch: pytest.MonkeyPa
     assert with_own["GLIBC_TUNABLES"].endswith(":glibc.malloc.perturb=1"), "what a person set stays, and comes last"
 
 
-def test_the_environment_of_a_childs_child_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = child_environment(get_settings())
-    for name, value in first.items():
-        monkeypatch.setenv(name, value)
-    assert child_environment(get_settings()) == first
+def test_what_a_worker_starts_does_not_keep_memory_and_its_environment_does_not_grow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such a process never gives memory back, and many run at once."""
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    for own in ({}, {"GLIBC_TUNABLES": "glibc.malloc.perturb=1"}):
+        for name, value in own.items():
+            monkeypatch.setenv(name, value)
+        ours = worker_environment(get_settings())
+        for name, value in ours.items():
+            monkeypatch.setenv(name, value)
+        for child in (python_environment(), child_environment(get_settings())):
+            assert child.get("GLIBC_TUNABLES") == own.get("GLIBC_TUNABLES")
+        assert worker_environment(get_settings()) == ours
+        monkeypatch.delenv("GLIBC_TUNABLES")
 
 
 def test_the_default_home_lies_beside_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def groups_of(record: ComparisonRecord) -> list[Group]:
     runs: dict[tuple[float, str, str], list[RunRecord]] = {}
     for run in record.runs:
         runs.setdefault((run.spec.fraction, run.spec.model, run.spec.strategy), []).append(run)
-    models = list(dict.fromkeys(run.spec.model for run in record.runs))
+    models = list(dict.fromkeys((*record.spec.all_models, *(run.spec.model for run in record.runs))))
     order = order_of(record)
     keys = sorted(runs, key=lambda k: (-k[0], models.index(k[1]), order.index(k[2])))
     return [

@@ -110,8 +110,8 @@ def time_tables(record: ComparisonRecord, shares: Sequence[TimeShares]) -> list[
     """A table for each panel of the curves with something to show, by its title. shares: of the record."""
     tables = []
     for place in panels(record):
-        mine = [s for s in shares if (s.group.model, s.group.fraction) == (place.model, place.fraction)]
-        mine += [s for s in shares if s.group.other_network and s.group.fraction == place.fraction]
+        here = [s for s in shares if s.group.fraction == place.fraction]
+        mine = [s for s in here if s.group.model == place.model or s.group.other_network]
         tables += [(place.title, time_table(mine))] if mine else []
     return tables
 

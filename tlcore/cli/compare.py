@@ -1,5 +1,6 @@
 """`python -m tlcore compare`, `demo` and `report`."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -116,8 +117,9 @@ def settle(
             break
         names = ", ".join(f"{model} / {strategy}" for model, strategy in more.cells)
         note(f"look {found.record.looks}: not settled; {len(more.seeds)} more seeds for {names}")
+        before = _job_ids(comparison)
         growing.add_round(found, more)
-        watch(comparison)
+        watch(comparison, before)
     stopped = "its runs cannot be compared" if found is None else growing.obstacle(found)
     note(f"no more seeds: {stopped or f'it was looked at {looks} times, as asked'}")
     result = comparisons.result(comparison, margin / 100)
@@ -131,13 +133,14 @@ def _launch(
 ) -> None:
     if json_file is not None:
         check_writable(json_file)
+    before = _job_ids(add_to) if add_to else set()
     comparison_id = comparisons.submit(plan, add_to=add_to)
     count = "1 run" if len(plan.runs) == 1 else f"{len(plan.runs)} runs"
     note(f"comparison {comparison_id}: {count} of {plan.spec.budget} on {plan.device}: {plan.device_reason}")
     if detach:
         say(comparison_id)
         return
-    watch(comparison_id)
+    watch(comparison_id, before)
     result = comparisons.result(comparison_id, margin)
     _show(result, json_file)
     _tell_notes(comparison_id)
@@ -148,23 +151,30 @@ def _launch(
         raise typer.Exit(1)
 
 
-def watch(comparison_id: str) -> None:
+def _job_ids(comparison_id: str) -> set[str]:
+    return {job.id for job in comparisons.jobs_of(comparison_id)}
+
+
+def watch(comparison_id: str, before: Collection[str] = ()) -> None:
     """Bars of progress until all runs of a comparison have ended; Ctrl-C cancels them. Raises: Exit.
 
-    In a file or a pipe: a line when one of its runs ends.
+    In a file or a pipe: a line when one of its runs ends. before: jobs that it had already, which are no news.
     """
     try:
         with progress() as bars:
             tasks: dict[str, int] = {}
-            ended = {job.id for job in comparisons.jobs_of(comparison_id) if job.ended_ms}
+            ended: set[str] = set()
             for jobs in comparisons.watch(comparison_id):
                 for job in jobs:
                     if job.id not in tasks:
                         tasks[job.id] = bars.add_task(job.title, total=1.0)
                     bars.update(tasks[job.id], completed=job.progress, description=f"{job.title}: {job.message}")  # type: ignore[arg-type]
+                news = [job for job in jobs if job.id not in before]
+                for job in news:
                     if job.ended_ms and job.id not in ended:
                         ended.add(job.id)
-                        note_without_bars(f"{job.title}: {job.status.lower()}, {len(ended)} of {len(jobs)}")
+                        why = f": {job.error.splitlines()[0]}" if job.error else ""
+                        note_without_bars(f"{job.title}: {job.status.lower()}, {len(ended)} of {len(news)}{why}")
     except KeyboardInterrupt:
         comparisons.cancel(comparison_id)
         note("cancelled; finished runs are kept")

@@ -11,7 +11,7 @@ from tlcore.jobs import queue, removing, roster
 from tlcore.jobs.database import now_ms
 from tlcore.jobs.processes import is_alive, kill_group, start_detached, tail
 from tlcore.jobs.queue import MAX_ATTEMPTS, Job
-from tlcore.settings import Settings
+from tlcore.settings import Settings, worker_environment
 
 MAX_START_FAILURES = 3
 IMPORTING = ("import", "version", "zip")  # kinds that train nothing
@@ -136,7 +136,9 @@ def staff(crew: Crew) -> None:
     served = {worker.slot for worker in roster.live_workers(crew.settings)} | set(crew.starting)
     for slot in sorted(queue.waiting_slots(crew.settings) - served):
         log = crew.settings.jobs / "logs" / worker_log_name(slot)
-        process = start_detached(crew.settings, ["tlcore.worker", "--slot", slot], log)
+        process = start_detached(
+            crew.settings, ["tlcore.worker", "--slot", slot], log, worker_environment(crew.settings)
+        )
         _log.info("started a worker (pid %d) for %s", process.pid, slot)
         crew.starting[slot] = process
         crew.children.append(process)

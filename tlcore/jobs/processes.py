@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -44,8 +44,13 @@ def kill_group(pid: int, created: float) -> None:
         return
 
 
-def start_detached(settings: Settings, arguments: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
-    """Start `python -m <arguments>` in a session of its own, so that it outlives us, printing to `log`."""
+def start_detached(
+    settings: Settings, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start `python -m <arguments>` in a session of its own, so that it outlives us, printing to `log`.
+
+    environment: in place of `child_environment`.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         return subprocess.Popen(
@@ -54,7 +59,7 @@ def start_detached(settings: Settings, arguments: Sequence[str], log: Path) -> "
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=PACKAGE.parent,
-            env=child_environment(settings),
+            env=child_environment(settings) if environment is None else environment,
             start_new_session=True,
         )
 

@@ -18,7 +18,7 @@ from tlcore.jobs.processes import PACKAGE, code_version
 from tlcore.jobs.queue import ANY_SLOT, NewJob
 from tlcore.jobs.roster import Worker, live_workers, slot_of
 from tlcore.jobs.supervision import ensure_supervisor, is_starting, is_supervised
-from tlcore.settings import Settings, child_environment
+from tlcore.settings import Settings, worker_environment
 
 _waking: dict[Path, str] = {}  # by home: the question that the worker which `warm_up` asked for answers first
 GET_READY = "get_ready"  # the one question that is about the worker itself, which answers it
@@ -165,7 +165,7 @@ def _ask_process(settings: Settings, request: dict[str, Any], deadline: float) -
             text=True,
             timeout=max(1.0, deadline - time.monotonic()),
             cwd=PACKAGE.parent,
-            env=child_environment(settings),
+            env=worker_environment(settings),
             check=False,
         )
     except subprocess.TimeoutExpired as error:

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tlcore import memory, tracking
+from tlcore import heap, tracking
 from tlcore.errors import RunCancelledError, StorageError, TlcoreError
 from tlcore.jobs import queue, roster, settling
 from tlcore.jobs.caretaking import clear_work, work_folder
@@ -133,7 +133,7 @@ def _work(post: Post) -> None:
             time.sleep(POLL_SECONDS)
             continue
         _do(post, job)
-        memory.give_back()
+        heap.give_back()
         idle_since = time.monotonic()
     _log.info("%s ends: %s", post.me.slot, reason)
 

@@ -38,7 +38,7 @@ def estimate(plan: Plan) -> Estimate:
 def cheapest_first(plan: Plan, runs: Iterable[RunSpec]) -> list[RunSpec]:
     """Runs in the order to do them: those of one seed stay together, so that a stopped comparison is matched, and the
     cheap ones come first, so that there is soon something to see. Nothing is measured: a network's training step counts
-    as three forward passes, and all networks as equally large.
+    as three forward passes, and all networks as equally large. Runs of one plan share one device, one after another.
 
     runs: of the plan, in its order.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import ThreadpoolController
 
-from tlcore import memory
+from tlcore import heap
 from tlcore.errors import DeviceError
 
 _BF16_CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # Linux names; the last is 64-bit Arm's
@@ -83,14 +83,12 @@ def device_name(device: torch.device) -> str:
 def set_threads(count: int | None) -> int:
     """Use `count` CPU threads, or torch's own choice at start-up when None; returns the number in use.
 
-    NumPy's matrix products use as many. SciPy's own BLAS uses one: the vectors of a fit's L-BFGS are so short that
-    threads only wait for each other, and a fit took five times as long.
+    Matrix products of NumPy and SciPy use as many.
     """
     torch.set_num_threads(count or _FIRST_THREADS)
     threads = torch.get_num_threads()
     for library in ThreadpoolController().select(user_api="blas").lib_controllers:
-        folders = Path(library.filepath).parent.parts
-        library.set_num_threads(1 if any(name.startswith("scipy") for name in folders) else threads)
+        library.set_num_threads(threads)
     return threads
 
 
@@ -99,7 +97,7 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    memory.give_back()  # else the peak would hold what earlier runs of this process needed
+    heap.give_back()  # else the peak would hold what earlier runs of this process needed
     clear = Path("/proc/self/clear_refs")
     if clear.exists() and os.access(clear, os.W_OK):
         clear.write_text("5")  # man proc_pid_clear_refs: 5 resets the peak resident set size

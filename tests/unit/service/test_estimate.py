@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.records import FACTS
+from tests.records import FACTS, example
+from tlcore.analysis.groups import groups_of
 from tlcore.recipes import DataFacts, resolve
 from tlcore.results import DatasetSummary
 from tlcore.service import estimate, models
@@ -111,6 +112,14 @@ def test_cheap_runs_come_first_and_seeds_stay_together() -> None:
     ], "of equal cost: as asked"
     assert list(dict.fromkeys((r.fraction, r.seed) for r in ordered)) == [(0.5, 3), (0.5, 1), (1, 3), (1, 1)]
     assert sorted(r.name for r in ordered) == sorted(r.name for r in plan.runs)
+
+
+def test_models_are_shown_as_asked_whatever_ran_first() -> None:
+    built = example(("fine_tuning", "partial_fine_tuning:last_groups=1"), seeds=[0], models=("m", "n"))
+    ran = tuple(sorted(built.record.runs, key=lambda run: (-len(run.spec.strategy), run.spec.model == "m")))
+    assert ran[0].spec.model == "n"
+    groups = groups_of(built.record.model_copy(update={"runs": ran}))
+    assert [group.model for group in groups] == ["m", "m", "n", "n"]
 
 
 def test_a_few_runs_are_ordered_like_all() -> None:

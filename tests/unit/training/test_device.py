@@ -97,15 +97,15 @@ def test_threads_are_set_and_given_back():
         torch.set_num_threads(before)
 
 
-def test_numpy_has_the_threads_that_were_asked_for_and_scipy_one():
-    """They come with a BLAS each."""
+def test_every_blas_has_the_threads_that_were_asked_for():
+    """NumPy and SciPy come with one each."""
     before = {library.filepath: library.num_threads for library in ThreadpoolController().lib_controllers}
     try:
         for count in (1, 2):
             set_threads(count)
-            found = [library for library in threadpool_info() if library["user_api"] == "blas"]
-            of = {name: [p["num_threads"] for p in found if f"/{name}" in p["filepath"]] for name in ("numpy", "scipy")}
-            assert of == {"numpy": [count], "scipy": [1]}
+            found = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+            assert found
+            assert set(found) == {count}
     finally:
         set_threads(None)
         for library in ThreadpoolController().lib_controllers:

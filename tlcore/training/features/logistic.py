@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 Array = npt.NDArray[np.float64]
-# Half of the gradient's square, each part divided by its curvature: about what the loss is above its optimum. Per loss
-# or per what it has gained since all classes were equally likely, whichever is less. Predictions are then those of the
-# optimum but for some 1 in 1,000.
+# Half of the gradient's square, each part divided by its curvature as far as the axes tell it: about what the loss is
+# above its optimum, but for single images whose features are hundreds of times as large as all others. Per loss or per
+# what it has gained since all classes were equally likely, whichever is less. Predictions are then those of the optimum
+# but for some 1 in 1,000.
 EXCESS = 1e-6
 STALLED = 1e-9  # a step that lowers the loss by less ends the fit: float32 tells no more
 FLATTEST = 1e-8  # least q: where all images are fitted, the loss is flat and the penalty shapes it
@@ -41,7 +42,10 @@ class Solution:
 
 @dataclass(frozen=True)
 class _Point:
-    """Weights on the principal axes [K, R] and biases [K, 1], side by side, float64 on the CPU."""
+    """Weights on the principal axes [K, R] and biases [K, 1], side by side, float64 on the CPU.
+
+    converged: the gradient is small enough, or float32 tells of no way down.
+    """
 
     values: Tensor
     converged: bool
@@ -90,22 +94,31 @@ class LogisticPath:
     def _minimise(self, c: float) -> _Point:
         num_classes, number = self._truth.shape
         penalty = (2 if num_classes == 2 else 1) / (c * number)
-        starts = [self._look(values, penalty) for values in self._starts(c)]
-        here = min(starts, key=lambda view: view.loss)
-        p = starts[0].probabilities
-        curvature = max(float((p * (1 - p)).mean()), FLATTEST) * torch.cat([self._variance, torch.ones(1)])
-        curvature[:-1] += penalty
+        here = min((self._look(values, penalty) for values in self._starts(c)), key=lambda view: view.loss)
         for _ in range(self._max_iterations):
+            curvature = self._curvature(here, penalty)
             excess = float((here.slope.square() / curvature).sum()) / 2
             enough = EXCESS * min(here.loss, math.log(num_classes) - here.loss)
             if excess <= enough:
                 return _Point(here.values, converged=True)
             step = self._step(here, curvature, penalty, leave=max(FORCING**2 * excess, enough / 2))
-            there = self._descend(here, step, penalty)
-            if there is None:
+            promised = -float((here.slope * step).sum())
+            if promised <= STALLED:
                 return _Point(here.values, converged=True)
+            there = self._descend(here, step, promised, penalty)
+            if there is None:
+                break
+            if here.loss - there.loss <= STALLED:
+                return _Point(there.values, converged=True)
             here = there
         return _Point(here.values, converged=False)
+
+    def _curvature(self, here: _View, penalty: float) -> Tensor:
+        """Along each axis, and of the bias [R + 1], float64 on the CPU: alike for all classes."""
+        p = here.probabilities
+        found = max(float((p * (1 - p)).mean()), FLATTEST) * torch.cat([self._variance, torch.ones(1)])
+        found[:-1] += penalty
+        return found
 
     def _step(self, here: _View, curvature: Tensor, penalty: float, leave: float) -> Tensor:
         """A Newton step [K, R + 1] by conjugate gradients. leave: what may be left of the excess."""
@@ -133,13 +146,18 @@ class LogisticPath:
             direction.mul_(excess / before).add_(divided)
         return step.double().cpu()
 
-    def _descend(self, here: _View, step: Tensor, penalty: float) -> _View | None:
-        """Along a step as far as the loss falls enough; None where it falls by less than float32 tells."""
-        promised, part = float((here.slope * step).sum()), 1.0
-        while part >= SHORTEST and -part * promised > STALLED:
+    def _descend(self, here: _View, step: Tensor, promised: float, penalty: float) -> _View | None:
+        """Along a step as far as the loss falls enough, or is promised to change by no more than float32 tells.
+
+        promised: by how much the gradient says that the whole step lowers the loss. None where there is no way down.
+        """
+        part = 1.0
+        while part >= SHORTEST:
+            if part * promised <= STALLED:
+                return here
             there = self._look(here.values + part * step, penalty)
-            if there.loss <= here.loss + SUFFICIENT * part * promised:
-                return there if here.loss - there.loss > STALLED else None
+            if there.loss <= here.loss - SUFFICIENT * part * promised:
+                return there
             part /= 2
         return None
 

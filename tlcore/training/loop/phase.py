@@ -28,6 +28,8 @@ from tlcore.training.networks.freezing import frozen_fingerprint, has_linear_hea
 from tlcore.training.outcome import evaluation, reports
 from tlcore.training.outcome.evaluation import Predictions
 
+FEW = 10  # images per second, below which one decimal is told
+
 
 def train_phase(task: Task, state: State, recipe: TrainRecipe, stored: Features) -> None:
     """Train the phase that `state` stands in, from wherever it stands, to its end. recipe: of this phase.
@@ -41,7 +43,7 @@ def train_phase(task: Task, state: State, recipe: TrainRecipe, stored: Features)
         begin_phase(task, state)
     elif state.optimizer is not None:
         lesson.optimizer.load_state_dict(state.optimizer)
-    saved = state.train_seconds
+    saved, first = state.train_seconds, (state.step, state.step_seconds)
     try:
         while True:
             plan = plan_now(task.plan, state)
@@ -62,7 +64,7 @@ def train_phase(task: Task, state: State, recipe: TrainRecipe, stored: Features)
             with charged(state, task.source.device.device, steps=True):
                 train_step(task, state, lesson)
             with task.watch.measure("logging"):
-                _report_progress(task, state)
+                _report_progress(task, state, *first)
     except RunCancelledError:
         save(task, state, lesson.optimizer)
         raise
@@ -226,7 +228,8 @@ def _fingerprint(task: Task, state: State) -> tuple[int, str]:
     return frozen_fingerprint(task.network, recipe.trainable, recipe.normalization)
 
 
-def _report_progress(task: Task, state: State) -> None:
+def _report_progress(task: Task, state: State, first_step: int, first_seconds: float) -> None:
+    """first_step, first_seconds: where this attempt at the phase began; its pace is told."""
     plan = plan_now(task.plan, state)
     done = min(1.0, spent(plan, state) / plan.total)
     amount = (
@@ -235,5 +238,6 @@ def _report_progress(task: Task, state: State) -> None:
         else f"{spent(plan, state):.0f} of {plan.total:g} s"
     )
     phase = f"phase {state.phase + 1} of {len(plan.ends)}, " if len(plan.ends) > 1 else ""
-    pace = f"{state.step * task.recipe.batch_size / state.step_seconds:,.0f} images/s"
-    task.reporter.progressed(PREPARED + done * (TRAINED - PREPARED), f"training: {phase}{amount}, {pace}")
+    pace = (state.step - first_step) * task.recipe.batch_size / (state.step_seconds - first_seconds)
+    words = f"training: {phase}{amount}, {pace:,.{1 if pace < FEW else 0}f} images/s"
+    task.reporter.progressed(PREPARED + done * (TRAINED - PREPARED), words)

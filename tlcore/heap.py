@@ -4,7 +4,7 @@ import ctypes
 import os
 
 # Values of GLIBC_TUNABLES. A training step on a CPU takes and gives back gigabytes. By default glibc has the system map
-# large blocks anew each time, which took up to a third of a step; so a process of ours keeps them while it works.
+# large blocks anew each time, which took up to a third of a step; so a worker keeps them until its job is done.
 KEEP = ("glibc.malloc.mmap_max=0", "glibc.malloc.trim_threshold=18446744073709551615")
 
 
