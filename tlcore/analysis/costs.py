@@ -117,4 +117,6 @@ def price_words(row: LeaderboardRow, cost: CostAxis) -> str:
     price = price_of(row, cost)
     if price is None:
         return "–"
-    return f"{price:,.0f} {COSTS[cost].unit}" if price >= 1000 else f"{price:.3g} {COSTS[cost].unit}"
+    return (
+        f"{price:,.0f} {COSTS[cost].unit}" if price >= 1000 else f"{price:.{2 if price < 1 else 3}g} {COSTS[cost].unit}"
+    )

@@ -155,8 +155,8 @@ def caution(record: ComparisonRecord) -> str:
 
 
 def seconds_words(seconds: float) -> str:
-    """`4.1 s`, `120 s`."""
-    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:,.0f} s"
+    """`0.044 s`, `4.12 s`, `120 s`."""
+    return f"{seconds:.{2 if seconds < 1 else 3}g} s" if seconds < 100 else f"{seconds:,.0f} s"
 
 
 def _lead_words(lead: SeedMean | None) -> str:

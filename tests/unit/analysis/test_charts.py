@@ -12,6 +12,7 @@ from tlcore.analysis.charts.style import LETTER
 from tlcore.analysis.groups import groups_of
 from tlcore.analysis.images.pairs import best_pair
 from tlcore.analysis.leaderboard import leaderboard
+from tlcore.analysis.time_parts import time_shares
 from tlcore.strategies import CORE, STRATEGIES
 
 NASTY = ("<b>ants</b>", "bees & wasps that have a long name")
@@ -254,3 +255,20 @@ def test_short_names_lie_and_long_ones_that_begin_alike_keep_their_ends():
     figure = charts.confusion_matrices(built.record)
     assert list(figure.layout.xaxis.ticktext) == ["a field …he north", "a field …he south"]
     assert figure.data[0].customdata[0][1][0] == long[0], "the hover has the whole names"
+
+
+def test_a_legend_stands_right_below_the_axis_however_wide_the_page_is():
+    built = example(strategies=tuple(STRATEGIES), seeds=(0,))
+    rows = leaderboard(built.record, built.predictions)
+    figures = {
+        "curves": charts.learning_curves(built.record, "accuracy"),
+        "pareto": charts.pareto(rows),
+        "time": charts.time_parts_chart(time_shares(built.record)),
+        "classes": charts.per_class_chart(built.record),
+    }
+    for name, figure in figures.items():
+        margin, legend = figure.layout.margin, figure.layout.legend
+        plot = figure.layout.height - margin.t - margin.b
+        assert (legend.yref, legend.yanchor) == ("paper", "top"), name
+        assert 40 <= -legend.y * plot <= 60, name
+        assert -legend.y * plot < margin.b - 22, f"{name}: a line of it has room"

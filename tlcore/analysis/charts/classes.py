@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tlcore.analysis.charts.style import SYMBOLS, axis, cut, layout, legend_room, share_axis
+from tlcore.analysis.charts.style import SYMBOLS, axis, cut, layout, legend_below_axis, legend_room, share_axis
 from tlcore.analysis.groups import Group, groups_of, name_of
 from tlcore.results import ComparisonRecord
 
@@ -51,6 +51,7 @@ def per_class_chart(record: ComparisonRecord, split: str = "test", dark: bool = 
     height = 60 + room + max(40, 15 * len(groups) + 12) * len(classes)
     figure.update_layout(**layout(dark, f"classes-{record.comparison_id}-{split}", title, note, height))
     figure.update_layout(margin={"b": room})
+    legend_below_axis(figure)
     reached = [value for found in recalls.values() for name in classes for value in found.get(name, ())]
     figure.update_xaxes(**share_axis("Recall (%)", reached))
     ticks = {"tickvals": list(range(len(classes))), "ticktext": [cut(c) for c in classes]}

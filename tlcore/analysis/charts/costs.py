@@ -9,7 +9,16 @@ import plotly.graph_objects as go
 
 from tlcore.analysis.charts.floors import NOTE, level_floors, within_reach
 from tlcore.analysis.charts.scores import interval_words, intervals, seeds_words
-from tlcore.analysis.charts.style import SYMBOLS, X_TITLES, axis, ink, layout, legend_room, share_axis
+from tlcore.analysis.charts.style import (
+    SYMBOLS,
+    X_TITLES,
+    axis,
+    ink,
+    layout,
+    legend_below_axis,
+    legend_room,
+    share_axis,
+)
 from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, price_words, priced, row_name
 from tlcore.analysis.floors import FloorRow
 from tlcore.analysis.groups import name_of
@@ -53,6 +62,7 @@ def pareto(
     room = legend_room([trace.name for trace in figure.data])
     figure.update_layout(**layout(dark, f"{revision}-{cost}", "Test accuracy and cost", note, 342 + room))
     figure.update_layout(margin={"b": room})
+    legend_below_axis(figure)
     _price_axis(figure, shown, cost)
     figure.update_yaxes(**accuracies)
     return figure
@@ -100,6 +110,7 @@ def best_by_time(
     room = legend_room([trace.name for trace in figure.data])
     figure.update_layout(**layout(dark, revision, "The best by any time: validation accuracy", note, 322 + room))
     figure.update_layout(margin={"b": room, "t": 100})
+    legend_below_axis(figure)
     figure.update_xaxes(**axis(X_TITLES["train_seconds"], rangemode="tozero"))
     reached = [value for curve in curves for value in curve.accuracy]
     figure.update_yaxes(**share_axis("Validation accuracy (%)", reached))

@@ -18,6 +18,7 @@ from tlcore.analysis.charts.style import (
     faded,
     flowing_room,
     layout,
+    legend_below_axis,
     panels_of,
     place,
 )
@@ -35,7 +36,7 @@ X_FORMATS: dict[XAxis, str] = {
 }
 SIDE_STEP = 0.025  # of the axis, between lone points of one moment
 TITLE_GAP = 8  # pixels between a panel's title and the labels of its phases
-PLOT, AXIS_ROOM = 280, 52  # pixels: a row of panels, and what the axis needs below it
+PLOT = 280  # pixels: a row of panels
 PANEL_WIDTH = 400  # pixels
 FEW_SEEDS = 3  # up to so many, Student's t makes the interval more than twice as wide as many seeds would
 PART_NAMES: dict[Part, str] = {"train": "training", "val": "validation"}
@@ -98,8 +99,7 @@ def _arrange(figure: go.Figure, groups: Sequence[Group], rows: int, top: int) ->
     """Height and legend. top: pixels above the panels."""
     room = flowing_room(list({group.strategy: group.entry.short_label for group in groups}.values()))
     figure.update_layout(margin={"t": top, "b": room}, height=PLOT * rows + top + room)
-    # Right below the axis: where the page is wide, what the legend does not need stays empty at the bottom.
-    figure.update_layout(legend={"y": -AXIS_ROOM / (PLOT * rows), "yref": "paper", "yanchor": "top"})
+    legend_below_axis(figure)
 
 
 def curves_width(record: ComparisonRecord) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import plotly.graph_objects as go
+
 from tlcore.analysis.curves import Metric, XAxis
 from tlcore.analysis.groups import Group, fraction_words, several_fractions, several_models
 
@@ -22,6 +24,7 @@ X_TITLES: dict[XAxis, str] = {
 }
 METRIC_TITLES: dict[Metric, str] = {"accuracy": "Accuracy (%)", "loss": "Loss (cross-entropy, nats)"}
 MAX_COLUMNS = 2
+AXIS_ROOM = 52  # pixels that an axis needs below the plot
 MAX_NAME = 18
 WIDE = 700  # pixels that a figure with panels side by side needs
 LETTER = 0.56  # of the font size: the width of a letter on average
@@ -178,6 +181,16 @@ def flowing_room(names: Sequence[str], width: int = 560) -> int:
         wide = 45 + 7 * len(name)
         rows, used = (rows, used + wide) if used + wide <= width or not used else (rows + 1, wide)
     return 76 + 22 * rows
+
+
+def legend_below_axis(figure: go.Figure) -> None:
+    """The legend right below the axis: where the page is wide, what it does not need stays empty at the bottom.
+
+    The figure has its height and its margins, with room for both.
+    """
+    margin = figure.layout.margin
+    plot = figure.layout.height - margin.t - margin.b
+    figure.update_layout(legend={"y": -AXIS_ROOM / plot, "yref": "paper", "yanchor": "top"})
 
 
 PanelKey = tuple[str, float]

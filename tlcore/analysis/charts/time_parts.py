@@ -5,7 +5,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from tlcore.analysis.charts.style import axis, layout, legend_room, lines_of
+from tlcore.analysis.charts.style import axis, layout, legend_below_axis, legend_room, lines_of
 from tlcore.analysis.groups import Group, fraction_words, several_fractions, several_models
 from tlcore.analysis.time_parts import PARTS, PartName, TimeShares
 
@@ -38,6 +38,7 @@ def time_parts_chart(shares: Sequence[TimeShares], revision: str = "time", dark:
     height = 150 + 34 * len(shares) + 14 * sum(name.count("<br>") for name in names) + room
     figure.update_layout(**layout(dark, revision, "Where the time went", height=height))
     figure.update_layout(barmode="stack", bargap=0.3, margin={"b": room}, legend={"traceorder": "normal"})
+    legend_below_axis(figure)
     figure.update_xaxes(**axis("Seconds per run", rangemode="tozero"))
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
