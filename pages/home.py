@@ -53,9 +53,8 @@ def show_sample() -> None:
 def show_state(device: st.delta_generator.DeltaGenerator) -> None:
     state = system.state()
     workers = count(state.workers, "worker") + " up" if state.workers else "starts when needed"
-    st.metric(
-        "Queue", f"{state.running} running, {state.queued} waiting", workers, delta_color="off", delta_arrow="off"
-    )
+    told = f"{state.running} / {state.queued}"
+    st.metric("Queue: running / waiting", told, workers, delta_color="off", delta_arrow="off")
     st.metric("Free disk", f"{state.free_gb:.0f} GB", help=f"On the disk of {state.home}")
     st.caption(f"Everything is kept in `{state.home}`; runs are recorded in `{state.tracking_uri}`.")
     with device, guard():

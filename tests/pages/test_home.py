@@ -14,7 +14,7 @@ def test_an_empty_store_shows_what_it_is_the_sample_and_the_machine(open_page: O
     assert is_fine(app)
     assert "Recorded on 1 Nov 2026" in shown(app)
     assert "None yet" in shown(app)
-    assert [metric.label for metric in app.metric] == ["Best device", "Queue", "Free disk"]
+    assert [metric.label for metric in app.metric] == ["Best device", "Queue: running / waiting", "Free disk"]
 
 
 def test_recent_comparisons_link_to_compare(open_page: Open, full: fakes.Store) -> None:
