@@ -45,8 +45,8 @@ def show_sample() -> None:
             st.switch_page("pages/runs.py", query_params={"comparison": comparison_id})
     st.caption(
         f"{plain(listed(list(recording.spec.models)))} is a very small network, pretrained for this demo. "
-        f"Recorded on {recording.recorded_on}, not on this machine. Running it here takes about "
-        "a minute and a half on two CPU cores."
+        f"Recorded on {recording.recorded_on}, not on this machine. Running it here takes about a minute on two CPU "
+        "cores."
     )
 
 

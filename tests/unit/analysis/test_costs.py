@@ -174,6 +174,12 @@ def test_the_curve_of_the_best_is_what_best_within_says():
     assert all(trace.line.shape == "hv" for trace in figure.data)
 
 
+def test_lines_of_two_models_by_any_time_can_be_told_apart():
+    curves = budget_curves(example(("fine_tuning", "transfer_learning"), models=("m", "n")).record)
+    drawn = [(trace.line.color, trace.line.dash) for trace in charts.best_by_time(curves).data]
+    assert len(drawn) == len(set(drawn)) == 4
+
+
 OUTCOMES = {
     "from_scratch": {"did_not_learn": True, "train_seconds": 1.0},
     "fine_tuning": {"train_seconds": 4.0},

@@ -26,6 +26,7 @@ from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.left_out import REASONS, LeftOut
 from tlcore.analysis.time_budgets import BudgetCurve, seconds_words
 
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # of models, where they share a strategy
 LOG_FROM = 8.0  # the axis of a cost is logarithmic from this ratio of the largest to the smallest
 
 
@@ -88,17 +89,19 @@ def best_by_time(
 ) -> go.Figure:
     """Mean best validation accuracy that each strategy has by each moment. seconds: the budget that is asked about."""
     groups = [curve.group for curve in curves]
+    models = list(dict.fromkeys(group.model for group in groups))
     ends = [curve.seconds[-1] for curve in curves if curve.seconds] + ([seconds] if seconds else [])
     figure = go.Figure()
     for curve in (each for each in curves if each.seconds):
         name = escape(name_of(curve.group, groups), quote=False)
         color = curve.group.entry.color
+        dash = DASHES[models.index(curve.group.model) % len(DASHES)]
         figure.add_scatter(
             x=[*curve.seconds, max(ends)],
             y=[*curve.accuracy, curve.accuracy[-1]],
             mode="lines+markers",
             name=name,
-            line={"color": color, "width": 2.4, "shape": "hv"},
+            line={"color": color, "width": 2.4, "shape": "hv", "dash": dash},
             marker={"color": color, "size": [7] * len(curve.seconds) + [0]},
             hovertemplate=f"<b>%{{y:.1%}}</b> by %{{x:.1f}} s<extra>{name}</extra>",
         )
