@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from tlcore.training.features.logistic import LogisticPath, principal_axes
+from tlcore.training.features.logistic import WIDEST, LogisticPath, principal_axes
 
 EXPONENTS = range(-6, 6)
 
@@ -33,7 +33,7 @@ def one_vector(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.nda
     return (weight[1:] - weight[:1], bias[1:] - bias[:1]) if len(weight) == 2 else (weight, bias)
 
 
-@pytest.mark.parametrize(("number", "width"), [(240, 30), (40, 96)])
+@pytest.mark.parametrize(("number", "width"), [(240, 30), (40, 96), (500, WIDEST + 40)])
 @pytest.mark.parametrize("num_classes", [2, 5])
 @pytest.mark.parametrize("fast", [torch.float32, torch.bfloat16])
 def test_every_c_has_the_optimum_that_scikit_learn_approaches(number, width, num_classes, fast):
@@ -79,6 +79,7 @@ def test_principal_axes_lose_nothing_and_keep_lengths(number, width):
     torch.testing.assert_close(rotated @ axes.T, x)
     torch.testing.assert_close(axes.T @ axes, torch.eye(min(number, width), dtype=x.dtype))
     torch.testing.assert_close(rotated.var(0, correction=0), variance, atol=1e-9, rtol=1e-6)
+    assert (variance.diff() >= 0).all()
     total = np.linalg.svd(x.numpy(), compute_uv=False) ** 2 / number
     np.testing.assert_allclose(np.sort(variance.numpy())[::-1], total, atol=1e-9)
 

@@ -3,9 +3,11 @@
 Newton's method, its steps found by conjugate gradients as exactly as they are worth (Dembo & Steihaug 1983; Lin, Weng &
 Keerthi 2008). Losses and gradients are those of float32; products with the Hessian are in the number format in which
 the device is fastest, as they only tell where to go. Features are turned into their principal axes, in which the
-Hessian is nearly diagonal: q · variance + penalty, with q the mean of p (1 - p), is what gradients are divided by. A
-fit begins where the line through two neighbouring C leads, which is close, as for separable classes weights grow with
-log C. The optimum is that of the features as they were: turning leaves the penalty alone.
+Hessian is nearly diagonal while all images weigh alike: q · variance + penalty, with q the mean of p (1 - p). Gradients
+are divided by that, except along the widest axes: the larger C, the fewer images weigh anything, so that axes no longer
+go apart, and gradients are divided by the block of the Hessian there, averaged over classes. A fit begins where the
+line through two neighbouring C leads, which is close, as for separable classes weights grow with log C. The optimum is
+that of the features as they were: turning leaves the penalty alone.
 """
 
 import math
@@ -29,6 +31,7 @@ FORCING = 0.1  # a step leaves this part of the gradient, or half of what ends t
 MAX_PRODUCTS = 200  # with the Hessian, in one step
 SUFFICIENT = 1e-4  # of the decrease that the gradient promises: Armijo's rule (Nocedal & Wright 2006, section 3.1)
 SHORTEST = 2.0**-20  # part of a step below which there is no way down
+WIDEST = 256  # axes: more would save a few more products, and cost as much
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class LogisticPath:
         self._max_iterations = max_iterations
         self._rotated, axes, variance = principal_axes(features)
         self._fast = self._rotated.to(fast)
+        self._widest = torch.cat([self._rotated[:, -WIDEST:], torch.ones_like(self._rotated[:, :1])], 1)
         self._axes, self._variance = axes.double().cpu(), variance.double().cpu()
         self._truth = one_hot(labels.to(features.device), num_classes).to(features.dtype).T.contiguous()
         self._points: dict[float, _Point] = {}
@@ -123,11 +127,18 @@ class LogisticPath:
     def _step(self, here: _View, curvature: Tensor, penalty: float, leave: float) -> Tensor:
         """A Newton step [K, R + 1] by conjugate gradients. leave: what may be left of the excess."""
         p, number, inverse = here.probabilities, here.probabilities.shape[1], (1 / curvature).to(self._rotated)
+        block = self._inverse_block(here, penalty)
+
+        def divided(rest: Tensor) -> Tensor:
+            found = inverse * rest
+            found[:, -len(block) :] = rest[:, -len(block) :] @ block
+            return found
+
         penalties = torch.full_like(inverse, penalty)
         penalties[-1] = 0
         rest = -here.slope.to(self._rotated)
-        step, direction = torch.zeros_like(rest), inverse * rest
-        excess = float((rest * direction).sum())
+        step, direction = torch.zeros_like(rest), divided(rest)
+        along = float((rest * direction).sum())
         for _ in range(MAX_PRODUCTS):
             scores = (direction[:, :-1].to(self._fast) @ self._fast.T).float().add_(direction[:, -1:])
             change = scores.sub_((p * scores).sum(0)).mul_(p).div_(number)
@@ -137,14 +148,23 @@ class LogisticPath:
             bend = float((direction * product).sum())
             if bend <= 0:  # rounding: there is no more to see
                 break
-            step.add_(direction, alpha=excess / bend)
-            rest.sub_(product, alpha=excess / bend)
-            divided = inverse * rest
-            before, excess = excess, float((rest * divided).sum())
-            if excess / 2 <= leave:
+            step.add_(direction, alpha=along / bend)
+            rest.sub_(product, alpha=along / bend)
+            if float((rest.square() * inverse).sum()) / 2 <= leave:
                 break
-            direction.mul_(excess / before).add_(divided)
+            following = divided(rest)
+            before, along = along, float((rest * following).sum())
+            direction.mul_(along / before).add_(following)
         return step.double().cpu()
+
+    def _inverse_block(self, here: _View, penalty: float) -> Tensor:
+        """The inverse [W + 1, W + 1] of the Hessian's block of the widest axes and the bias, averaged over classes."""
+        p = here.probabilities
+        block = (self._widest.T * (p * (1 - p)).mean(0)) @ self._widest / p.shape[1]
+        block.diagonal().add_(torch.finfo(block.dtype).eps * block.trace())  # or rounding could make it indefinite
+        block.diagonal()[:-1].add_(penalty)
+        block[-1, -1] += FLATTEST
+        return torch.cholesky_inverse(torch.linalg.cholesky(block))
 
     def _descend(self, here: _View, step: Tensor, promised: float, penalty: float) -> _View | None:
         """Along a step as far as the loss falls enough, or is promised to change by no more than float32 tells.
@@ -187,7 +207,7 @@ class LogisticPath:
 
 
 def principal_axes(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The features on their principal axes [N, R], the axes as columns [D, R], and the variance along each [R].
+    """The features on their principal axes [N, R], the axes as columns [D, R], and the variance along each [R], rising.
 
     features: [N, D] of mean 0. R: the smaller of N and D, so that nothing is lost: features = rotated @ axes.T.
     """
