@@ -1,5 +1,6 @@
-"""The training loss of guessing: of the best answer that is the same for every image."""
+"""What guessing comes to: the loss of the best answer that is the same for every image, and hits by luck."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlcore.recipes import FitRecipe, Recipe, TrainRecipe
+
+BY_LUCK = 3.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,18 @@ class Guess:
 def guesses_of(recipe: Recipe, labels: NDArray[Any], num_classes: int) -> tuple[Guess, ...]:
     """The guess of each phase. labels: [N ≥ 1] of the training part."""
     return tuple(_guess(phase, labels, num_classes) for phase in recipe.phases)
+
+
+def lucky_accuracy(labels: NDArray[Any], num_classes: int) -> float:
+    """The balanced accuracy that answers which ignore the images hardly exceed. labels: [N ≥ 1] of the images.
+
+    Each class of K is hit with 1/K on average over classes, and by as many standard errors more as luck allows.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    counts = counts[counts > 0]
+    chance = 1 / len(counts)
+    error = math.sqrt(chance * (1 - chance) * float(np.sum(1 / counts))) / len(counts)
+    return chance + BY_LUCK * error
 
 
 def _guess(phase: TrainRecipe | FitRecipe, labels: NDArray[Any], num_classes: int) -> Guess:

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from tlcore.results import EvaluationPoint
+from tlcore.results import EvaluationPoint, PartMetrics
 from tlcore.training.loop.checkpoints import State
-from tlcore.training.loop.guessing import Guess
+from tlcore.training.loop.guessing import BY_LUCK, Guess
 from tlcore.training.loop.plan import Plan, shortened
 
 SAVE_SECONDS = 30.0  # training between two checkpoints within an evaluation's distance: saving stays a small part
 LEARNED = 0.98  # of the loss of guessing: a training loss that stays above it learned nothing (RECIPES.md)
-BY_LUCK = 3.0  # standard errors by which the images of one stretch may be easier to guess than all
 
 
 def plan_now(plan: Plan, state: State) -> Plan:
@@ -74,17 +73,22 @@ def did_not_learn(
     history: tuple[EvaluationPoint, ...],
     plan: Plan,
     guesses: Sequence[Guess],
-    best_train_loss: float | None,
+    best: PartMetrics,
+    lucky: float,
     fit_seconds: float = 0.0,
 ) -> bool:
-    """Whether no training loss fell to 0.98 of that of guessing: neither the running ones after a tenth of the budget
-    nor the best's.
+    """Whether the run never did better on the training part than guessing: its best network has no more of it right
+    than luck explains, and no training loss fell to 0.98 of that of guessing, neither the running ones after a tenth of
+    the budget nor the best network's.
 
-    guesses: of each phase, as of `guesses_of`. best_train_loss: of the best network on the training part, which a
-    running mean over the first steps hides; held against the lowest of them. A running one is over the images since the
-    evaluation before, among which the classes' shares vary. fit_seconds: as of `State`.
+    guesses: of each phase, as of `guesses_of`. best: of the best network on the training part, its loss held against
+    the lowest guess; a running mean over the first steps hides it. lucky: as of `lucky_accuracy`; a network may be
+    right far more often than that, and so sure where it errs that its loss is above that of guessing. A running loss
+    is over the images since the evaluation before, among which the classes' shares vary. fit_seconds: as of `State`.
     """
-    excess = [] if best_train_loss is None else [best_train_loss - LEARNED * min(guess.loss for guess in guesses)]
+    if best.balanced_accuracy > lucky:
+        return False
+    excess = [] if best.loss is None else [best.loss - LEARNED * min(guess.loss for guess in guesses)]
     seen = 0
     for point in history:
         guess, images = guesses[point.phase], max(1, point.images_seen - seen)

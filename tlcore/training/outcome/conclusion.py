@@ -15,7 +15,7 @@ from tlcore.results import LayerGroup, PartMetrics, Resolved, RunOutcome
 from tlcore.training.device import peak_memory
 from tlcore.training.images.batches import Rows
 from tlcore.training.loop.checkpoints import State, write_atomically, write_text
-from tlcore.training.loop.guessing import Guess, guesses_of
+from tlcore.training.loop.guessing import guesses_of, lucky_accuracy
 from tlcore.training.loop.position import did_not_learn
 from tlcore.training.loop.task import TRAINED, Task
 from tlcore.training.networks.models import Network
@@ -56,7 +56,7 @@ def conclude(
         num_parameters=_num_parameters(task.network),
         num_trainable_parameters=max(phase.num_trainable for phase in state.phases),
         frozen_states=state.frozen_states,
-        did_not_learn=did_not_learn(state.history, task.plan, _guesses(task), train.loss, state.fit_seconds),
+        did_not_learn=_did_not_learn(task, state, train),
         seconds_by_part=task.watch.seconds,
         images_per_second=images_seen / state.step_seconds if state.step_seconds else None,
         notes=state.notes,
@@ -101,8 +101,10 @@ def _num_parameters(network: Network) -> int:
     return sum(p.numel() for p in network.module.parameters())
 
 
-def _guesses(task: Task) -> tuple[Guess, ...]:
-    return guesses_of(task.recipe, task.source.labels.cpu().numpy()[task.train], task.num_classes)
+def _did_not_learn(task: Task, state: State, train: PartMetrics) -> bool:
+    labels = task.source.labels.cpu().numpy()[task.train]
+    guesses, lucky = guesses_of(task.recipe, labels, task.num_classes), lucky_accuracy(labels, task.num_classes)
+    return did_not_learn(state.history, task.plan, guesses, train, lucky, state.fit_seconds)
 
 
 def _metrics(predictions: Predictions, task: Task) -> PartMetrics:
