@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.shared import look, reads
-from pages.shared.choose import choose_comparison
+from pages.shared.choose import RECENT, choose_comparison, comparison_name
 from pages.shared.navigation import start_with_app
 from pages.shared.queue_view import run_name, show_jobs
 from pages.shared.words import STATUS_WORDS, count, duration, guard
@@ -12,14 +12,23 @@ from tlcore.results import ENDED, ComparisonRecord, JobView
 from tlcore.service import comparisons, views
 
 REFRESH_SECONDS = 2
+QUEUE_SECONDS = 5  # also where nothing runs: a comparison may be started elsewhere
 
 
-def show_queue() -> None:
-    """What runs and waits on this machine, over all comparisons and imports."""
-    active = [job for job in comparisons.all_jobs() if job.status in reads.ACTIVE and job.kind != "question"]
-    running = sum(job.status == "RUNNING" for job in active)
-    text = f"{running} running, {len(active) - running} waiting" if active else "nothing runs, nothing waits"
-    st.caption(f"Queue of this machine, all comparisons and imports: {text}.")
+def show_queue(comparison_id: str, was_active: bool) -> None:
+    """What runs and waits on this machine, over all comparisons and imports: drawn again every few seconds."""
+    with guard():
+        active = [job for job in comparisons.all_jobs() if job.status in reads.ACTIVE and job.kind != "question"]
+        running = sum(job.status == "RUNNING" for job in active)
+        text = f"{running} running, {len(active) - running} waiting" if active else "nothing runs, nothing waits"
+        st.caption(f"Queue of this machine, all comparisons and imports: {text}.")
+        others = {job.comparison_id for job in active if job.comparison_id not in (None, comparison_id)}
+        for known in comparisons.list_comparisons(limit=RECENT) if others else ():
+            if known.comparison_id in others:
+                link = {"comparison": known.comparison_id}
+                st.page_link("pages/runs.py", label=f"Watch {comparison_name(known)}", icon="⏱️", query_params=link)
+        if not was_active and any(job.comparison_id == comparison_id for job in active):
+            st.rerun()
 
 
 def show_overall(comparison_id: str, record: ComparisonRecord, jobs: list[JobView]) -> None:
@@ -29,9 +38,9 @@ def show_overall(comparison_id: str, record: ComparisonRecord, jobs: list[JobVie
         st.markdown(f"{STATUS_WORDS[record.status]} · {words}")
         return
     left = views.time_left(record, jobs)
-    bar, button = st.columns([6, 1], vertical_alignment="center", gap="small")
-    bar.progress(views.progress(jobs), text=words + (f" · about {duration(left)} left" if left is not None else ""))
-    if button.button("Cancel all", key="cancel_all", width="stretch"):
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    row.progress(views.progress(jobs), text=words + (f" · about {duration(left)} left" if left is not None else ""))
+    if row.button("Cancel all", key="cancel_all"):
         with guard():
             comparisons.cancel(comparison_id)
 
@@ -53,7 +62,6 @@ def show_live(comparison_id: str, was_active: bool) -> None:
     with guard():
         jobs = comparisons.jobs_of(comparison_id)
         record = reads.record(comparison_id)
-        show_queue()
         show_overall(comparison_id, record, jobs)
         show_jobs(jobs, record)
         if any(run.history for run in record.runs):
@@ -75,6 +83,7 @@ def show() -> None:
         st.page_link("pages/compare.py", label="Compare the results", icon="📊", query_params={"comparison": chosen})
         st.button("Refresh", key="refresh", type="tertiary", icon="🔄")
     active = is_active(comparisons.jobs_of(chosen), reads.record(chosen))
+    st.fragment(show_queue, run_every=QUEUE_SECONDS)(chosen, active)
     st.fragment(show_live, run_every=REFRESH_SECONDS if active else None)(chosen, active)
 
 

@@ -61,11 +61,11 @@ def run_name(run: RunRecord) -> str:
 
 
 def _job_row(job: JobView, run: RunRecord | None, record: ComparisonRecord) -> None:
-    words, cancel = st.columns([6, 1], vertical_alignment="center", gap="small")
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
     color = record.spec.entry(run.spec.strategy).color if run else look.NEUTRAL
     note = f" – {job.message}" if job.message and job.status == "RUNNING" else ""
-    look.bars([look.bar((run_name(run) if run else job.title) + note, job.progress, _state(job), color)], words)
-    if cancel.button("Cancel", key=f"cancel_{job.id}", disabled=job.cancel_requested, width="stretch"):
+    look.bars([look.bar((run_name(run) if run else job.title) + note, job.progress, _state(job), color)], row)
+    if row.button("Cancel", key=f"cancel_{job.id}", disabled=job.cancel_requested):
         with guard():
             comparisons.cancel_run(job.id)
 

@@ -37,6 +37,14 @@ def test_polling_only_while_something_runs(open_page: Open, full: fakes.Store) -
     assert not [button for button in app.button if str(button.key).startswith("cancel")]
 
 
+def test_what_runs_elsewhere_can_be_watched_from_here(open_page: Open, full: fakes.Store) -> None:
+    app = open_page("runs", comparison=fakes.FINISHED)
+    links = [link.proto for link in app.get("page_link") if "Watch" in link.proto.label]
+    assert [link.query_string for link in links] == [f"comparison={fakes.RUNNING}"]
+    here = open_page("runs", comparison=fakes.RUNNING)
+    assert not [link for link in here.get("page_link") if "Watch" in link.proto.label]
+
+
 def test_a_failed_run_tells_its_error(open_page: Open, full: fakes.Store) -> None:
     app = open_page("runs", comparison=fakes.BROKEN)
     assert is_fine(app)
