@@ -9,17 +9,11 @@ from typing import Any
 import streamlit as st
 
 from tlcore.errors import SpecError, TlcoreError
+from tlcore.results import STATE_WORDS
 
 NBSP = "\u00a0"
-STATUS_WORDS = {
-    "SCHEDULED": "⏳ waiting",
-    "QUEUED": "⏳ waiting",
-    "RUNNING": "🔵 running",
-    "FINISHED": "✅ finished",
-    "FAILED": "❌ failed",
-    "KILLED": "⏹️ cancelled",
-    "CANCELLED": "⏹️ cancelled",
-}
+_ICONS = {"waiting": "⏳", "running": "🔵", "finished": "✅", "failed": "❌", "cancelled": "⏹️"}
+STATUS_WORDS = {status: f"{_ICONS[words]} {words}" for status, words in STATE_WORDS.items()}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from tlcore.analysis.additions import parts_of
 from tlcore.analysis.budgets import unequal_budgets
 from tlcore.analysis.differences import comparable
 from tlcore.analysis.groups import groups_of
-from tlcore.results import GATHERED, ComparisonRecord, DatasetSummary, WeightsMatch
+from tlcore.results import GATHERED, STATE_WORDS, ComparisonRecord, DatasetSummary, WeightsMatch
 from tlcore.spec import ComparisonSpec
 from tlcore.strategies import SettingValue
 
@@ -155,7 +155,7 @@ def _statuses(record: ComparisonRecord) -> str:
     counts: dict[str, int] = {}
     for run in record.runs:
         counts[run.status] = counts.get(run.status, 0) + 1
-    return ", ".join(f"{count} {status.lower()}" for status, count in counts.items())
+    return ", ".join(f"{count} {STATE_WORDS[status]}" for status, count in counts.items())
 
 
 def _optional(spec: ComparisonSpec) -> list[str]:

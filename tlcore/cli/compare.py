@@ -9,7 +9,7 @@ import typer
 from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import check_writable, note, note_without_bars, progress, say, show_result, write_json
 from tlcore.errors import SpecError
-from tlcore.results import DEFAULT_MARGIN, ComparisonResult
+from tlcore.results import DEFAULT_MARGIN, STATE_WORDS, ComparisonResult
 from tlcore.service import comparisons, datasets, growing, models, plans, reports, strategies
 from tlcore.service import demo as demo_service
 from tlcore.spec import FIXED
@@ -144,8 +144,7 @@ def _launch(
     result = comparisons.result(comparison_id, margin)
     _show(result, json_file)
     _tell_notes(comparison_id)
-    note(f"runs: python -m tlcore runs {comparison_id}")
-    note(f"report: python -m tlcore report {comparison_id} --html report.html")
+    _tell_where(comparison_id)
     note(f"MLflow: {comparisons.mlflow_command()}")
     if any(run.status != "FINISHED" for run in result.runs):
         raise typer.Exit(1)
@@ -174,10 +173,11 @@ def watch(comparison_id: str, before: Collection[str] = ()) -> None:
                     if job.ended_ms and job.id not in ended:
                         ended.add(job.id)
                         why = f": {job.error.splitlines()[0]}" if job.error else ""
-                        note_without_bars(f"{job.title}: {job.status.lower()}, {len(ended)} of {len(news)}{why}")
+                        note_without_bars(f"{job.title}: {STATE_WORDS[job.status]}, {len(ended)} of {len(news)}{why}")
     except KeyboardInterrupt:
         comparisons.cancel(comparison_id)
         note("cancelled; finished runs are kept")
+        _tell_where(comparison_id)
         raise typer.Exit(1) from None
 
 
@@ -191,6 +191,11 @@ def _show(result: ComparisonResult, json_file: Path | None) -> None:
 def _tell_notes(comparison_id: str) -> None:
     for line in comparisons.notes(comparison_id):
         note(f"note: {line}")
+
+
+def _tell_where(comparison_id: str) -> None:
+    note(f"runs: python -m tlcore runs {comparison_id}")
+    note(f"report: python -m tlcore report {comparison_id} --html report.html")
 
 
 def _numbers(option: str, text: str, kind: type[int] | type[float]) -> tuple[int | float, ...]:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tlcore.errors import StorageError
-from tlcore.results import ComparisonResult, FloorResult, RunResult, StrategyResult, Verdict
+from tlcore.results import STATE_WORDS, ComparisonResult, FloorResult, RunResult, StrategyResult, Verdict
 from tlcore.spec import split_plan
 
 PIPED_WIDTH = 200  # columns where stdout is a file or a pipe, so that tables are not folded
@@ -122,7 +122,7 @@ def show_result(result: ComparisonResult) -> None:
     table("", columns, [*(_row(result, s) for s in ranked), *(_floor_row(floor) for floor in result.floors)])
     for run in result.runs:
         if run.error:
-            note(f"{run.strategy} on {run.model}, seed {run.seed}: {run.status.lower()}: {run.error}")
+            note(f"{run.strategy} on {run.model}, seed {run.seed}: {STATE_WORDS[run.status]}: {run.error}")
     show_tuning(result)
     plan = split_plan(result.split)
     if not plan.is_fixed:

@@ -8,6 +8,7 @@ import typer
 
 from tlcore.cli.output import note, percent, say, table, write_json
 from tlcore.errors import NotFoundError
+from tlcore.results import STATE_WORDS
 from tlcore.service import comparisons, insights, take_home
 
 
@@ -49,7 +50,7 @@ def runs(
             ", ".join(c.models),
             str(len(c.strategies)),
             f"{c.counts.get('FINISHED', 0)}/{sum(c.counts.values())}",
-            c.status.lower(),
+            STATE_WORDS[c.status],
         ]
         for c in comparisons.list_comparisons(limit, offset)
     ]
@@ -94,7 +95,7 @@ def _runs_of(comparison: str) -> None:
             str(run.seed),
             f"{run.fraction:.0%}",
             percent(run.test.accuracy),
-            run.status,
+            STATE_WORDS[run.status],
         ]
         for run in comparisons.result(comparison).runs
     ]

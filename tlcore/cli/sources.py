@@ -7,6 +7,7 @@ import typer
 from tlcore.cli.compare import BATCH_HELP, PARTIAL_HELP, SET_HELP, TUNE_HELP, batch_of, watch
 from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import note, percent, say
+from tlcore.results import STATE_WORDS
 from tlcore.service import comparisons, plans, sources
 
 
@@ -40,7 +41,7 @@ def train_source(
     record = comparisons.record(comparison_id)
     for run in record.runs:
         if run.status != "FINISHED":
-            note(f"{run.spec.name}: {run.status.lower()}: {run.error}")
+            note(f"{run.spec.name}: {STATE_WORDS[run.status]}: {run.error}")
     done = sources.of_record(record)
     for source in done:
         note(f"test accuracy on {source.dataset_name}: {percent(source.test_accuracy)} %")

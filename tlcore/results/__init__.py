@@ -19,6 +19,7 @@ from tlcore.results.records import GATHERED, ComparisonRecord, ComparisonSummary
 from tlcore.results.runs import (
     CROWDED,
     ENDED,
+    STATE_WORDS,
     TRAINED_ON_KEY,
     ClassMetrics,
     ConfusionMatrix,
@@ -46,6 +47,7 @@ __all__ = [
     "DEFAULT_MARGIN",
     "ENDED",
     "GATHERED",
+    "STATE_WORDS",
     "TRAINED_ON_KEY",
     "AccuracyOnly",
     "ClassMetrics",

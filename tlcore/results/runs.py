@@ -21,6 +21,11 @@ TimePart = Literal[
     "network", "decode", "features", "fit", "augment", "forward", "backward", "optimizer",
     "evaluation", "checkpoint", "logging", "scoring",
 ]  # fmt: skip
+# MLflow's and the queue's states, as people read them.
+STATE_WORDS = {
+    "SCHEDULED": "waiting", "QUEUED": "waiting", "RUNNING": "running", "FINISHED": "finished", "FAILED": "failed",
+    "KILLED": "cancelled", "CANCELLED": "cancelled",
+}  # fmt: skip
 ENDED: frozenset[str] = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 

@@ -16,7 +16,7 @@ from tlcore.analysis.report.blocks import Block, Code, Document, Facts, Grid, Li
 from tlcore.analysis.report.figures import figure_sections
 from tlcore.analysis.statistics.estimates import Predictions, all_right, estimates_of
 from tlcore.analysis.verdict import judged, pair_rows, pairs_note
-from tlcore.results import DEFAULT_MARGIN, GATHERED, ComparisonRecord, DatasetSummary, Verdict
+from tlcore.results import DEFAULT_MARGIN, GATHERED, STATE_WORDS, ComparisonRecord, DatasetSummary, Verdict
 from tlcore.strategies import export_strategy
 
 MAX_CLASSES = 30  # that are named
@@ -60,7 +60,7 @@ def document_of(
 def _made(record: ComparisonRecord) -> str:
     day = datetime.fromtimestamp(record.created_ms / 1000, UTC).strftime("%d %B %Y")
     owner = f" by {record.owner}" if record.owner else ""
-    return f"Transfer Lab, started {day}{owner}. {_source(record)}, {record.status.lower()}."
+    return f"Transfer Lab, started {day}{owner}. {_source(record)}, {STATE_WORDS[record.status]}."
 
 
 def _question(record: ComparisonRecord) -> str:
@@ -178,7 +178,7 @@ def _runs(record: ComparisonRecord) -> Section:
             "Run id": run.run_id,
             "Run": run.spec.name,
             **({"Parent run": run.comparison_id} if gathered else {}),
-            "Status": run.status.lower() + (f": {run.error}" if run.error else ""),
+            "Status": STATE_WORDS[run.status] + (f": {run.error}" if run.error else ""),
         }
         for run in record.runs
     ]
