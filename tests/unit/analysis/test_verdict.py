@@ -23,10 +23,15 @@ THREE = (*TWO, "staged_fine_tuning")
 def with_wrong(found: Example, wrong: dict[str, int], moved: int = 0) -> Example:
     """The comparison with this many wrong answers per strategy, the same for every seed but for `moved` per seed.
 
+    Runs that have not finished stay as they are.
+
     The wrong images of all strategies begin at the first one, so that they overlap as much as they can.
     """
     predictions, runs = {}, []
     for run in found.record.runs:
+        if run.outcome is None:
+            runs.append(run)
+            continue
         frame = found.predictions[run.run_id].sort_values("path").reset_index(drop=True)
         test = frame.index[frame["split"] == "test"]
         start = moved * run.spec.seed
@@ -179,6 +184,29 @@ def test_who_still_rises_or_has_not_learnt_is_never_said_to_lose():
     )
     assert found.best == ("feature_extraction",)
     assert found.distinguishable is False
+
+
+def test_a_strategy_of_which_no_run_finished_is_named_with_what_ended_it():
+    failed = {("fine_tuning", seed): "FAILED" for seed in range(2)}
+    found = verdict(example(THREE, range(2), status={**failed, ("staged_fine_tuning", 0): "KILLED"}))
+    assert "Fine-tuning has no result: its runs failed." in found.text
+    assert "Staged fine-tuning has no result" not in found.text, "another seed finished"
+    one = verdict(example(THREE, (0,), status={("fine_tuning", 0): "FAILED", ("staged_fine_tuning", 0): "KILLED"}))
+    assert "Fine-tuning has no result: its run failed. Staged fine-tuning has no result: its run was cancelled." in (
+        one.text
+    )
+    both = verdict(example(THREE, (0,), status={(name, 0): "KILLED" for name in THREE[1:]}))
+    assert "Fine-tuning and Staged fine-tuning have no result: their runs were cancelled." in both.text
+    running = verdict(example(THREE, (0,), status={("fine_tuning", 0): "RUNNING"}))
+    assert "no result" not in running.text
+
+
+def test_why_a_strategy_that_had_time_is_not_judged():
+    apart = example(THREE, range(2), status={("fine_tuning", 0): "FAILED", ("feature_extraction", 1): "FAILED"})
+    apart = with_wrong(apart, dict(zip(THREE, (10, 30, 80), strict=True)))
+    (found,) = (n for n in verdict(apart).not_judged if n.name == "fine_tuning")
+    assert found.reason == "it shares no finished seed with the leader"
+    assert "Fine-tuning (80.4 %) is not judged: it shares no finished seed with the leader." in verdict(apart).text
 
 
 def test_a_curve_that_rose_early_is_done_rising():

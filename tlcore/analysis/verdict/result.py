@@ -73,7 +73,7 @@ def _verdict(found: Decision, several: bool) -> Verdict:
         looks=found.record.looks,
         claim=claim_of(found),
         not_judged=tuple(
-            NotJudged(name=_reference(rival.group, several), reason=reason_of(rival)) for rival in found.unjudged
+            NotJudged(name=_reference(rival.group, several), reason=reason_of(found, rival)) for rival in found.unjudged
         ),
         needed_seeds=needed.seeds if needed else None,
         needed_test_images=needed.images if needed else None,

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from tlcore.analysis.floors import floors_of
-from tlcore.analysis.groups import Group, fraction_words, in_words, name_of, percent, several_models
+from tlcore.analysis.groups import Group, fraction_words, groups_of, in_words, name_of, percent, several_models
 from tlcore.analysis.statistics.estimates import Paired
 from tlcore.analysis.statistics.multiplicity import LEVEL
 from tlcore.analysis.verdict.decision import Decision, Rival
 from tlcore.analysis.verdict.readiness import Standing
+from tlcore.results import ENDED
 
 MAX_NAMES = 3  # that a sentence lists; the table has them all
 SIGN_FLIP_SEEDS = 6  # fewer can never show p < .05 by their signs alone: the least is 2 / 2^n
@@ -16,17 +17,25 @@ TOO_EARLY: dict[Standing, str] = {
     "did not learn": "the training loss did not get below the level of guessing",
     "still rising": "it was still getting better at the end",
     "evaluated once": "it was evaluated once, which does not tell whether it still gets better",
-    "ready": "too few seeds are shared with the leader, or no predictions are at hand",
 }
+NO_SEED = "it shares no finished seed with the leader"
+ONE_SEED = "it shares one finished seed with the leader, where others share more"
+NO_PREDICTIONS = "its predictions, or the leader's, are not at hand"
 
-PLURAL = {"is not": "are not", "was not": "were not", "it was": "they were", "it still gets": "they still get"}
+PLURAL = {
+    "is not": "are not", "was not": "were not", "it was": "they were", "it still gets": "they still get",
+    "it shares": "they share", "its predictions": "their predictions",
+}  # fmt: skip
 
 
 def text_of(found: Decision) -> str:
     """Who to choose, by how much and how surely, in a few sentences."""
     if found.leader is None:
         return "No run has finished yet: there is nothing to compare."
-    parts = (_headline, _rising, _untrained, _cheapest, _behind, _not_judged, _no_better_than_guessing, _look)
+    parts = (
+        _headline, _rising, _untrained, _cheapest, _behind, _not_judged, _without_result, _no_better_than_guessing,
+        _look,
+    )  # fmt: skip
     sentences = [part(found) for part in parts]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -52,9 +61,16 @@ def claim_of(found: Decision) -> str:
     return f"{both}: they speak of the strategies on such images."
 
 
-def reason_of(rival: Rival) -> str:
+def reason_of(found: Decision, rival: Rival) -> str:
     """Why nothing is claimed of a strategy that is below the leader."""
-    return TOO_EARLY[rival.standing]
+    if rival.standing in TOO_EARLY:
+        return TOO_EARLY[rival.standing]
+    own, leaders = ({run.spec.seed for run in group.finished} for group in (rival.group, _the_leader(found)))
+    shared = len(own & leaders)
+    if not shared:
+        return NO_SEED
+    most = max((len(contrast.paired.seeds) for contrast in found.contrasts), default=0)
+    return ONE_SEED if shared == 1 < most else NO_PREDICTIONS
 
 
 def gap_of(paired: Paired, sign: int = 1) -> str:
@@ -197,15 +213,36 @@ def _behind(found: Decision) -> str:
 def _not_judged(found: Decision) -> str:
     """One sentence for each reason."""
     sentences = []
-    for standing, reason in TOO_EARLY.items():
-        names = [f"{_name(found, r.group)} ({percent(r.mean)})" for r in found.unjudged if r.standing == standing]
-        verb = "is not judged" if standing == "ready" else "was not given enough time to judge"
+    for reason in (*TOO_EARLY.values(), NO_SEED, ONE_SEED, NO_PREDICTIONS):
+        named = [rival for rival in found.unjudged if reason_of(found, rival) == reason]
+        names = [f"{_name(found, rival.group)} ({percent(rival.mean)})" for rival in named]
+        verb = "was not given enough time to judge" if reason in TOO_EARLY.values() else "is not judged"
         said = f"{verb}: {reason}."
         if len(names) > 1:
             for one, several in PLURAL.items():
                 said = said.replace(one, several)
         sentences += [f"{_listed(names[:MAX_NAMES], len(names))} {said}"] if names else []
     return " ".join(sentences)
+
+
+def _without_result(found: Decision) -> str:
+    """Who has no finished run, though all have ended; one sentence for those that failed, one for the cancelled."""
+    groups, sentences = groups_of(found.record), []
+    ended = [g for g in groups if g.fraction == _fraction(found) and not g.finished and _all_ended(g)]
+    for failed, why in ((True, "failed"), (False, "cancelled")):
+        named = [group for group in ended if any(run.status == "FAILED" for run in group.runs) == failed]
+        if not named:
+            continue
+        names = _listed([name_of(group, groups) for group in named[:MAX_NAMES]], len(named))
+        has, its = ("has", "its") if len(named) == 1 else ("have", "their")
+        several = any(len(group.runs) > 1 for group in named) or len(named) > 1
+        runs, was = ("runs", "were ") if several else ("run", "was ")
+        sentences.append(f"{names} {has} no result: {its} {runs} {'' if failed else was}{why}.")
+    return " ".join(sentences)
+
+
+def _all_ended(group: Group) -> bool:
+    return all(run.status in ENDED for run in group.runs)
 
 
 def _no_better_than_guessing(found: Decision) -> str:
