@@ -36,7 +36,7 @@ def time_parts_chart(shares: Sequence[TimeShares], revision: str = "time", dark:
         )
     room = legend_room([trace.name for trace in figure.data])
     height = 150 + 34 * len(shares) + 14 * sum(name.count("<br>") for name in names) + room
-    figure.update_layout(**layout(dark, revision, "Where the time went", height=height))
+    figure.update_layout(**layout(dark, revision, "Time of a run, part by part", height=height))
     figure.update_layout(barmode="stack", bargap=0.3, margin={"b": room}, legend={"traceorder": "normal"})
     legend_below_axis(figure)
     figure.update_xaxes(**axis("Seconds per run", rangemode="tozero"))
