@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 WARM_UP = 2
-OF_WORKERS = ("OMP_WAIT_POLICY", "GLIBC_TUNABLES")  # what workers have in their environment for speed
+OF_WORKERS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "GLIBC_TUNABLES")  # what workers have in their environment for speed
 
 
 def as_a_worker() -> None:
