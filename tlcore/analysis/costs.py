@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tlcore.analysis.groups import fraction_words, percent
+from tlcore.analysis.groups import fraction_words, measured, percent
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.left_out import LeftOut
 from tlcore.results import Value
@@ -117,6 +117,4 @@ def price_words(row: LeaderboardRow, cost: CostAxis) -> str:
     price = price_of(row, cost)
     if price is None:
         return "–"
-    return (
-        f"{price:,.0f} {COSTS[cost].unit}" if price >= 1000 else f"{price:.{2 if price < 1 else 3}g} {COSTS[cost].unit}"
-    )
+    return f"{measured(price)} {COSTS[cost].unit}"

@@ -97,6 +97,11 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def measured(value: float) -> str:
+    """A measurement to three digits, two below 1, whole from 100: `0.044`, `4.12`, `1,204`."""
+    return f"{value:,.0f}" if value > 99.5 else f"{value:.{2 if value < 1 else 3}g}"
+
+
 def minus(numbers: str) -> str:
     """Numbers in words, with a true minus instead of a hyphen."""
     return numbers.replace("-", "−")

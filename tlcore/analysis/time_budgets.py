@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlcore.analysis.groups import Group, groups_of, largest_fraction, minus, name_of, percent
+from tlcore.analysis.groups import Group, groups_of, largest_fraction, measured, minus, name_of, percent
 from tlcore.analysis.left_out import LeftOut
 from tlcore.analysis.statistics.estimates import validation_ratio
 from tlcore.analysis.statistics.over_seeds import DIFFERENCES, SHARES, SeedMean, seed_mean
@@ -112,7 +112,7 @@ def reigns(record: ComparisonRecord, left_out: LeftOut | None = None) -> list[Re
 def reign_sentence(found: Sequence[Reign], record: ComparisonRecord) -> str | None:
     """`From 4 s: Feature extraction; from 12 s: Fine-tuning`; None without a finished run."""
     groups = [group for group, _ in _paths(record)]
-    said = [f"from {seconds_words(reign.start)}: {name_of(reign.group, groups)}" for reign in found]
+    said = [f"from {measured(reign.start)} s: {name_of(reign.group, groups)}" for reign in found]
     return f"Highest mean validation accuracy {'; '.join(said)}." if said else None
 
 
@@ -121,9 +121,9 @@ def within_sentence(record: ComparisonRecord, seconds: float, left_out: LeftOut 
     found, groups = best_within(record, seconds, left_out), [group for group, _ in _paths(record)]
     if not found:
         who = "no strategy that can be judged" if left_out else "no strategy"
-        return f"Within {seconds_words(seconds)} of training {who} has been evaluated in all its seeds."
+        return f"Within {measured(seconds)} s of training {who} has been evaluated in all its seeds."
     first = found[0]
-    said = f"Within {seconds_words(seconds)} of training: {name_of(first.group, groups)}, "
+    said = f"Within {measured(seconds)} s of training: {name_of(first.group, groups)}, "
     said += f"{percent(first.accuracy.mean)} of the validation images right"
     if len(found) < 2:
         return f"{said}; no other has been evaluated by then."
@@ -136,7 +136,7 @@ def reign_table(found: Sequence[Reign], record: ComparisonRecord) -> list[dict[s
     groups = [group for group, _ in _paths(record)]
     return [
         {
-            "From (training time)": seconds_words(reign.start),
+            "From (training time)": f"{measured(reign.start)} s",
             "Best": name_of(reign.group, groups),
             "Validation accuracy (%)": round(100 * reign.accuracy, 1),
             "Runner-up": name_of(reign.runner_up, groups) if reign.runner_up else "none yet",
@@ -152,11 +152,6 @@ def caution(record: ComparisonRecord) -> str:
     smallest = min(sizes, default=0)
     worth = f" A seed has {smallest:,} validation images: one is {100 / smallest:.2g} points." if smallest else ""
     return f"{SCHEDULE_CAUTION}{worth}"
-
-
-def seconds_words(seconds: float) -> str:
-    """`0.044 s`, `4.12 s`, `120 s`."""
-    return f"{seconds:.{2 if seconds < 1 else 3}g} s" if seconds < 100 else f"{seconds:,.0f} s"
 
 
 def _lead_words(lead: SeedMean | None) -> str:

@@ -10,7 +10,7 @@ from tests.records import example
 from tests.records_curves import curve, with_curves
 from tlcore.analysis import charts
 from tlcore.analysis.costs import cost_sentences, pareto_front, priced
-from tlcore.analysis.groups import fraction_words, groups_of
+from tlcore.analysis.groups import fraction_words, groups_of, measured
 from tlcore.analysis.leaderboard import leaderboard
 from tlcore.analysis.left_out import left_out_of, left_out_sentence
 from tlcore.analysis.report import figure_sections
@@ -71,6 +71,22 @@ def test_every_cost_has_a_front_of_its_own():
     (worth, beaten) = cost_sentences([first, second], "peak_memory_bytes")
     assert "Feature extraction (90.0 %, 2 GB)" in worth
     assert beaten.endswith("no worse on average: From scratch.")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.0, "0"),
+        (0.0436, "0.044"),
+        (4.1234, "4.12"),
+        (99.44, "99.4"),
+        (99.7, "100"),
+        (999.7, "1,000"),
+        (1204.4, "1,204"),
+    ],
+)
+def test_measurements_have_as_many_digits_as_are_worth_reading(value, words):
+    assert measured(value) == words
 
 
 def test_fewer_training_images_are_another_price():

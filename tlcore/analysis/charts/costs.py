@@ -21,10 +21,10 @@ from tlcore.analysis.charts.style import (
 )
 from tlcore.analysis.costs import COSTS, CostAxis, pareto_front, price_of, price_words, priced, row_name
 from tlcore.analysis.floors import FloorRow
-from tlcore.analysis.groups import name_of
+from tlcore.analysis.groups import measured, name_of
 from tlcore.analysis.leaderboard import LeaderboardRow
 from tlcore.analysis.left_out import REASONS, LeftOut
-from tlcore.analysis.time_budgets import BudgetCurve, seconds_words
+from tlcore.analysis.time_budgets import BudgetCurve
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # of models, where they share a strategy
 LOG_FROM = 8.0  # the axis of a cost is logarithmic from this ratio of the largest to the smallest
@@ -106,7 +106,7 @@ def best_by_time(
             hovertemplate=f"<b>%{{y:.1%}}</b> by %{{x:.1f}} s<extra>{name}</extra>",
         )
     if seconds:
-        said = {"text": seconds_words(seconds), "font": {"color": ink(dark).text}, "y": 1, "yanchor": "bottom"}
+        said = {"text": f"{measured(seconds)} s", "font": {"color": ink(dark).text}, "y": 1, "yanchor": "bottom"}
         figure.add_vline(x=seconds, line={"color": ink(dark).text, "width": 1.6, "dash": "dot"}, annotation=said)
     note = "Mean over seeds of the best evaluation so far; a line begins when all its seeds were evaluated."
     note += " Time includes features and tuning."
