@@ -3,16 +3,16 @@
 import streamlit as st
 
 from pages.shared import look, reads
-from pages.shared.choose import RECENT, choose_comparison, comparison_name
+from pages.shared.choose import RECENT, choose_comparison, comparison_name, show_next
 from pages.shared.navigation import start_with_app
 from pages.shared.queue_view import run_name, show_jobs
-from pages.shared.words import STATUS_WORDS, count, duration, guard
+from pages.shared.words import STATUS_WORDS, count, duration, guard, plain
 from tlcore.analysis import charts
 from tlcore.results import ENDED, ComparisonRecord, JobView
 from tlcore.service import comparisons, views
 
 REFRESH_SECONDS = 2
-QUEUE_SECONDS = 5  # also where nothing runs: a comparison may be started elsewhere
+IDLE_SECONDS = 5  # between looks at the queue where nothing runs: a comparison may be started elsewhere
 
 
 def show_queue(comparison_id: str, was_active: bool) -> None:
@@ -23,10 +23,11 @@ def show_queue(comparison_id: str, was_active: bool) -> None:
         text = f"{running} running, {len(active) - running} waiting" if active else "nothing runs, nothing waits"
         st.caption(f"Queue of this machine, all comparisons and imports: {text}.")
         others = {job.comparison_id for job in active if job.comparison_id not in (None, comparison_id)}
-        for known in comparisons.list_comparisons(limit=RECENT) if others else ():
-            if known.comparison_id in others:
-                link = {"comparison": known.comparison_id}
-                st.page_link("pages/runs.py", label=f"Watch {comparison_name(known)}", icon="⏱️", query_params=link)
+        for known in reads.recent_comparisons(RECENT) if others else ():
+            label, key = f"Watch {plain(comparison_name(known))}", f"watch_{known.comparison_id}"
+            if known.comparison_id in others and st.button(label, key=key, icon="⏱️", type="tertiary"):
+                show_next("comparison", known.comparison_id)
+                st.rerun()
         if not was_active and any(job.comparison_id == comparison_id for job in active):
             st.rerun()
 
@@ -83,7 +84,7 @@ def show() -> None:
         st.page_link("pages/compare.py", label="Compare the results", icon="📊", query_params={"comparison": chosen})
         st.button("Refresh", key="refresh", type="tertiary", icon="🔄")
     active = is_active(comparisons.jobs_of(chosen), reads.record(chosen))
-    st.fragment(show_queue, run_every=QUEUE_SECONDS)(chosen, active)
+    st.fragment(show_queue, run_every=REFRESH_SECONDS if active else IDLE_SECONDS)(chosen, active)
     st.fragment(show_live, run_every=REFRESH_SECONDS if active else None)(chosen, active)
 
 

@@ -23,7 +23,7 @@ _DOWNLOADS = (
 _TUNABLES = "GLIBC_TUNABLES"
 # How OpenMP threads wait for work. Those that spin take the cores from other processes: on a busy machine passes took
 # twice as long. Those that sleep at once wake up late: a fit of many small products took half as long again. So sleep,
-# but in GNU's library after so many turns, a few microseconds.
+# but in GNU's library after so many turns, some tens of microseconds.
 _WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 _BESIDE_PACKAGE = _PACKAGE.parent / "mlruns"
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from tlcore.results import DEFAULT_MARGIN, ENDED, ComparisonRecord, JobView
+from tlcore.results import DEFAULT_MARGIN, ENDED, ComparisonRecord, ComparisonSummary, JobView
 from tlcore.service import comparisons, insights, models, views
 from tlcore.service.catalogue import CatalogueEntry
 from tlcore.settings import get_settings
@@ -29,6 +29,11 @@ def devices() -> tuple[models.DeviceInfo, ...]:
 def source_runs() -> dict[str, tuple[str, str]]:
     """Runs that made a backbone here: model and name by what to give as weights."""
     return _source_runs(home_key())
+
+
+def recent_comparisons(limit: int) -> list[ComparisonSummary]:
+    """The newest comparisons, at most a few seconds old."""
+    return _recent_comparisons(home_key(), limit)
 
 
 def is_active(jobs: list[JobView]) -> bool:
@@ -82,6 +87,11 @@ def _devices(home: str) -> tuple[models.DeviceInfo, ...]:
 @st.cache_data(ttl=20, max_entries=4, show_spinner=False)
 def _source_runs(home: str) -> dict[str, tuple[str, str]]:
     return {run.weights: (run.model, run.name) for run in models.source_runs()}
+
+
+@st.cache_data(ttl=10, max_entries=4, show_spinner=False)
+def _recent_comparisons(home: str, limit: int) -> list[ComparisonSummary]:
+    return comparisons.list_comparisons(limit=limit)
 
 
 @st.cache_data(ttl=2, max_entries=16, show_spinner=False)

@@ -8,6 +8,7 @@ from tlcore.results import DEFAULT_MARGIN, ENDED, VerdictStatus
 from tlcore.service import growing
 from tlcore.service.views import ComparisonView
 
+MADE = "more_time_made"  # of the session: by comparison, the one that was launched from it with more time
 SETTLE = "settling"  # of the session: the comparison to which seeds are added until its verdict is settled
 ICONS: dict[VerdictStatus, str] = {
     "winner": "🏆",
@@ -95,9 +96,11 @@ def _offer_time(view: ComparisonView, longer: growing.ComparisonSpec) -> None:
         f"a budget of {longer.budget}, {growing.MORE_TIME} times as much ({count(len(longer.runs()), 'run')})."
     )
     if pressed and view.decision is not None:
-        with st.spinner("Checking …"):
-            comparison_id = growing.launch_more_time(view.decision)
-        st.switch_page("pages/runs.py", query_params={"comparison": comparison_id})
+        made = st.session_state.setdefault(MADE, {})  # a second press, while the first is at work, makes no other one
+        if view.record.comparison_id not in made:
+            with st.spinner("Checking …"):
+                made[view.record.comparison_id] = growing.launch_more_time(view.decision)
+        st.switch_page("pages/runs.py", query_params={"comparison": made[view.record.comparison_id]})
 
 
 def _show_pairs(view: ComparisonView) -> None:

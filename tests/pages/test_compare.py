@@ -145,6 +145,11 @@ def test_those_that_had_too_little_time_are_run_again_with_more(
     assert asked[0].budget.epochs == 24
     assert "from_scratch" in asked[0].strategies
     assert asked[0].seeds == (0, 1, 2)
+    again = open_page("compare", comparison=fakes.FINISHED)
+    again.session_state["more_time_made"] = app.session_state["more_time_made"]  # as of a press that came just before
+    again.button(key="more_time").click().run()
+    assert is_fine(again)
+    assert len(asked) == 1, "a second press makes no other comparison"
 
 
 def test_nothing_is_offered_while_it_runs_or_for_a_recording(open_page: Open, full: fakes.Store) -> None:

@@ -30,8 +30,7 @@ def test_one_run_or_all_can_be_cancelled(open_page: Open, full: fakes.Store) -> 
     assert full.asked == [("cancel_run", running.run_id), ("cancel", fakes.RUNNING)]
 
 
-def test_polling_only_while_something_runs(open_page: Open, full: fakes.Store) -> None:
-    """A comparison that has ended offers nothing to cancel, and no fragment asks again."""
+def test_a_comparison_that_has_ended_offers_nothing_to_cancel(open_page: Open, full: fakes.Store) -> None:
     app = open_page("runs", comparison=fakes.FINISHED)
     assert is_fine(app)
     assert not [button for button in app.button if str(button.key).startswith("cancel")]
@@ -39,10 +38,12 @@ def test_polling_only_while_something_runs(open_page: Open, full: fakes.Store) -
 
 def test_what_runs_elsewhere_can_be_watched_from_here(open_page: Open, full: fakes.Store) -> None:
     app = open_page("runs", comparison=fakes.FINISHED)
-    links = [link.proto for link in app.get("page_link") if "Watch" in link.proto.label]
-    assert [link.query_string for link in links] == [f"comparison={fakes.RUNNING}"]
-    here = open_page("runs", comparison=fakes.RUNNING)
-    assert not [link for link in here.get("page_link") if "Watch" in link.proto.label]
+    assert [button.key for button in app.button if "Watch" in button.label] == [f"watch_{fakes.RUNNING}"]
+    app.button(key=f"watch_{fakes.RUNNING}").click().run()
+    assert is_fine(app)
+    assert app.query_params["comparison"] == fakes.RUNNING
+    assert not [button for button in app.button if "Watch" in button.label]
+    assert [button for button in app.button if button.key == "cancel_all"]
 
 
 def test_a_failed_run_tells_its_error(open_page: Open, full: fakes.Store) -> None:

@@ -47,6 +47,14 @@ def test_fine_tuning_trains_the_backbone_ten_times_slower_than_the_head() -> Non
     assert made.learning_rate / made.backbone_learning_rate == pytest.approx(10)
 
 
+def test_gradients_are_shortened_where_a_convolutional_network_trains_at_full_rates() -> None:
+    clipped = ("fine_tuning", "gradual_unfreezing", "partial_fine_tuning", "from_scratch")
+    assert {phase(strategy).gradient_clip for strategy in clipped} == {10}
+    assert phase("transfer_learning").gradient_clip == 0
+    assert [phase("staged_fine_tuning", index).gradient_clip for index in (0, 1)] == [0, 0]
+    assert phase("fine_tuning", model=MODEL.model_copy(update={"family": "transformer"})).gradient_clip == 0
+
+
 def test_the_second_stage_is_ten_times_slower_than_plain_fine_tuning() -> None:
     plain, second = phase("fine_tuning"), phase("staged_fine_tuning", 1)
     assert plain.learning_rate / second.learning_rate == pytest.approx(10)

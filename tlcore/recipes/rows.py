@@ -13,13 +13,14 @@ Row = dict[str, SettingValue]
 SWEEPS: dict[str, Row] = {"linear_svm": {"c_low": -4, "c_high": 1}}
 LAYER_DECAY = 1 / 2.6  # ULMFiT's rate of each lower group, relative to the one above
 DECAYED_GROUPS = 4  # ULMFiT's network had as many: a deeper one spreads the same fall over its groups
-# The largest gradient norm of a convolutional network: usual ones are 2 to 20, and those of the first steps, in which a
-# new head does not fit yet, or of large rates several times that: they may leave nothing to transfer. Measured: README.
-CLIPPED = 10.0
+# The largest gradient norm of a convolutional network that trains at full rates: 5 to 20 are usual, but 25 to 90 come
+# in the first steps, in which a new head does not fit yet, and can undo what was transferred. A second stage has rates
+# ten times lower and a head that fits. Measured: README.
+LONGEST_GRADIENT = 10.0
 _SGD_HEAD: Row = {"learning_rate": 1e-2, "weight_decay": 5e-4}
 _FINE_TUNING: dict[Family, Row] = {
     "cnn": {"nesterov": True, "learning_rate": 1e-2, "backbone_learning_rate": 1e-3, "warmup": 0.05,
-            "normalization": "train", "gradient_clip": CLIPPED},
+            "normalization": "train", "gradient_clip": LONGEST_GRADIENT},
     "transformer": {"optimizer": "adamw", "learning_rate": 1e-3, "backbone_learning_rate": 1e-4,
                     "weight_decay": 0.05, "warmup": 0.1},
 }  # fmt: skip
@@ -38,7 +39,7 @@ RECIPES: dict[str, dict[Family, Row]] = {
     "lora": {"cnn": _LORA, "transformer": _LORA},
     "from_scratch": {
         "cnn": {"nesterov": True, "learning_rate": 1e-1, "backbone_learning_rate": 1e-1, "weight_decay": 5e-5,
-                "warmup": 0.05, "label_smoothing": 0.1, "normalization": "train", "gradient_clip": CLIPPED},
+                "warmup": 0.05, "label_smoothing": 0.1, "normalization": "train", "gradient_clip": LONGEST_GRADIENT},
         "transformer": {"optimizer": "adamw", "learning_rate": 1e-3, "backbone_learning_rate": 1e-3,
                         "weight_decay": 0.05, "warmup": 0.1, "label_smoothing": 0.1, "normalization": "train"},
     },

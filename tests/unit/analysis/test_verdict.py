@@ -197,16 +197,60 @@ def test_a_strategy_of_which_no_run_finished_is_named_with_what_ended_it():
     )
     both = verdict(example(THREE, (0,), status={(name, 0): "KILLED" for name in THREE[1:]}))
     assert "Fine-tuning and Staged fine-tuning have no result: their runs were cancelled." in both.text
+    mixed = verdict(example(TWO, range(2), status={("fine_tuning", 0): "FAILED", ("fine_tuning", 1): "KILLED"}))
+    assert "Fine-tuning has no result: its runs failed or were cancelled." in mixed.text
     running = verdict(example(THREE, (0,), status={("fine_tuning", 0): "RUNNING"}))
     assert "no result" not in running.text
 
 
-def test_why_a_strategy_that_had_time_is_not_judged():
-    apart = example(THREE, range(2), status={("fine_tuning", 0): "FAILED", ("feature_extraction", 1): "FAILED"})
+def test_what_failed_on_one_network_is_no_matter_of_another():
+    built = example(TWO, (0, 1), models=("a_model", "b_model"))
+    runs = tuple(
+        run.model_copy(update={"status": "FAILED", "outcome": None, "history": ()})
+        if (run.spec.model, run.spec.strategy) == ("b_model", "fine_tuning")
+        else run
+        for run in built.record.runs
+    )
+    found = verdict(Example(built.record.model_copy(update={"runs": runs}), built.predictions))
+    assert "b_model / Fine-tuning has no result: its runs failed." in found.text
+    assert "no result" not in found.by_model["a_model"].text
+    assert "Fine-tuning has no result: its runs failed." in found.by_model["b_model"].text
+    assert "b_model /" not in found.by_model["b_model"].text
+
+
+@pytest.mark.parametrize(
+    ("failed", "reason"),
+    [
+        (
+            (("fine_tuning", 0), ("fine_tuning", 1), ("feature_extraction", 2)),
+            "it shares no finished seed with the leader",
+        ),
+        ((("fine_tuning", 0), ("fine_tuning", 1)), "it shares only one finished seed with the leader"),
+    ],
+)  # fmt: skip
+def test_why_a_strategy_that_had_time_is_not_judged(failed, reason):
+    apart = example(THREE, range(3), status=dict.fromkeys(failed, "FAILED"))
     apart = with_wrong(apart, dict(zip(THREE, (10, 30, 80), strict=True)))
     (found,) = (n for n in verdict(apart).not_judged if n.name == "fine_tuning")
-    assert found.reason == "it shares no finished seed with the leader"
-    assert "Fine-tuning (80.4 %) is not judged: it shares no finished seed with the leader." in verdict(apart).text
+    assert found.reason == reason
+    assert f"Fine-tuning (80.4 %) is not judged: {reason}." in verdict(apart).text
+
+
+def test_predictions_that_are_missing_are_the_reason_where_they_are():
+    built = with_wrong(example(THREE, range(2)), dict(zip(THREE, (10, 30, 80), strict=True)))
+    lost = {run.run_id for run in built.record.runs if run.spec.strategy == "fine_tuning"}
+    kept = {run_id: frame for run_id, frame in built.predictions.items() if run_id not in lost}
+    (found,) = (n for n in verdict(Example(built.record, kept)).not_judged if n.name == "fine_tuning")
+    assert found.reason == "its predictions, or the leader's, are not at hand"
+
+
+def test_nobody_is_judged_against_a_leader_that_did_not_learn():
+    built = rising(
+        with_wrong(example(TWO, (0,)), {"feature_extraction": 60, "fine_tuning": 70}),
+        "feature_extraction", (0.5, 0.5), did_not_learn=True,
+    )  # fmt: skip
+    (found,) = verdict(built).not_judged
+    assert found.reason == "the leader did not learn"
 
 
 def test_a_curve_that_rose_early_is_done_rising():

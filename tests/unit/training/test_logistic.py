@@ -55,6 +55,31 @@ def test_every_c_has_the_optimum_that_scikit_learn_approaches(number, width, num
             np.testing.assert_allclose(p, expected_p, atol=5e-3)
 
 
+@pytest.mark.parametrize(("number", "width", "num_classes"), [(500, WIDEST + 40, 8), (500, 200, 2), (40, 96, 3)])
+def test_gradients_are_divided_by_the_mean_block_of_the_widest_axes(number, width, num_classes):
+    """Against autograd's Hessian of each class by itself."""
+    x, labels = standard(number, width, num_classes)
+    x = torch.from_numpy(x * np.linspace(0.1, 3, width)).float()
+    path, penalty = LogisticPath(x, torch.from_numpy(labels), num_classes, 1_000), 0.01
+    rotated, _, variance = principal_axes(x)
+    rows = torch.cat([rotated, torch.ones(number, 1)], 1).double()
+    values = 0.1 * torch.randn(num_classes, rows.shape[1], generator=torch.Generator().manual_seed(0)).double()
+    inverse = path._inverse_block(path._look(values, penalty), penalty)
+    assert min(4, len(variance)) < len(inverse) <= WIDEST + 1
+
+    def loss(own, k):
+        return (
+            -(rows @ torch.cat([values[:k], own[None], values[k + 1 :]]).T)
+            .log_softmax(1)[torch.arange(number), torch.from_numpy(labels)]
+            .mean()
+        )
+
+    hessians = [torch.func.hessian(loss)(values[k], k) for k in range(num_classes)]
+    block = torch.stack(hessians).mean(0)[-len(inverse) :, -len(inverse) :]
+    block.diagonal()[:-1] += penalty
+    torch.testing.assert_close(inverse.double() @ block, torch.eye(len(block)).double(), atol=1e-3, rtol=0)
+
+
 def test_the_order_of_c_does_not_matter():
     x, labels = standard(240, 30, 5)
     features, truth = torch.from_numpy(x).float(), torch.from_numpy(labels)

@@ -11,7 +11,7 @@ from tlcore.analysis.statistics.multiplicity import level_of_look
 from tlcore.analysis.statistics.planning import images_needed, resampled_seeds_needed, seeds_needed, spread_of
 from tlcore.analysis.verdict.contrasts import Contrast, Relation, contrasts_of
 from tlcore.analysis.verdict.readiness import Standing, standing_of
-from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, VerdictStatus
+from tlcore.results import DEFAULT_MARGIN, ENDED, ComparisonRecord, VerdictStatus
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Decision:
 
     mean, interval: its test accuracy, the latter None where it is not known.
     rivals: the others, from the highest mean. level: of an adjusted p-value, see `multiplicity`. family: how many
-    pairs were corrected together, which may be more than the contrasts of these groups.
+    pairs were corrected together, which may be more than the contrasts of these groups. without_result: whose runs have
+    all ended, none of them finished.
     """
 
     record: ComparisonRecord
@@ -67,6 +68,7 @@ class Decision:
     family: int = 0
     needed: Needed | None = None
     status: VerdictStatus = "none"
+    without_result: tuple[Group, ...] = ()
 
     @property
     def contenders(self) -> list[Rival]:
@@ -106,8 +108,9 @@ def decide(
     level = level_of_look(record.looks)
     means = {id(group): _mean(group) for group in groups if group.finished}
     ranked = sorted((group for group in groups if group.finished), key=lambda group: -means[id(group)])
+    ended = tuple(group for group in groups if all(run.status in ENDED - {"FINISHED"} for run in group.runs))
     if not ranked:
-        return Decision(record, None, 0.0, None, "ready", (), (), margin, level)
+        return Decision(record, None, 0.0, None, "ready", (), (), margin, level, without_result=ended)
     learnt = [group for group in ranked if standing_of(group, margin) != "did not learn"]
     family = contrasts_of(record, learnt, right, margin) if family is None else family
     own = {id(group) for group in learnt}
@@ -127,6 +130,7 @@ def decide(
         margin=margin,
         level=level,
         family=len(family),
+        without_result=ended,
     )
     status = _status(found)
     return replace(found, status=status, needed=_needed(found) if status == "unclear" else None)

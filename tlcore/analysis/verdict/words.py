@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from tlcore.analysis.floors import floors_of
-from tlcore.analysis.groups import Group, fraction_words, groups_of, in_words, name_of, percent, several_models
+from tlcore.analysis.groups import Group, fraction_words, in_words, name_of, percent, several_models
 from tlcore.analysis.statistics.estimates import Paired
 from tlcore.analysis.statistics.multiplicity import LEVEL
 from tlcore.analysis.verdict.decision import Decision, Rival
@@ -18,8 +18,12 @@ TOO_EARLY: dict[Standing, str] = {
     "still rising": "it was still getting better at the end",
     "evaluated once": "it was evaluated once, which does not tell whether it still gets better",
 }
+ENDS = {
+    ("FAILED",): "failed", ("KILLED",): "{were} cancelled", ("FAILED", "KILLED"): "failed or {were} cancelled",
+}  # fmt: skip
+LEADER_STUCK = "the leader did not learn"
 NO_SEED = "it shares no finished seed with the leader"
-ONE_SEED = "it shares one finished seed with the leader, where others share more"
+ONE_SEED = "it shares only one finished seed with the leader"
 NO_PREDICTIONS = "its predictions, or the leader's, are not at hand"
 
 PLURAL = {
@@ -31,7 +35,8 @@ PLURAL = {
 def text_of(found: Decision) -> str:
     """Who to choose, by how much and how surely, in a few sentences."""
     if found.leader is None:
-        return "No run has finished yet: there is nothing to compare."
+        ended = found.record.status in ENDED
+        return f"No run has finished{'' if ended else ' yet'}: there is nothing to compare."
     parts = (
         _headline, _rising, _untrained, _cheapest, _behind, _not_judged, _without_result, _no_better_than_guessing,
         _look,
@@ -65,12 +70,13 @@ def reason_of(found: Decision, rival: Rival) -> str:
     """Why nothing is claimed of a strategy that is below the leader."""
     if rival.standing in TOO_EARLY:
         return TOO_EARLY[rival.standing]
+    if found.leader_standing == "did not learn":
+        return LEADER_STUCK
     own, leaders = ({run.spec.seed for run in group.finished} for group in (rival.group, _the_leader(found)))
     shared = len(own & leaders)
-    if not shared:
-        return NO_SEED
-    most = max((len(contrast.paired.seeds) for contrast in found.contrasts), default=0)
-    return ONE_SEED if shared == 1 < most else NO_PREDICTIONS
+    if shared > 1 or len(found.record.spec.seeds) == 1:
+        return NO_PREDICTIONS
+    return ONE_SEED if shared else NO_SEED
 
 
 def gap_of(paired: Paired, sign: int = 1) -> str:
@@ -213,7 +219,7 @@ def _behind(found: Decision) -> str:
 def _not_judged(found: Decision) -> str:
     """One sentence for each reason."""
     sentences = []
-    for reason in (*TOO_EARLY.values(), NO_SEED, ONE_SEED, NO_PREDICTIONS):
+    for reason in (*TOO_EARLY.values(), LEADER_STUCK, NO_SEED, ONE_SEED, NO_PREDICTIONS):
         named = [rival for rival in found.unjudged if reason_of(found, rival) == reason]
         names = [f"{_name(found, rival.group)} ({percent(rival.mean)})" for rival in named]
         verb = "was not given enough time to judge" if reason in TOO_EARLY.values() else "is not judged"
@@ -226,23 +232,16 @@ def _not_judged(found: Decision) -> str:
 
 
 def _without_result(found: Decision) -> str:
-    """Who has no finished run, though all have ended; one sentence for those that failed, one for the cancelled."""
-    groups, sentences = groups_of(found.record), []
-    ended = [g for g in groups if g.fraction == _fraction(found) and not g.finished and _all_ended(g)]
-    for failed, why in ((True, "failed"), (False, "cancelled")):
-        named = [group for group in ended if any(run.status == "FAILED" for run in group.runs) == failed]
-        if not named:
-            continue
-        names = _listed([name_of(group, groups) for group in named[:MAX_NAMES]], len(named))
-        has, its = ("has", "its") if len(named) == 1 else ("have", "their")
-        several = any(len(group.runs) > 1 for group in named) or len(named) > 1
-        runs, was = ("runs", "were ") if several else ("run", "was ")
-        sentences.append(f"{names} {has} no result: {its} {runs} {'' if failed else was}{why}.")
+    """One sentence for each way in which all runs of a strategy ended."""
+    sentences = []
+    for ends, why in ENDS.items():
+        named = [group for group in found.without_result if {run.status for run in group.runs} == set(ends)]
+        if named:
+            names = _listed([_name(found, group) for group in named[:MAX_NAMES]], len(named))
+            has, its = ("has", "its") if len(named) == 1 else ("have", "their")
+            runs, were = ("run", "was") if sum(len(group.runs) for group in named) == 1 else ("runs", "were")
+            sentences.append(f"{names} {has} no result: {its} {runs} {why.format(were=were)}.")
     return " ".join(sentences)
-
-
-def _all_ended(group: Group) -> bool:
-    return all(run.status in ENDED for run in group.runs)
 
 
 def _no_better_than_guessing(found: Decision) -> str:
@@ -290,7 +289,7 @@ def _name(found: Decision, group: Group) -> str:
 
 
 def _all(found: Decision) -> list[Group]:
-    return [_the_leader(found), *(rival.group for rival in found.rivals)]
+    return [_the_leader(found), *(rival.group for rival in found.rivals), *found.without_result]
 
 
 def _seconds(group: Group) -> float:

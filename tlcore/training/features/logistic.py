@@ -31,7 +31,8 @@ FORCING = 0.1  # a step leaves this part of the gradient, or half of what ends t
 MAX_PRODUCTS = 200  # with the Hessian, in one step
 SUFFICIENT = 1e-4  # of the decrease that the gradient promises: Armijo's rule (Nocedal & Wright 2006, section 3.1)
 SHORTEST = 2.0**-20  # part of a step below which there is no way down
-WIDEST = 256  # axes: more would save a few more products, and cost as much
+WIDEST = 256  # axes whose block of the Hessian is made, at most: more would save a few more products, and cost as much
+WORTH = 4  # products that making the block may cost, in operations: for few classes, fewer axes
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class LogisticPath:
         self._max_iterations = max_iterations
         self._rotated, axes, variance = principal_axes(features)
         self._fast = self._rotated.to(fast)
-        self._widest = torch.cat([self._rotated[:, -WIDEST:], torch.ones_like(self._rotated[:, :1])], 1)
+        widest = min(WIDEST, math.isqrt(2 * WORTH * num_classes * len(variance)))
+        self._widest = torch.cat([self._rotated[:, -widest:], torch.ones_like(self._rotated[:, :1])], 1)
         self._axes, self._variance = axes.double().cpu(), variance.double().cpu()
         self._truth = one_hot(labels.to(features.device), num_classes).to(features.dtype).T.contiguous()
         self._points: dict[float, _Point] = {}

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from tlcore.recipes import FitRecipe, Recipe, TrainRecipe
 
-BY_LUCK = 3.0  # standard errors
+BY_LUCK = 3.0  # standard errors by which the images of one stretch, or hits, may be better than guessing
+WELL_ABOVE = 0.25  # of the way from chance to all: images of a class are alike, so untrained answers are lucky in whole
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,16 @@ def guesses_of(recipe: Recipe, labels: NDArray[Any], num_classes: int) -> tuple[
 
 
 def lucky_accuracy(labels: NDArray[Any], num_classes: int) -> float:
-    """The balanced accuracy that answers which ignore the images hardly exceed. labels: [N ≥ 1] of the images.
+    """The balanced accuracy that a network which has learned nothing hardly exceeds. labels: [N ≥ 1] of the images.
 
-    Each class of K is hit with 1/K on average over classes, and by as many standard errors more as luck allows.
+    Answers that ignore the images hit shares of the K classes that add up to 1: 1/K on average, and more by luck.
+    Answers of an untrained network go with the images, and those of one class are alike, which lifts it further.
     """
     counts = np.bincount(labels, minlength=num_classes)
     counts = counts[counts > 0]
     chance = 1 / len(counts)
     error = math.sqrt(chance * (1 - chance) * float(np.sum(1 / counts))) / len(counts)
-    return chance + BY_LUCK * error
+    return chance + max(BY_LUCK * error, WELL_ABOVE * (1 - chance))
 
 
 def _guess(phase: TrainRecipe | FitRecipe, labels: NDArray[Any], num_classes: int) -> Guess:

@@ -9,7 +9,8 @@ from tlcore.training.loop.guessing import BY_LUCK, Guess
 from tlcore.training.loop.plan import Plan, shortened
 
 SAVE_SECONDS = 30.0  # training between two checkpoints within an evaluation's distance: saving stays a small part
-LEARNED = 0.98  # of the loss of guessing: a training loss that stays above it learned nothing (RECIPES.md)
+LEARNED = 0.98  # of the loss of guessing: a training loss that stays above it learned nothing (RECIPES.md), unless
+# the network is right far too often for that
 
 
 def plan_now(plan: Plan, state: State) -> Plan:
