@@ -15,7 +15,7 @@ from tlcore.training.networks.forward import logits
 from tlcore.training.networks.freezing import evaluating
 from tlcore.training.networks.models import Network
 
-WARM_UP, REPEATS = 3, 10  # passes: the first ones choose kernels and fill caches; ten others have a median
+WARM_UP, REPEATS = 2, 5  # passes: the first ones choose kernels and fill caches; five others have a median
 MAX_SECONDS = 0.5  # of all passes together, but for the first two
 _NO_WEIGHTS = (".json", ".txt", ".py")  # what else lies in a model folder
 
