@@ -55,6 +55,12 @@ def test_gradients_are_shortened_where_a_convolutional_network_trains_at_full_ra
     assert phase("fine_tuning", model=MODEL.model_copy(update={"family": "transformer"})).gradient_clip == 0
 
 
+def test_a_random_start_without_batch_norm_is_slower() -> None:
+    plain = MODEL.model_copy(update={"has_batch_norm": False})
+    assert phase("from_scratch", model=plain).learning_rate == pytest.approx(phase("from_scratch").learning_rate / 10)
+    assert phase("fine_tuning", model=plain).learning_rate == phase("fine_tuning").learning_rate
+
+
 def test_the_second_stage_is_ten_times_slower_than_plain_fine_tuning() -> None:
     plain, second = phase("fine_tuning"), phase("staged_fine_tuning", 1)
     assert plain.learning_rate / second.learning_rate == pytest.approx(10)

@@ -19,7 +19,7 @@ from tlcore.recipes.applicable import (
     require_network,
     why_idle,
 )
-from tlcore.recipes.rows import DECAYED_GROUPS, RECIPES, SWEEPS, Row
+from tlcore.recipes.rows import DECAYED_GROUPS, RECIPES, SWEEPS, WITHOUT_BATCH_NORM, Row
 from tlcore.recipes.values import (
     DataFacts,
     FitRecipe,
@@ -181,6 +181,8 @@ def _phase(phase: Fit | Train, model: ModelFacts, batch: int, few: bool, own: Ro
     if phase.recipe not in RECIPES:
         raise SpecError(f"unknown recipe {phase.recipe!r}: use {', '.join(RECIPES)}")
     row = dict(RECIPES[phase.recipe][model.family])
+    if model.family == "cnn" and not model.has_batch_norm:
+        row |= WITHOUT_BATCH_NORM.get(phase.recipe, {})
     scale = max(1.0, batch / REFERENCE_BATCH)
     for rate in ("learning_rate", "backbone_learning_rate"):
         if rate in row:

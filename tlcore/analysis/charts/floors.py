@@ -17,7 +17,8 @@ NAMES: dict[FloorName, str] = {
 }
 DASHES: dict[FloorName, str] = {"majority_class": "dot", "nearest_class_mean": "dash"}
 NOTE = (
-    " Thin lines: floors, without any training (dotted: always the largest class; dashed: pretrained network as it is, "
+    " Thin lines: floors, without any training (dotted: always the largest class of the training images; "
+    "dashed: pretrained network as it is, "
     "by the nearest class mean of its features)."
 )
 LABEL_LINE = 15  # pixels of a line of labels

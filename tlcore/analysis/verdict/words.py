@@ -103,7 +103,8 @@ def _headline(found: Decision) -> str:
     leader, score = _leader(found), percent(found.mean)
     at = f"at a budget of {found.record.spec.budget}{_on(found)}"
     if found.status == "nothing learnt":
-        return f"Nothing to judge {at}: even the highest, {leader} ({score}), did not learn. Give more time."
+        stuck = f"even the highest, {leader} ({score}), did not learn"
+        return f"Nothing to judge {at}: {stuck}. Give more time, or another learning rate."
     if found.status == "alone":
         return f"{leader} has {score} of the test images right {at}; there is nothing to judge it by."
     if found.status == "winner" and _seeds(found) == 1:
