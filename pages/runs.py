@@ -1,5 +1,7 @@
 """Runs: the queue and the live progress of a comparison."""
 
+from collections import Counter
+
 import streamlit as st
 
 from pages.shared import look, reads
@@ -8,7 +10,7 @@ from pages.shared.navigation import start_with_app
 from pages.shared.queue_view import run_name, show_jobs
 from pages.shared.words import STATUS_WORDS, count, duration, guard, plain
 from tlcore.analysis import charts
-from tlcore.results import ENDED, ComparisonRecord, JobView
+from tlcore.results import ENDED, STATE_WORDS, ComparisonRecord, JobView
 from tlcore.service import comparisons, views
 
 REFRESH_SECONDS = 2
@@ -33,14 +35,16 @@ def show_queue(comparison_id: str, was_active: bool) -> None:
 
 
 def show_overall(comparison_id: str, record: ComparisonRecord, jobs: list[JobView]) -> None:
-    done = sum(run.status in ENDED for run in record.runs)
-    words = f"{done} of {count(len(record.runs), 'run')} done"
+    counts = Counter(run.status for run in record.runs)
+    words = f"{counts['FINISHED']} of {count(len(record.runs), 'run')} finished"
+    words += "".join(f", {counts[status]} {STATE_WORDS[status]}" for status in ("FAILED", "KILLED") if counts[status])
     if not reads.is_active(jobs):
         st.markdown(f"{STATUS_WORDS[record.status]} · {words}")
         return
     left = views.time_left(record, jobs)
+    about = f" · {'at least' if left.is_least else 'about'} {duration(left.seconds)} left" if left else ""
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
-    row.progress(views.progress(jobs), text=words + (f" · about {duration(left)} left" if left is not None else ""))
+    row.progress(views.progress(jobs), text=words + about)
     if row.button("Cancel all", key="cancel_all"):
         with guard():
             comparisons.cancel(comparison_id)

@@ -89,7 +89,7 @@ def test_from_upload_to_download(
     page.get_by_role("link", name="Launch a comparison on it").click()
     launch(page)
 
-    expect(page.get_by_text("5 of 5 runs done")).to_be_visible(timeout=5 * MINUTES)
+    expect(page.get_by_text("5 of 5 runs finished")).to_be_visible(timeout=5 * MINUTES)
     page.wait_for_url(re.compile("/runs.*comparison="))
     settled(page)
 

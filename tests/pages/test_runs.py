@@ -16,7 +16,7 @@ def test_what_runs_is_shown_with_progress_and_the_time_left(open_page: Open, ful
     bars = unescaped(" ".join(html.value for html in app.html))
     assert "training, epoch 3 of 6" in bars
     assert "40 % · 1 min 15 s left" in bars
-    assert "8 of 10 runs done · about" in str(app.get("progress")[0].proto.text)
+    assert "8 of 10 runs finished · about" in str(app.get("progress")[0].proto.text)
     assert len(app.get("plotly_chart")) == 1
     assert "validation accuracy 0.91" in app.code[0].value
 
@@ -50,6 +50,9 @@ def test_a_failed_run_tells_its_error(open_page: Open, full: fakes.Store) -> Non
     app = open_page("runs", comparison=fakes.BROKEN)
     assert is_fine(app)
     assert "the loss became nan at step 12: lower the learning rate" in errors(app)[0]
+    runs = full.record(fakes.BROKEN).runs
+    finished, failed = (sum(run.status == status for run in runs) for status in ("FINISHED", "FAILED"))
+    assert f"{finished} of {len(runs)} runs finished, {failed} failed" in shown(app)
 
 
 def test_a_failed_run_can_be_tried_again(open_page: Open, full: fakes.Store) -> None:

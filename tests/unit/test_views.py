@@ -36,8 +36,25 @@ def test_time_left_adds_the_eta_and_what_ended_runs_of_the_strategy_took() -> No
     ).record  # fmt: skip
     took = next(run.outcome.total_seconds for run in record.runs if run.spec.strategy == "fine_tuning" and run.outcome)
     jobs = [job_of(run) for run in record.runs]
-    assert views.time_left(record, jobs) == pytest.approx(75.0 + took)
+    left = views.time_left(record, jobs)
+    assert left
+    assert (left.seconds, left.is_least) == (pytest.approx(75.0 + took), False)
     assert views.progress(jobs) == pytest.approx((1 + 1 + 0.4 + 0) / 4)
+
+
+def test_time_left_counts_what_has_not_ended_once_as_the_dearest_so_far() -> None:
+    """Cheap strategies come first: the others take no less."""
+    strategies = ("feature_extraction", "transfer_learning", "fine_tuning", "from_scratch")
+    waiting = {(name, seed): "SCHEDULED" for name in strategies[2:] for seed in (0, 1)}
+    record = example(strategies=strategies, seeds=(0, 1), status=waiting).record
+    took = {
+        name: [r.outcome.total_seconds for r in record.runs if r.outcome and r.spec.strategy == name]
+        for name in strategies[:2]
+    }
+    left = views.time_left(record, [job_of(run) for run in record.runs])
+    assert left
+    assert left.seconds == pytest.approx(4 * max(sum(seconds) / 2 for seconds in took.values()))
+    assert left.is_least
 
 
 def test_time_left_is_unknown_until_a_run_has_ended() -> None:

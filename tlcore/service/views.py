@@ -20,6 +20,7 @@ from tlcore.service import comparisons
 
 __all__ = [
     "ComparisonView",
+    "TimeLeft",
     "anatomy",
     "champions",
     "finished_runs",
@@ -91,19 +92,31 @@ def progress(jobs: list[JobView]) -> float:
     return fmean(shares) if shares else 1.0
 
 
-def time_left(record: ComparisonRecord, jobs: list[JobView]) -> float | None:
-    """Seconds until the last run ends, one after another: a waiting run takes as long as the ended ones on average.
+@dataclass(frozen=True)
+class TimeLeft:
+    """seconds: until the last run ends, one after another. is_least: it may well take longer."""
 
-    The average is that of the run's own strategy where one has ended. None as long as nothing has.
+    seconds: float
+    is_least: bool
+
+
+def time_left(record: ComparisonRecord, jobs: list[JobView]) -> TimeLeft | None:
+    """A waiting run takes as long as the ended ones of its model and strategy on average.
+
+    Where none of those has ended, as long as the dearest so far, at least: cheap ones come first. None as long as
+    nothing has ended.
     """
-    strategies = {run.run_id: run.spec.strategy for run in record.runs}
-    took: dict[str, list[float]] = {}
+    cells = {run.run_id: (run.spec.model, run.spec.strategy) for run in record.runs}
+    took: dict[tuple[str, str], list[float]] = {}
     for run in record.runs:
         if run.outcome is not None:
-            took.setdefault(run.spec.strategy, []).append(run.outcome.total_seconds)
-    means = {strategy: fmean(seconds) for strategy, seconds in took.items()}
-    usual = fmean(means.values()) if means else None
-    left = [job.eta_seconds for job in jobs if job.status == "RUNNING"]
-    left += [means.get(strategies.get(job.id, ""), usual) for job in jobs if job.status == "QUEUED"]
-    known = [seconds for seconds in left if seconds is not None]
-    return sum(known) if len(known) == len(left) else None
+            took.setdefault(cells[run.run_id], []).append(run.outcome.total_seconds)
+    means = {cell: fmean(seconds) for cell, seconds in took.items()}
+    running = [job.eta_seconds for job in jobs if job.status == "RUNNING"]
+    waiting = [cells[job.id] for job in jobs if job.status == "QUEUED" and job.id in cells]
+    known = [eta for eta in running if eta is not None]
+    if not means or len(known) < len(running):
+        return None
+    dearest = max(means.values())
+    seconds = sum(known) + sum(means.get(cell, dearest) for cell in waiting)
+    return TimeLeft(seconds, is_least=any(cell not in means for cell in waiting))
