@@ -179,6 +179,7 @@ def test_equal_frequencies_and_distances_are_decided_as_scikit_learn_does():
 def test_costs_are_those_of_the_files_and_of_one_pass(bench, monkeypatch):
     seen, real = [], costs.logits
     monkeypatch.setattr(costs, "logits", lambda *given: seen.append(given[2]) or real(*given))
+    monkeypatch.setattr(costs, "KNOWN", {})
     ticks = iter(range(10_000))
     monkeypatch.setattr(costs.time, "perf_counter", lambda: next(ticks) / 1000)
     outcome = bench.run(bench.spec("fine_tuning"), "run")
@@ -186,6 +187,20 @@ def test_costs_are_those_of_the_files_and_of_one_pass(bench, monkeypatch):
     assert outcome.latency_ms == pytest.approx(1.0), "one tick of the clock per pass"
     assert len(seen) == costs.WARM_UP + costs.REPEATS
     assert {tuple(image.shape) for image in seen} == {(1, 3, 32, 32)}
+
+
+def test_equal_networks_have_one_latency_and_others_their_own(bench, monkeypatch):
+    """Two strategies that end with the same architecture differ in what it learned, which takes no time."""
+    monkeypatch.setattr(costs, "KNOWN", {})
+    found = iter([1.0, 2.0, 3.0])
+    monkeypatch.setattr(costs, "latency_ms", lambda *_: next(found))
+    runs = {
+        "fine_tuning": bench.spec("fine_tuning"),
+        "feature_extraction": bench.spec("feature_extraction"),
+        "hidden": bench.spec("fine_tuning", overrides={"hidden_units": 8}),
+        "larger": bench.spec("fine_tuning", image_size=64),
+    }
+    assert [bench.run(spec, name).latency_ms for name, spec in runs.items()] == [1.0, 1.0, 2.0, 3.0]
 
 
 def test_a_slow_network_is_timed_by_few_passes(monkeypatch):
