@@ -56,7 +56,8 @@ def show_log(record: ComparisonRecord) -> None:
         return
     names = {run.run_id: run_name(run) for run in started}
     running = [i for i, run in enumerate(started) if run.status == "RUNNING"]
-    first = running[0] if running else len(started) - 1
+    not_cancelled = [i for i, run in enumerate(started) if run.status != "KILLED"]  # else it may never have begun
+    (first,) = running[:1] or not_cancelled[-1:] or [len(started) - 1]
     chosen = st.selectbox("Log of", list(names), index=first, format_func=names.__getitem__, key="log_of")
     with guard():
         st.code(comparisons.log_tail(chosen) or "nothing was printed", language=None, height=220, wrap_lines=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.verdict import Decision, judged
 from tlcore.errors import SpecError
-from tlcore.results import DEFAULT_MARGIN
+from tlcore.results import DEFAULT_MARGIN, ENDED
 from tlcore.service import comparisons, plans
 from tlcore.spec import Budget, ComparisonSpec
 
@@ -55,7 +55,8 @@ def obstacle(found: Decision) -> str | None:
     """Why no seeds are to be added, as the end of a sentence; None where some are."""
     record = found.record
     reasons = {
-        "it is not finished": record.status != "FINISHED",
+        "it still runs": record.status not in ENDED,
+        "a run of it failed or was cancelled": record.status != "FINISHED",
         "no runs can be added to it here": not record.can_grow,
         f"it was looked at {MAX_LOOKS} times, and each look more needs stronger evidence": record.looks >= MAX_LOOKS,
         "its verdict is settled, or waits for more time and not for seeds": not (

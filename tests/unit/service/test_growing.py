@@ -48,6 +48,10 @@ def test_a_settled_a_running_and_a_looked_at_comparison_get_none():
         assert growing.next_round(decided(Example(record, unclear.predictions))) is None
 
 
+def of_status(found, status):
+    return Example(found.record.model_copy(update={"status": status}), found.predictions)
+
+
 def test_what_stands_in_the_way_of_more_seeds_is_said():
     settled = with_wrong(example(TWO, range(6)), {"feature_extraction": 60, "fine_tuning": 10}, moved=1)
     unclear = with_wrong(example(TWO, range(3)), {"feature_extraction": 11, "fine_tuning": 10}, moved=9)
@@ -58,6 +62,9 @@ def test_what_stands_in_the_way_of_more_seeds_is_said():
         (settled, "its verdict is settled"),
         (both, "no affordable number of seeds alone would settle it"),
         (Example(looked, unclear.predictions), f"it was looked at {growing.MAX_LOOKS} times"),
+        (of_status(unclear, "RUNNING"), "it still runs"),
+        (of_status(unclear, "FAILED"), "a run of it failed or was cancelled"),
+        (of_status(unclear, "KILLED"), "a run of it failed or was cancelled"),
     ):
         assert said in growing.obstacle(decided(found))
         assert growing.next_round(decided(found)) is None
