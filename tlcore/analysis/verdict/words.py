@@ -14,13 +14,13 @@ from tlcore.results import ENDED
 MAX_NAMES = 3  # that a sentence lists; the table has them all
 SIGN_FLIP_SEEDS = 6  # fewer can never show p < .05 by their signs alone: the least is 2 / 2^n
 TOO_EARLY: dict[Standing, str] = {
-    "did not learn": "the training loss did not get below the level of guessing",
     "still rising": "it was still getting better at the end",
     "evaluated once": "it was evaluated once, which does not tell whether it still gets better",
 }
 ENDS = {
     ("FAILED",): "failed", ("KILLED",): "{were} cancelled", ("FAILED", "KILLED"): "failed or {were} cancelled",
 }  # fmt: skip
+STUCK = "the training loss did not get below the level of guessing, which more time or another learning rate may change"
 LEADER_STUCK = "the leader did not learn"
 NO_SEED = "it shares no finished seed with the leader"
 ONE_SEED = "it shares only one finished seed with the leader"
@@ -68,6 +68,8 @@ def claim_of(found: Decision) -> str:
 
 def reason_of(found: Decision, rival: Rival) -> str:
     """Why nothing is claimed of a strategy that is below the leader."""
+    if rival.standing == "did not learn":
+        return STUCK
     if rival.standing in TOO_EARLY:
         return TOO_EARLY[rival.standing]
     if found.leader_standing == "did not learn":
@@ -220,7 +222,7 @@ def _behind(found: Decision) -> str:
 def _not_judged(found: Decision) -> str:
     """One sentence for each reason."""
     sentences = []
-    for reason in (*TOO_EARLY.values(), LEADER_STUCK, NO_SEED, ONE_SEED, NO_PREDICTIONS):
+    for reason in (STUCK, *TOO_EARLY.values(), LEADER_STUCK, NO_SEED, ONE_SEED, NO_PREDICTIONS):
         named = [rival for rival in found.unjudged if reason_of(found, rival) == reason]
         names = [f"{_name(found, rival.group)} ({percent(rival.mean)})" for rival in named]
         verb = "was not given enough time to judge" if reason in TOO_EARLY.values() else "is not judged"
