@@ -12,7 +12,7 @@ NOTE_HEIGHT = 28  # pixels that a figure keeps for its note
 STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; color: #262730;
-  max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
+  max-width: 1240px; margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 h3 { font-size: 1rem; margin-top: 1.6rem; }
 p.warning { background: #fff4d6; border-left: 4px solid #d9a300; padding: .5rem .8rem; }
