@@ -189,9 +189,12 @@ def test_a_resumed_trial_stores_no_features_of_its_trained_network(bench, tuned)
     assert result(bench, "lost") == result(bench, "tuned-lp_ft")
 
 
+WILD = {"learning_rate": 100.0, "backbone_learning_rate": 100.0, "momentum": 0.999, "gradient_clip": 0.0}
+
+
 def test_a_trial_that_diverges_is_noted_and_not_chosen(bench, monkeypatch):
     def draw(strategy, recipe, model, asked, seed, trial):
-        return {"learning_rate": 100.0, "backbone_learning_rate": 100.0, "momentum": 0.999} if trial == 1 else {}
+        return WILD if trial == 1 else {}
 
     monkeypatch.setattr(tuning, "trial_settings", draw)
     outcome = bench.run(bench.spec("from_scratch", tune=2, budget=Budget(steps=40)), "diverges")
@@ -202,7 +205,6 @@ def test_a_trial_that_diverges_is_noted_and_not_chosen(bench, monkeypatch):
 
 
 def test_a_run_whose_trials_all_diverge_says_so(bench):
-    wild = {"learning_rate": 100.0, "backbone_learning_rate": 100.0, "momentum": 0.999}
-    spec = bench.spec("from_scratch", tune=2, budget=Budget(steps=40), overrides=wild)
+    spec = bench.spec("from_scratch", tune=2, budget=Budget(steps=40), overrides=WILD)
     with pytest.raises(NonFiniteLossError, match="every trial diverged"):
         bench.run(spec, "hopeless")
