@@ -8,7 +8,8 @@ from tlcore.analysis.groups import Group, groups_of, largest_fraction
 from tlcore.analysis.statistics.estimates import Right
 from tlcore.analysis.verdict.contrasts import Contrast
 from tlcore.analysis.verdict.decision import Decision, decide
-from tlcore.analysis.verdict.words import claim_of, reason_of, text_of
+from tlcore.analysis.verdict.reasons import reason_of
+from tlcore.analysis.verdict.words import claim_of, text_of
 from tlcore.results import DEFAULT_MARGIN, ENDED, ComparisonRecord, NotJudged, PairResult, Verdict
 
 

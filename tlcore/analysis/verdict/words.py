@@ -8,27 +8,13 @@ from tlcore.analysis.groups import Group, fraction_words, in_words, name_of, per
 from tlcore.analysis.statistics.estimates import Paired
 from tlcore.analysis.statistics.multiplicity import LEVEL
 from tlcore.analysis.verdict.decision import Decision, Rival
-from tlcore.analysis.verdict.readiness import Standing
+from tlcore.analysis.verdict.reasons import PLURAL, REASONS, TOO_EARLY, reason_of
 from tlcore.results import ENDED
 
 MAX_NAMES = 3  # that a sentence lists; the table has them all
 SIGN_FLIP_SEEDS = 6  # fewer can never show p < .05 by their signs alone: the least is 2 / 2^n
-TOO_EARLY: dict[Standing, str] = {
-    "still rising": "it was still getting better at the end",
-    "evaluated once": "it was evaluated once, which does not tell whether it still gets better",
-}
 ENDS = {
     ("FAILED",): "failed", ("KILLED",): "{were} cancelled", ("FAILED", "KILLED"): "failed or {were} cancelled",
-}  # fmt: skip
-STUCK = "the training loss did not get below the level of guessing, which more time or another learning rate may change"
-LEADER_STUCK = "the leader did not learn"
-NO_SEED = "it shares no finished seed with the leader"
-ONE_SEED = "it shares only one finished seed with the leader"
-NO_PREDICTIONS = "its predictions, or the leader's, are not at hand"
-
-PLURAL = {
-    "is not": "are not", "was not": "were not", "it was": "they were", "it still gets": "they still get",
-    "it shares": "they share", "its predictions": "their predictions",
 }  # fmt: skip
 
 
@@ -64,21 +50,6 @@ def claim_of(found: Decision) -> str:
             f"{2 ** (seeds - 1)} cases, so most of the evidence comes from the test images."
         )
     return f"{both}: they speak of the strategies on such images."
-
-
-def reason_of(found: Decision, rival: Rival) -> str:
-    """Why nothing is claimed of a strategy that is below the leader."""
-    if rival.standing == "did not learn":
-        return STUCK
-    if rival.standing in TOO_EARLY:
-        return TOO_EARLY[rival.standing]
-    if found.leader_standing == "did not learn":
-        return LEADER_STUCK
-    own, leaders = ({run.spec.seed for run in group.finished} for group in (rival.group, _the_leader(found)))
-    shared = len(own & leaders)
-    if shared > 1 or len(found.record.spec.seeds) == 1:
-        return NO_PREDICTIONS
-    return ONE_SEED if shared else NO_SEED
 
 
 def gap_of(paired: Paired, sign: int = 1) -> str:
@@ -222,7 +193,7 @@ def _behind(found: Decision) -> str:
 def _not_judged(found: Decision) -> str:
     """One sentence for each reason."""
     sentences = []
-    for reason in (STUCK, *TOO_EARLY.values(), LEADER_STUCK, NO_SEED, ONE_SEED, NO_PREDICTIONS):
+    for reason in REASONS:
         named = [rival for rival in found.unjudged if reason_of(found, rival) == reason]
         names = [f"{_name(found, rival.group)} ({percent(rival.mean)})" for rival in named]
         verb = "was not given enough time to judge" if reason in TOO_EARLY.values() else "is not judged"

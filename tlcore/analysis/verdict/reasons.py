@@ -1,0 +1,35 @@
+"""Why nothing is claimed of a strategy that is below the leader."""
+
+from tlcore.analysis.verdict.decision import Decision, Rival
+from tlcore.analysis.verdict.readiness import Standing
+
+TOO_EARLY: dict[Standing, str] = {
+    "still rising": "it was still getting better at the end",
+    "evaluated once": "it was evaluated once, which does not tell whether it still gets better",
+}
+STUCK = "the training loss did not get below the level of guessing, which more time or another learning rate may change"
+LEADER_STUCK = "the leader did not learn"
+NO_SEED = "it shares no finished seed with the leader"
+ONE_SEED = "it shares only one finished seed with the leader"
+NO_PREDICTIONS = "its predictions, or the leader's, are not at hand"
+REASONS = (STUCK, *TOO_EARLY.values(), LEADER_STUCK, NO_SEED, ONE_SEED, NO_PREDICTIONS)  # in the order they are said
+PLURAL = {
+    "is not": "are not", "was not": "were not", "it was": "they were", "it still gets": "they still get",
+    "it shares": "they share", "its predictions": "their predictions",
+}  # fmt: skip
+
+
+def reason_of(found: Decision, rival: Rival) -> str:
+    """Why nothing is claimed of a strategy that is below the leader."""
+    if rival.standing == "did not learn":
+        return STUCK
+    if rival.standing in TOO_EARLY:
+        return TOO_EARLY[rival.standing]
+    if found.leader_standing == "did not learn":
+        return LEADER_STUCK
+    assert found.leader is not None
+    own, leaders = ({run.spec.seed for run in group.finished} for group in (rival.group, found.leader))
+    shared = len(own & leaders)
+    if shared > 1 or len(found.record.spec.seeds) == 1:
+        return NO_PREDICTIONS
+    return ONE_SEED if shared else NO_SEED
