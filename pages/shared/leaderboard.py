@@ -30,7 +30,7 @@ def show_state(record: ComparisonRecord) -> None:
         )
     if record.status not in ENDED:
         st.warning(
-            f"**Provisional**: {done} of {count(len(record.runs), 'run')} done. The page follows by itself.", icon="⏳"
+            f"**Provisional**: {done} of {count(len(record.runs), 'run')} ended. The page follows by itself.", icon="⏳"
         )
     if record.status == "KILLED":
         st.warning("This comparison was cancelled: not every run has a result.", icon="⏹️")

@@ -9,6 +9,7 @@ from tlcore.results import ComparisonRecord, JobView, RunRecord
 from tlcore.service import comparisons
 
 SHOWN_WAITING = 6
+SHOWN_RETRIES = 6  # buttons for single runs, beside the one for all of them
 
 
 def show_jobs(jobs: list[JobView], record: ComparisonRecord) -> None:
@@ -23,28 +24,32 @@ def show_jobs(jobs: list[JobView], record: ComparisonRecord) -> None:
         st.caption(f"… and {count(len(active) - len(shown), 'more run', 'more runs')} waiting.")
     ended = [run for run in record.runs if run.run_id not in {j.id for j in active}]
     if ended:
-        show_ended(ended)
+        look.table([_ended_row(run) for run in ended])
+        show_errors(ended)
+        known = {job.id for job in jobs}
+        _offer_retry([run for run in ended if run.status in ("FAILED", "KILLED") and run.run_id in known])
 
 
-def show_ended(runs: list[RunRecord]) -> None:
-    """A table of runs that have ended, then the errors in full."""
-    rows = [_ended_row(run) for run in runs]
-    look.table(rows)
-    show_errors(runs)
-    _offer_retry([run for run in runs if run.status == "FAILED"])
-
-
-def _offer_retry(failed: list[RunRecord]) -> None:
-    """A button for each failed run: what was missing, such as space on the disk, may be there by now."""
-    if not failed:
+def _offer_retry(stopped: list[RunRecord]) -> None:
+    """Buttons for runs that failed or were cancelled: what was missing, such as space on the disk, may be there now."""
+    if not stopped:
         return
-    st.caption("When what stopped a run is mended, it can go on from its last checkpoint:")
+    st.caption(
+        "A run can be tried again with the same settings: it goes on from its last checkpoint where the disk or the "
+        "store was at fault, else it begins anew."
+    )
     with st.container(horizontal=True):
-        for run in failed:
-            if st.button(f"Try again: {plain(run_name(run))}", key=f"retry_{run.run_id}", icon="🔁"):
-                with guard():
-                    comparisons.retry_runs([run.run_id])
-                    st.rerun()
+        if len(stopped) > 1:
+            _retry_button(f"Try all {len(stopped)} again", "all", stopped)
+        for run in stopped[:SHOWN_RETRIES]:
+            _retry_button(f"Try again: {plain(run_name(run))}", run.run_id, [run])
+
+
+def _retry_button(label: str, key: str, runs: list[RunRecord]) -> None:
+    if st.button(label, key=f"retry_{key}", icon="🔁"):
+        with guard():
+            comparisons.retry_runs([run.run_id for run in runs])
+            st.rerun()
 
 
 def show_errors(runs: list[RunRecord]) -> None:

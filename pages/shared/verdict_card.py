@@ -92,8 +92,9 @@ def _offer_time(view: ComparisonView, longer: growing.ComparisonSpec) -> None:
     who = plain(listed(list(late))) if late else "The leader"
     pressed = st.button("Run again with more time", icon="⏱️", key="more_time")
     st.caption(
-        f"{who} had too little time: a new comparison of {count(len(longer.strategies), 'strategy', 'strategies')} at "
-        f"a budget of {longer.budget}, {growing.MORE_TIME} times as much ({count(len(longer.runs()), 'run')})."
+        f"{who} may have had too little time: a new comparison of "
+        f"{count(len(longer.strategies), 'strategy', 'strategies')} at a budget of {longer.budget}, "
+        f"{growing.MORE_TIME} times as much ({count(len(longer.runs()), 'run')})."
     )
     if pressed and view.decision is not None:
         made = st.session_state.setdefault(MADE, {})  # a second press, while the first is at work, makes no other one

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from tests import fake_trainer
 from tests.helpers_jobs import events, steps_done
 from tests.helpers_mlflow import DATASET, make_spec
 from tlcore import jobs, tracking, worker
@@ -130,15 +131,37 @@ def test_a_full_disk_keeps_the_checkpoint_and_other_failures_do_not(home_of_fake
     assert "the disk is full" in jobs.get_job(home_of_fakes, full).error
     assert work_folder(home_of_fakes, full).exists()
     assert jobs.get_job(home_of_fakes, failed).error == "the loss is not finite"
-    with pytest.raises(JobError, match="nothing to go on from: launch it again"):
-        jobs.retry(home_of_fakes, [full, failed])
+    assert not work_folder(home_of_fakes, failed).exists()
+    with pytest.raises(JobError, match="is FINISHED: only a run that failed or was cancelled"):
+        jobs.retry(home_of_fakes, [full, finished])
     assert jobs.get_job(home_of_fakes, full).status == "FAILED", "all or none"
-    with pytest.raises(JobError, match="is FINISHED: only a run that failed"):
-        jobs.retry(home_of_fakes, [finished])
     with pytest.raises(NotFoundError, match="no job"):
         jobs.retry(home_of_fakes, ["nothing"])
     jobs.retry(home_of_fakes, [full])
     assert jobs.get_job(home_of_fakes, full).status == "QUEUED"
+
+
+def test_without_a_checkpoint_a_run_is_tried_again_from_the_start(
+    home_of_fakes: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison_id, run_id = submit(home_of_fakes, fail="another program had taken the memory")
+    work(home_of_fakes)
+    assert jobs.get_job(home_of_fakes, run_id).status == "FAILED"
+    jobs.retry(home_of_fakes, [run_id])
+    work(home_of_fakes)
+    assert steps_done(home_of_fakes, run_id) == 4, "two steps to the failure, twice"
+    jobs.retry(home_of_fakes, [run_id])
+    jobs.cancel(home_of_fakes, [run_id])
+    assert tracking.load_comparison(home_of_fakes, comparison_id).runs[0].status == "KILLED"
+
+    monkeypatch.setattr(fake_trainer, "_misbehave", lambda *_: None)  # what made it fail is mended
+    jobs.retry(home_of_fakes, [run_id])
+    waits = tracking.load_comparison(home_of_fakes, comparison_id)
+    assert (waits.status, waits.runs[0].status) == ("RUNNING", "SCHEDULED")
+    work(home_of_fakes)
+    done = tracking.load_comparison(home_of_fakes, comparison_id)
+    assert (done.status, done.runs[0].status) == ("FINISHED", "FINISHED")
+    assert [point.step for point in done.runs[0].history] == [1, 2, 3, 4]
 
 
 def test_a_locked_queue_loses_news_but_no_run(home_of_fakes: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,10 @@
 """Runs: the queue, live progress, cancelling, logs."""
 
+import pytest
+
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown, unescaped
+from tlcore.service import comparisons
 
 
 def test_an_empty_store_shows_an_empty_queue(open_page: Open, empty: fakes.Store) -> None:
@@ -63,7 +66,34 @@ def test_a_failed_run_can_be_tried_again(open_page: Open, full: fakes.Store) -> 
     buttons[0].click().run()
     assert is_fine(app)
     assert ("retry_runs", [failed.run_id]) in full.asked
-    assert not any(str(b.key).startswith("retry_") for b in open_page("runs", comparison=fakes.FINISHED).button)
+
+
+def test_a_few_of_many_stopped_runs_can_be_tried_again_alone_and_all_at_once(
+    open_page: Open, full: fakes.Store
+) -> None:
+    stopped = {(name, seed): "KILLED" for name in ("fine_tuning", "from_scratch") for seed in range(4)}
+    found = fakes.example(strategies=("fine_tuning", "from_scratch"), seeds=tuple(range(4)), status=stopped)
+    full.examples[fakes.BROKEN] = fakes.renamed(found, fakes.BROKEN, status="KILLED")
+    app = open_page("runs", comparison=fakes.BROKEN)
+    buttons = [button for button in app.button if str(button.key).startswith("retry_")]
+    runs = [run.run_id for run in full.record(fakes.BROKEN).runs]
+    assert [button.key for button in buttons] == ["retry_all", *(f"retry_{run_id}" for run_id in runs[:6])]
+    assert buttons[0].label == "Try all 8 again"
+    buttons[0].click().run()
+    assert is_fine(app)
+    assert ("retry_runs", runs) in full.asked
+
+
+def test_what_finished_or_was_recorded_elsewhere_cannot_be_tried_again(
+    open_page: Open, full: fakes.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def buttons(comparison: str) -> list[str]:
+        app = open_page("runs", comparison=comparison)
+        return [button.label for button in app.button if str(button.key).startswith("retry_")]
+
+    assert not buttons(fakes.FINISHED)
+    monkeypatch.setattr(comparisons, "jobs_of", lambda comparison_id: [])
+    assert not buttons(fakes.BROKEN), "the queue of another machine has its runs"
 
 
 def test_an_unknown_comparison_is_one_clear_line(open_page: Open, full: fakes.Store) -> None:

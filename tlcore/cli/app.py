@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "runs": Command("runs:runs", "Recent comparisons, newest first; or the runs of one."),
     "retry": Command(
-        "runs:retry", "Go on with runs that failed on a full disk or a locked store, from their checkpoints."
+        "runs:retry", "Queue runs again that failed or were cancelled, from their checkpoint where one is kept."
     ),
     "profile": Command("runs:profile", "Where the time of runs went, part by part, and what holds each strategy back."),
     "train-source": Command(

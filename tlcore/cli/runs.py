@@ -58,7 +58,7 @@ def runs(
 
 
 def retry(run: list[str]) -> None:
-    """Go on with runs that failed on a full disk or a locked store, from their checkpoints."""
+    """Queue runs again that failed or were cancelled, from their checkpoint where one is kept, else from the start."""
     comparisons.retry_runs(run)
     say(f"queued again: {', '.join(run)}")
 

@@ -8,7 +8,7 @@ from typing import Any
 from tlcore import tracking
 from tlcore.errors import JobError, NotFoundError
 from tlcore.jobs import queue, removing, settling
-from tlcore.jobs.caretaking import clear_work, work_folder
+from tlcore.jobs.caretaking import clear_work
 from tlcore.jobs.database import now_ms, prepare, queue_path
 from tlcore.jobs.processes import code_version, tail
 from tlcore.jobs.queue import Job, NewJob
@@ -98,27 +98,24 @@ def cancel(settings: Settings, job_ids: Sequence[str]) -> None:
 
 
 def retry(settings: Settings, run_ids: Sequence[str]) -> None:
-    """Queue runs again that failed because the disk or MLflow could not be written; they go on from their checkpoint.
+    """Queue runs again that failed or were cancelled.
 
-    Raises: NotFoundError; JobError for a run that is not over, has finished, or left nothing to go on from, before
-    any of them is queued; StorageError.
+    A run goes on from its checkpoint where one is kept, as after a full disk or a locked store; else it begins anew.
+    Raises: NotFoundError; JobError for a run that is not over or has finished, before any of them is queued;
+    StorageError.
     """
     for run_id in run_ids:
-        _require_retryable(settings, run_id)
+        job = get_job(settings, run_id)
+        if job.kind != "run" or job.status not in {"FAILED", "CANCELLED"}:
+            raise JobError(
+                f"{job.title} ({run_id}) is {job.status}: only a run that failed or was cancelled can be tried again"
+            )
     try:
         for run_id in run_ids:
             tracking.reschedule_run(settings, run_id)
             queue.requeue(settings, run_id, code_version())
     finally:
         ensure_supervisor(settings)
-
-
-def _require_retryable(settings: Settings, run_id: str) -> None:
-    job = get_job(settings, run_id)
-    if job.kind != "run" or job.status not in {"FAILED", "CANCELLED"}:
-        raise JobError(f"job {run_id} ({job.title}) is {job.status}: only a run that failed can be retried")
-    if not work_folder(settings, run_id).exists():
-        raise JobError(f"run {run_id} ({job.title}) left nothing to go on from: launch it again")
 
 
 def get_job(settings: Settings, job_id: str) -> JobView:

@@ -185,7 +185,7 @@ def requeue(settings: Settings, run_id: str, code_version: str) -> bool:
             "UPDATE jobs SET status = 'QUEUED', settled = 1, attempts = 0, message = ?, error = NULL, result = NULL,"
             " attempt_ms = NULL, attempt_progress = NULL, cancel_ms = NULL, ended_ms = NULL, code_version = ?"
             " WHERE id = ? AND kind = 'run' AND status IN ('FAILED', 'CANCELLED')",
-            ("waits to go on from its checkpoint", code_version, run_id),
+            ("waits to be tried again", code_version, run_id),
         )
         return changed.rowcount == 1
 

@@ -169,7 +169,7 @@ def cancel_run(run_id: str) -> None:
 
 
 def retry_runs(run_ids: list[str]) -> None:
-    """Go on with failed runs from their checkpoints, which are kept where the disk was full or the store locked.
+    """Queue runs again that failed or were cancelled: from their checkpoint where one is kept, else from the start.
 
     Raises: JobError, NotFoundError; then none is queued.
     """
