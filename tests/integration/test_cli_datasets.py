@@ -88,7 +88,7 @@ def interrupted(
 def test_ctrl_c_while_downloading_leaves_nothing(settings: Settings, over: threading.Event) -> None:
     with web_server({"/a.zip": slow(b"PK\x03\x04" + bytes(9000), over.wait)}) as root:
         found = interrupted(settings, f"{root}/a.zip", lambda: list(settings.datasets.glob(".staging-*/brought/*")))
-    assert found == (1, "cancelled: nothing was kept\n")
+    assert found == (130, "cancelled: nothing was kept\n")
     assert leftovers(settings) == []
 
 
@@ -96,7 +96,7 @@ def test_ctrl_c_while_downloading_leaves_nothing(settings: Settings, over: threa
 def test_ctrl_c_while_checking_leaves_nothing(settings: Settings, tmp_path: Path, end: int) -> None:
     source = make_image_folder(tmp_path, ("ants", "bees"), 60, 700)
     started = lambda: len(list(settings.datasets.glob(".staging-*/dataset/thumbnails/*/*"))) > 2  # noqa: E731
-    assert interrupted(settings, str(source), started, end) == (1, "cancelled: nothing was kept\n")
+    assert interrupted(settings, str(source), started, end) == (130, "cancelled: nothing was kept\n")
     assert leftovers(settings) == []
 
 
@@ -113,5 +113,5 @@ def test_what_a_killed_import_left_goes_when_datasets_are_listed(settings: Setti
 
 def test_ctrl_c_while_torchvision_is_asked_leaves_nothing(settings: Settings) -> None:
     logs = lambda: list(settings.datasets.glob(".staging-*/torchvision.log"))  # noqa: E731
-    assert interrupted(settings, "torchvision:EuroSAT", logs) == (1, "cancelled: nothing was kept\n")
+    assert interrupted(settings, "torchvision:EuroSAT", logs) == (130, "cancelled: nothing was kept\n")
     assert leftovers(settings) == []

@@ -188,7 +188,7 @@ def test_ctrl_c_says_that_nothing_was_kept(info, said, monkeypatch, function, ar
 
     monkeypatch.setattr(versions, function, interrupted)
     code, _, err = said(*arguments)
-    assert (code, err) == (1, "cancelled: nothing was kept\n")
+    assert (code, err) == (130, "cancelled: nothing was kept\n")
 
 
 def test_a_browser_gets_the_zip_up_to_its_limit_as_long_as_it_is_there(info, settings, monkeypatch):

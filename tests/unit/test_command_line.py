@@ -4,9 +4,12 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from tlcore.cli import app as cli
+from tlcore.cli.compare import watch
+from tlcore.service import comparisons
 
 HEAVY = ("pandas", "numpy", "pydantic", "plotly", "mlflow", "torch", "scipy", "tlcore.service", "tlcore.cli.compare")
 
@@ -34,3 +37,31 @@ def test_a_near_name_is_suggested_and_nothing_else_is_called() -> None:
     done = CliRunner().invoke(cli.app, ["compar"])
     assert done.exit_code == 2
     assert "Did you mean 'compare'?" in " ".join(done.output.split())
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_anywhere_ends_with_the_code_that_shells_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparisons, "list_comparisons", interrupted)
+    monkeypatch.setattr(sys, "argv", ["tlcore", "runs"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+
+
+def test_ctrl_c_while_runs_are_watched_cancels_them_and_says_where_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cancelled: list[str] = []
+    monkeypatch.setattr(comparisons, "watch", interrupted)
+    monkeypatch.setattr(comparisons, "cancel", cancelled.append)
+    with pytest.raises(typer.Exit) as ended:
+        watch("c0ffee")
+    assert (ended.value.exit_code, cancelled) == (130, ["c0ffee"])
+    assert capsys.readouterr().err.splitlines() == [
+        "cancelled; finished runs are kept",
+        "runs: python -m tlcore runs c0ffee",
+        "report: python -m tlcore report c0ffee --html report.html",
+    ]

@@ -1,4 +1,5 @@
-"""The command line. Exit 0 on success, 1 when a run failed, 2 on bad input with one clear line on stderr.
+"""The command line. Exit 0 on success, 1 when a run failed, 2 on bad input with one clear line on stderr, 130 after
+Ctrl-C.
 
 What a command needs is imported when it is called, so that `--help` answers at once.
 """
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from tlcore.cli import INTERRUPTED
 from tlcore.errors import TlcoreError
 
 
@@ -99,8 +101,8 @@ def main() -> NoReturn:
         _refuse(error.format_message())  # type: ignore[attr-defined]
     except TlcoreError as error:
         _refuse(str(error))
-    except typer.Abort:
-        sys.exit(1)
+    except typer.Abort as asked:
+        sys.exit(INTERRUPTED if isinstance(asked.__cause__, KeyboardInterrupt) else 1)
 
 
 def _refuse(message: str) -> NoReturn:

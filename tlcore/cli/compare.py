@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tlcore.cli import INTERRUPTED
 from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import check_writable, note, note_without_bars, progress, say, show_result, write_json
 from tlcore.errors import SpecError
@@ -178,7 +179,7 @@ def watch(comparison_id: str, before: Collection[str] = ()) -> None:
         comparisons.cancel(comparison_id)
         note("cancelled; finished runs are kept")
         _tell_where(comparison_id)
-        raise typer.Exit(1) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _show(result: ComparisonResult, json_file: Path | None) -> None:

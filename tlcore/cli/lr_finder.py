@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tlcore.cli import INTERRUPTED
 from tlcore.cli.compare import BATCH_HELP, PARTIAL_HELP, SET_HELP, batch_of
 from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import check_writable, note, progress, say, table, write_json
@@ -76,7 +77,7 @@ def _watch(job_id: str) -> None:
     except KeyboardInterrupt:
         lr_finder.cancel(job_id)
         note("cancelled")
-        raise typer.Exit(1) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _show(found: RateFinding) -> None:

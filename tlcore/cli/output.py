@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tlcore.cli import INTERRUPTED
 from tlcore.errors import StorageError
 from tlcore.results import STATE_WORDS, ComparisonResult, FloorResult, RunResult, StrategyResult, Verdict
 from tlcore.spec import split_plan
@@ -32,7 +33,7 @@ def bar(what: str) -> Iterator[Callable[[float, str], None]]:
             yield lambda done, message: bars.update(task, completed=done, description=message)
     except KeyboardInterrupt:
         note("cancelled: nothing was kept")
-        raise typer.Exit(1) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager

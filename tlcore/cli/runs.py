@@ -58,7 +58,7 @@ def runs(
 
 
 def retry(run: list[str]) -> None:
-    """Queue runs again that failed or were cancelled, from their checkpoint where one is kept, else from the start."""
+    """Queue runs again that failed or were cancelled, from their checkpoint where one is kept."""
     comparisons.retry_runs(run)
     say(f"queued again: {', '.join(run)}")
 

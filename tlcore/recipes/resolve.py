@@ -69,7 +69,8 @@ def resolve(
     made: list[tuple[int, FitRecipe | TrainRecipe]] = []
     for number, phase in enumerate(strategy.phases, 1):
         mine = _of_phase(own, number)
-        made += [(number, _phase(part, left, batch, few, mine)) for part in _expanded(phase, mine, left)]
+        parts = _expanded(strategy.id, phase, mine, left)
+        made += [(number, _phase(strategy.id, part, left, batch, few, mine)) for part in parts]
     _require_few(strategy, model, len(made))
     asked = {f"{number}.{name}" for number, phase in enumerate(strategy.phases, 1) for name in phase.settings}
     _require_used(strategy, left, made, asked | set(own) - set(NetworkRecipe.model_fields))
@@ -134,7 +135,7 @@ def _network(strategy: Strategy, model: ModelFacts, own: Row) -> NetworkRecipe:
     if "layers" in mine:
         mine["layers"] = str(mine["layers"])
     require_network(strategy, model, mine)
-    return _build(NetworkRecipe, {}, mine)
+    return _build(strategy.id, NetworkRecipe, {}, mine)
 
 
 def _of_phase(own: Row, number: int) -> Row:
@@ -144,7 +145,7 @@ def _of_phase(own: Row, number: int) -> Row:
     return {**{name: value for name, value in own.items() if "." not in name}, **particular}
 
 
-def _expanded(phase: Phase, own: Row, model: ModelFacts) -> Iterator[Fit | Train]:
+def _expanded(who: str, phase: Phase, own: Row, model: ModelFacts) -> Iterator[Fit | Train]:
     """The phases that one entry stands for in this model: stages of unfreezing, and the number behind `last`."""
     groups = model.num_groups
     if isinstance(phase, Unfreeze):
@@ -157,8 +158,8 @@ def _expanded(phase: Phase, own: Row, model: ModelFacts) -> Iterator[Fit | Train
         wanted = count if given else own.get("last_groups", phase.settings.get("last_groups", LAST_GROUPS))
         if not str(wanted).isdecimal() or not 0 <= int(wanted) <= groups:
             raise SpecError(
-                f"last_groups={wanted} cannot be used: {model.model} has {groups} layer groups below its head, so it "
-                f"is 0 (the head alone) to {groups}"
+                f"{who}: last_groups={wanted} cannot be used: {model.model} has {groups} layer groups below its head, "
+                f"so it is 0 (the head alone) to {groups}"
             )
         yield Train(f"last:{wanted}" if int(wanted) else "head", phase.share, phase.recipe, phase.settings)
     else:
@@ -173,11 +174,11 @@ def _require_few(strategy: Strategy, model: ModelFacts, count: int) -> None:
         )
 
 
-def _phase(phase: Fit | Train, model: ModelFacts, batch: int, few: bool, own: Row) -> FitRecipe | TrainRecipe:
+def _phase(who: str, phase: Fit | Train, model: ModelFacts, batch: int, few: bool, own: Row) -> FitRecipe | TrainRecipe:
     own = {**phase.settings, **own}
     if isinstance(phase, Fit):
         classifier = own.get("classifier", phase.classifier)
-        return _build(FitRecipe, {"classifier": classifier, **SWEEPS.get(str(classifier), {})}, own)
+        return _build(who, FitRecipe, {"classifier": classifier, **SWEEPS.get(str(classifier), {})}, own)
     if phase.recipe not in RECIPES:
         raise SpecError(f"unknown recipe {phase.recipe!r}: use {', '.join(RECIPES)}")
     row = dict(RECIPES[phase.recipe][model.family])
@@ -191,7 +192,7 @@ def _phase(phase: Fit | Train, model: ModelFacts, batch: int, few: bool, own: Ro
         row["layer_decay"] = float(row["layer_decay"]) ** ((DECAYED_GROUPS - 1) / (model.num_groups - 1))
     if few:
         row["normalization"] = "eval"
-    return _build(TrainRecipe, {"trainable": phase.trainable, "share": phase.share, **row}, own)
+    return _build(who, TrainRecipe, {"trainable": phase.trainable, "share": phase.share, **row}, own)
 
 
 def _require_used(
@@ -224,9 +225,9 @@ def _offer(name: str, known: list[str]) -> str:
     return f"{f'did you mean {near[0]}? ' if near else ''}it has {', '.join(sorted(known))}"
 
 
-def _build(kind: type[R], row: Row, own: Row) -> R:
+def _build(who: str, kind: type[R], row: Row, own: Row) -> R:
     mine = {k: v for k, v in own.items() if k in kind.model_fields and k not in {"trainable", "share"}}
     try:
         return kind.model_validate({**row, **mine})
     except ValidationError as error:
-        raise SpecError(complaint(error)) from error
+        raise SpecError(f"{who}: {complaint(error)}") from error
