@@ -14,10 +14,10 @@ ICONS: dict[VerdictStatus, str] = {
     "winner": "🏆",
     "tie": "🤝",
     "unclear": "⚖️",
-    "alone": "⏳",
-    "nothing learnt": "⏳",
+    "alone": "❔",
+    "nothing learnt": "❔",
     "not compared": "⛔",
-    "none": "⏳",
+    "none": "❔",
 }
 MARGIN_HELP = "Points of test accuracy that do not matter to you: two strategies closer than that are a tie."
 
@@ -40,8 +40,8 @@ def show_verdict(view: ComparisonView) -> None:
     """The verdict in words, within each model where there are several, and what it speaks of."""
     verdict = view.verdict
     with st.container(border=True):
-        title = "Verdict so far" if verdict.provisional else "Verdict"
-        st.markdown(f"#### {ICONS[verdict.status]} {title}")
+        title = "⏳ Verdict so far" if verdict.provisional else f"{ICONS[verdict.status]} Verdict"
+        st.markdown(f"#### {title}")
         st.markdown(plain(verdict.text))
         for model, own in verdict.by_model.items():
             st.markdown(f"**Within {plain(model)}:** {plain(own.text)}")
