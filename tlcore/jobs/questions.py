@@ -22,7 +22,7 @@ from tlcore.settings import Settings, worker_environment
 
 _waking: dict[Path, str] = {}  # by home: the question that the worker which `warm_up` asked for answers first
 GET_READY = "get_ready"  # the one question that is about the worker itself, which answers it
-CLAIM_SECONDS = 1.0  # an idle worker looks ten times in this time
+CLAIM_SECONDS = 1.0  # an idle worker looks many times in this time
 POLL_SECONDS = 0.02
 
 

@@ -21,14 +21,15 @@ from tlcore import heap, tracking
 from tlcore.errors import RunCancelledError, StorageError, TlcoreError
 from tlcore.jobs import queue, roster, settling
 from tlcore.jobs.caretaking import clear_work, work_folder
-from tlcore.jobs.database import queue_path
+from tlcore.jobs.database import queue_path, written
 from tlcore.jobs.processes import code_version, create_time
 from tlcore.jobs.queue import Job, Kind, State
 from tlcore.jobs.roster import Worker
 from tlcore.settings import Settings
 from tlcore.tracking.store import DISK_FULL
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.1  # between looks at the queue, which take a millisecond
+GLANCE_SECONDS = 0.01  # between looks at whether it was written since
 REPORT_SECONDS = 0.5
 LOOK_SECONDS = 0.2
 NUMBER = re.compile(r"\d")
@@ -128,14 +129,22 @@ def serve(settings: Settings, slot: str, handlers: Mapping[Kind, Handler]) -> No
 def _work(post: Post) -> None:
     idle_since = time.monotonic()
     while (reason := _reason_to_end(post, idle_since)) is None:
+        before = written(post.settings)
         job = _next_job(post)
         if job is None:
-            time.sleep(POLL_SECONDS)
+            _await_news(post.settings, before)
             continue
         _do(post, job)
         heap.give_back()
         idle_since = time.monotonic()
     _log.info("%s ends: %s", post.me.slot, reason)
+
+
+def _await_news(settings: Settings, before: object) -> None:
+    """Until the queue is written, or it is time to look in any case. before: as of `database.written`."""
+    until = time.monotonic() + POLL_SECONDS
+    while written(settings) == before and time.monotonic() < until:
+        time.sleep(GLANCE_SECONDS)
 
 
 def _reason_to_end(post: Post, idle_since: float) -> str | None:

@@ -1,12 +1,13 @@
 """The queue's rules, without processes."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from tlcore.errors import StorageError
-from tlcore.jobs import api, database, queue, removing, roster
+from tlcore.jobs import api, database, queue, removing, roster, serving
 from tlcore.jobs.database import prepare, queue_path
 from tlcore.jobs.queue import ANY_SLOT, Job, NewJob
 from tlcore.jobs.roster import Worker
@@ -161,6 +162,30 @@ def test_a_worker_is_told_to_stop_when_asked_or_forgotten(ready: Settings) -> No
     roster.unregister(ready, "w")
     assert roster.must_stop(ready, "w")
     assert roster.workers(ready) == []
+
+
+def test_the_files_tell_of_each_change_and_of_no_look(ready: Settings) -> None:
+    before = database.written(ready)
+    queue.waiting(ready, "cpu:0", RUNS)
+    queue.open_jobs(ready)
+    assert database.written(ready) == before
+    put(ready, "a")
+    added = database.written(ready)
+    assert added != before
+    time.sleep(0.05)  # a disk's clock may tick 25 times a second
+    take(ready)
+    assert database.written(ready) != added
+
+
+def test_a_worker_that_waits_is_woken_by_a_new_job(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "POLL_SECONDS", 3600.0)
+    waits = threading.Thread(target=serving._await_news, args=(ready, database.written(ready)), daemon=True)
+    waits.start()
+    waits.join(0.1)
+    assert waits.is_alive()
+    put(ready, "a")
+    waits.join(60)
+    assert not waits.is_alive()
 
 
 def test_a_queue_that_is_gone_or_damaged_is_a_clear_error(settings: Settings) -> None:
