@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from tlcore.recipes import NetworkRecipe
 from tlcore.training.device import Device
-from tlcore.training.networks import models
+from tlcore.training.networks import folding, models
 from tlcore.training.networks.folding import fold_all, fold_kept, pairs
 from tlcore.training.networks.forward import features
 from tlcore.training.networks.freezing import apply_trainable, evaluating
@@ -141,7 +142,7 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(("kind", "number"), [("plain", 2), ("in place", 1), ("twice", 1), ("beside", 1)])
 def test_nothing_is_folded_where_it_would_change_the_features(kind, number):
     torch.manual_seed(0)
-    module = Odd(kind)
+    module = type(kind, (Odd,), {})(kind)
     network = replace(build_network("test_resnet", 3, 32), module=module, head=module.head)
     assert len(pairs(network)) == number
     nn.init.uniform_(module.norm.running_mean, -1, 1)
@@ -166,6 +167,20 @@ def test_what_is_put_around_a_convolution_later_is_seen():
     setattr(parent, name, nn.Sequential(pair.convolution, nn.Tanh()))
     assert pair not in pairs(network)
     assert distance(of(network, folded=True), of(network)) < 1e-5
+
+
+def test_a_second_network_of_the_kind_is_not_searched_and_another_one_is(monkeypatch):
+    monkeypatch.setattr(folding, "_found", {})
+    first, second = network_of("test_resnet"), moved(build_network("test_resnet", 7))
+    expected = [pair.norm for pair in pairs(first)]
+    monkeypatch.setattr(folding, "_find", lambda network: pytest.fail("it was searched"))
+    found = [pair.norm for pair in pairs(second)]
+    paths = [{layer: name for name, layer in n.module.named_modules()} for n in (first, second)]
+    assert [paths[1][norm] for norm in found] == [paths[0][norm] for norm in expected]
+    assert distance(of(second, folded=True), of(second)) < 1e-4
+    others = [build_network("test_resnet", 3, 48), build_network("test_resnet", 3, None, NetworkRecipe(cut_at=2))]
+    monkeypatch.setattr(folding, "_find", lambda network: ())
+    assert [pairs(other) for other in others] == [(), ()]
 
 
 def test_gradients_through_folded_layers_reach_what_trains_below_them():

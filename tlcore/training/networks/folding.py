@@ -7,11 +7,10 @@ Network, parameters and state_dict stay as they are; only what happens inside `F
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from timm.layers import BatchNormAct2d, Conv2dSame
@@ -81,15 +80,21 @@ def fold_kept(network: Network, device: Device) -> Folded:
 
 
 def pairs(network: Network) -> tuple[Pair, ...]:
-    """Every pair of a network, found by what passes through it; none where they do not give the same features."""
-    module = network.module
-    shape = tuple((id(layer), type(layer)) for layer in module.modules())
-    if module not in _found or _found[module][0] != shape:
-        _found[module] = (shape, _find(network))
-    return _found[module][1]
+    """Every pair of a network, found by what passes through it; none where they do not give the same features.
+
+    Looked for once in each process: networks of one name, one input size, the same changes and the same layers are
+    wired alike, whatever their weights.
+    """
+    layers = dict(network.module.named_modules())
+    kinds = tuple((name, type(layer)) for name, layer in layers.items())
+    wiring = (network.facts.model, network.image_size, network.changes, kinds)
+    if wiring not in _found:
+        names = {layer: name for name, layer in layers.items()}
+        _found[wiring] = tuple((names[pair.convolution], names[pair.norm]) for pair in _find(network))
+    return tuple(Pair(layers[convolution], layers[norm]) for convolution, norm in _found[wiring])  # type: ignore[arg-type]
 
 
-_found: "WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, type], ...], tuple[Pair, ...]]]" = WeakKeyDictionary()
+_found: dict[Hashable, tuple[tuple[str, str], ...]] = {}  # by wiring, the names of each pair's layers
 
 
 def _find(network: Network) -> tuple[Pair, ...]:
