@@ -216,7 +216,7 @@ def features(bench: Bench, device: Device, options: argparse.Namespace) -> None:
     def again() -> None:
         bench.run(spec, f"features-{next(number)}")
 
-    found = interleaved({"bare": bare, "first": first, "again": again}, max(1, options.repeats // 2), device.device)
+    found = interleaved({"bare": bare, "first": first, "again": again}, options.repeats, device.device)
     line(
         f"5. feature extraction of {len(rows):,} images against a bare pass",
         f"{found['first'] / found['bare']:.2f}×",

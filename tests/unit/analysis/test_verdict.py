@@ -236,6 +236,17 @@ def test_why_a_strategy_that_had_time_is_not_judged(failed, reason):
     assert f"Fine-tuning (80.4 %) is not judged: {reason}." in verdict(apart).text
 
 
+def test_one_that_cannot_be_compared_does_not_lead_those_that_can():
+    built = with_wrong(
+        example(THREE, range(2), status={(THREE[0], 1): "FAILED"}), dict(zip(THREE, (2, 10, 60), strict=True))
+    )
+    found = verdict(built)
+    assert found.best == (THREE[1],)
+    assert found.status == "winner"
+    assert "(98.7 %) is not judged: it shares only one finished seed with the leader." in found.text
+    assert found.claim.startswith("2 seeds: ")
+
+
 def test_predictions_that_are_missing_are_the_reason_where_they_are():
     built = with_wrong(example(THREE, range(2)), dict(zip(THREE, (10, 30, 80), strict=True)))
     lost = {run.run_id for run in built.record.runs if run.spec.strategy == "fine_tuning"}

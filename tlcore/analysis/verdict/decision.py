@@ -48,7 +48,7 @@ class Needed:
 
 @dataclass(frozen=True)
 class Decision:
-    """The verdict on groups of one fraction. leader: the highest mean, also where nothing can be said of it.
+    """The verdict on groups of one fraction. leader: the highest mean of those that can be compared, see `decide`.
 
     mean, interval: its test accuracy, the latter None where it is not known.
     rivals: the others, from the highest mean. level: of an adjusted p-value, see `multiplicity`. family: how many
@@ -82,7 +82,7 @@ class Decision:
 
     @property
     def unjudged(self) -> list[Rival]:
-        """Those below the leader that had not time enough, or share no seed with it."""
+        """Those that had not time enough, or share too few seeds with the leader."""
         return [rival for rival in self.rivals if not rival.is_judged]
 
     @property
@@ -100,7 +100,8 @@ def decide(
 ) -> Decision:
     """The verdict among these groups, which have one fraction and were tested on the same images.
 
-    Those that did not learn are not tested: nothing is claimed of them, so they cost the others no certainty.
+    Those that did not learn are not tested: nothing is claimed of them, so they cost the others no certainty. One that
+    shares too few seeds with all others to be compared leads them only where they are not compared either.
 
     right: as of `all_right`. margin: accuracy in [0, 1] below which a difference does not matter. family: contrasts
     that were corrected together, those of these groups among them; None where these groups are all there is.
@@ -115,7 +116,9 @@ def decide(
     family = contrasts_of(record, learnt, right, margin) if family is None else family
     own = {id(group) for group in learnt}
     contrasts = [contrast for contrast in family if {id(contrast.first), id(contrast.second)} <= own]
-    leader = _leader(ranked, contrasts)
+    compared = {id(group) for c in contrasts for group in (c.first, c.second)}
+    apart = {id(group) for group in learnt} - compared if contrasts else set()
+    leader = _leader([group for group in ranked if id(group) not in apart], contrasts)
     others = [group for group in ranked if group is not leader]
     rivals = tuple(_rival(leader, group, means[id(group)], contrasts, margin) for group in others)
     estimate = estimate_of(record, leader, right)
