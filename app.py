@@ -4,10 +4,10 @@ import streamlit as st
 
 from pages.shared.look import use_own_style
 from pages.shared.navigation import chosen_page
-from tlcore.heap import settle
+from tlcore.service import system
 
 st.set_page_config(page_title="Transfer Lab", page_icon="🔬", layout="wide")
 st.session_state["in_app"] = True
 use_own_style()
 chosen_page().run()
-settle()
+system.settle()

@@ -3,7 +3,6 @@
 import ctypes
 import gc
 import os
-import sys
 
 # Values of GLIBC_TUNABLES. A training step on a CPU takes and gives back gigabytes. By default glibc has the system map
 # large blocks anew each time, which took up to a third of a step; so a worker keeps them until its job is done.
@@ -18,10 +17,7 @@ def give_back() -> None:
 
 
 def settle() -> None:
-    """Once MLflow is loaded, have the garbage collector leave alone what is there: for good, and once in a process.
-
-    It went through a loaded MLflow for a quarter of a second at a time, in the middle of a page.
-    """
-    if "mlflow" in sys.modules and gc.get_freeze_count() == 0:
+    """Have the garbage collector leave alone what is there: for good, and once in a process."""
+    if gc.get_freeze_count() == 0:
         gc.collect()
         gc.freeze()

@@ -26,8 +26,8 @@ def show_jobs(jobs: list[JobView], record: ComparisonRecord) -> None:
     if ended:
         look.table([_ended_row(run) for run in ended])
         show_errors(ended)
-        known = {job.id for job in jobs}
-        _offer_retry([run for run in ended if run.status in ("FAILED", "KILLED") and run.run_id in known])
+        stopped = {job.id for job in jobs if job.status in ("FAILED", "CANCELLED")}
+        _offer_retry([run for run in ended if run.run_id in stopped])
 
 
 def _offer_retry(stopped: list[RunRecord]) -> None:

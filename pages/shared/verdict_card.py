@@ -87,9 +87,8 @@ def _offer_seeds(view: ComparisonView, more: growing.Round, settling: bool) -> N
 
 
 def _offer_time(view: ComparisonView, longer: growing.ComparisonSpec) -> None:
-    unjudged = view.decision.unjudged if view.decision else []
-    late = dict.fromkeys(r.group.entry.short_label for r in unjudged if r.standing != "ready")
-    who = plain(listed(list(late))) if late else "The leader"
+    late = growing.short_of_time(view.decision) if view.decision else []
+    who = plain(listed(list(dict.fromkeys(group.entry.short_label for group in late))))
     pressed = st.button("Run again with more time", icon="⏱️", key="more_time")
     st.caption(
         f"{who} may have had too little time: a new comparison of "

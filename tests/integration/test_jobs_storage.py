@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -157,11 +158,27 @@ def test_without_a_checkpoint_a_run_is_tried_again_from_the_start(
     monkeypatch.setattr(fake_trainer, "_misbehave", lambda *_: None)  # what made it fail is mended
     jobs.retry(home_of_fakes, [run_id])
     waits = tracking.load_comparison(home_of_fakes, comparison_id)
-    assert (waits.status, waits.runs[0].status) == ("RUNNING", "SCHEDULED")
+    assert (waits.status, waits.runs[0].status, waits.runs[0].history) == ("RUNNING", "SCHEDULED", ())
+    assert jobs.get_job(home_of_fakes, run_id).progress == 0
     work(home_of_fakes)
     done = tracking.load_comparison(home_of_fakes, comparison_id)
     assert (done.status, done.runs[0].status) == ("FINISHED", "FINISHED")
     assert [point.step for point in done.runs[0].history] == [1, 2, 3, 4]
+
+
+def test_a_run_that_finished_as_mlflow_knows_is_not_tried_again(
+    home_of_fakes: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, run_id = submit(home_of_fakes)
+    with monkeypatch.context() as dying:
+        dying.setattr(queue, "end", Mock(side_effect=Killed))
+        with pytest.raises(Killed):
+            work(home_of_fakes)
+    (job,) = queue.select(home_of_fakes, "id = ?", (run_id,))
+    queue.end(home_of_fakes, job, "FAILED", error="the worker died", settled=False)
+    with pytest.raises(JobError, match="is FINISHED"):
+        jobs.retry(home_of_fakes, [run_id])
+    assert tracking.run_status(home_of_fakes, run_id) == "FINISHED"
 
 
 def test_a_locked_queue_loses_news_but_no_run(home_of_fakes: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,3 +129,15 @@ def test_a_worker_goes_on_where_mlflow_refuses_a_trial_and_sends_it_later(
     monkeypatch.setattr(tracking, "log_trials", real)
     reporter.send()
     assert sorted(trials_in_mlflow(tracked, run_id)) == [0]
+
+
+def test_a_run_that_begins_anew_has_the_trials_of_its_new_attempt_alone(tracked: Settings, runs) -> None:
+    _, (run_id, other) = runs
+    for each in (run_id, other):
+        tracking.log_trials(tracked, each, (WILD,))
+    tracking.forget_trials(tracked, run_id)
+    tracking.log_trials(tracked, run_id, (WILD.model_copy(update={"val_accuracy": 0.7, "error": None}),))
+    (found,) = trials_in_mlflow(tracked, run_id).values()
+    assert (found.info.status, found.data.metrics["val/accuracy"]) == ("FINISHED", 0.7)
+    assert tags.ERROR not in found.data.tags
+    assert trials_in_mlflow(tracked, other)[2].data.tags[tags.ERROR] == "NaN"

@@ -94,6 +94,9 @@ def test_what_finished_or_was_recorded_elsewhere_cannot_be_tried_again(
     assert not buttons(fakes.FINISHED)
     monkeypatch.setattr(comparisons, "jobs_of", lambda comparison_id: [])
     assert not buttons(fakes.BROKEN), "the queue of another machine has its runs"
+    finished = [fakes.job_of(run).model_copy(update={"status": "FINISHED"}) for run in full.record(fakes.BROKEN).runs]
+    monkeypatch.setattr(comparisons, "jobs_of", lambda comparison_id: finished)
+    assert not buttons(fakes.BROKEN), "it finished, but its files cannot be read"
 
 
 def test_an_unknown_comparison_is_one_clear_line(open_page: Open, full: fakes.Store) -> None:

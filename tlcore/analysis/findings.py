@@ -6,11 +6,11 @@ from itertools import pairwise
 from statistics import fmean
 
 from tlcore.analysis.groups import Group, groups_of, measured, name_of, percent
-from tlcore.results import ComparisonRecord, EvaluationPoint, PartMetrics, RunOutcome
+from tlcore.analysis.verdict.readiness import diverged_runs, highest_loss
+from tlcore.results import ComparisonRecord, EvaluationPoint, PartMetrics, RunOutcome, RunRecord
 
 MIN_GAP = 0.10  # a train–validation gap below 10 points is not called overfitting
 STANDARD_ERRORS = 2.0  # nor one that the size of the validation part could explain
-DIVERGED = 10.0  # times the loss of guessing, ln K: above that no start explains a training loss, but its rise does
 LOSS_RISE = 1.05  # the validation loss counts as rising from 5 % above its lowest value
 MIN_POINTS = 3
 MAX_NAMES = 8  # in one sentence
@@ -22,29 +22,30 @@ def overfitting(record: ComparisonRecord) -> list[str]:
     Overfitting: mean train minus validation accuracy above 10 points and above two binomial standard errors of the
     validation part.
     """
-    groups, limit = groups_of(record), DIVERGED * math.log(record.dataset.num_classes)
-    stuck = [group for group in groups if _stuck(group)]
-    diverged = [group for group in stuck if _highest_loss(group) > limit]
-    level = [group for group in stuck if _highest_loss(group) <= limit]
+    groups = groups_of(record)
+    diverged = {id(group): runs for group in groups if (runs := diverged_runs(group, record.dataset.num_classes))}
+    stuck = [group for group in groups if _stuck(group) and id(group) not in diverged]
     over = [group for group in groups if not _stuck(group) and _overfits(_outcomes(group))]
-    lines = (_of_diverged(diverged, groups), _of_stuck(level, groups), _of_overfitting(over, groups))
-    return [line for line in lines if line]
+    risen = [(group, diverged[id(group)]) for group in groups if id(group) in diverged]
+    return [
+        line for line in (_of_diverged(risen, groups), _of_stuck(stuck, groups), _of_overfitting(over, groups)) if line
+    ]
 
 
-def _of_diverged(found: Sequence[Group], among: Sequence[Group]) -> str | None:
+def _of_diverged(found: Sequence[tuple[Group, Sequence[RunRecord]]], among: Sequence[Group]) -> str | None:
     if not found:
         return None
-    losses = [f"{name_of(group, among)} ({measured(_highest_loss(group))})" for group in found]
+    said = [f"{name_of(group, among)} ({_risen(group, runs)})" for group, runs in found]
     return (
-        f"The training loss rose far above that of guessing, so that nothing was learnt: {'; '.join(losses)}. This is "
+        f"The training loss rose far above that of guessing, and nothing was learnt there: {'; '.join(said)}. This is "
         "no verdict on the strategy; give it a lower learning rate."
     )
 
 
-def _highest_loss(group: Group) -> float:
-    """The highest training loss of those of the group's runs that did not learn."""
-    stuck = [run for run in group.finished if run.outcome is not None and run.outcome.did_not_learn]
-    return max((p.train_loss for run in stuck for p in run.history if p.train_loss is not None), default=0.0)
+def _risen(group: Group, runs: Sequence[RunRecord]) -> str:
+    """`to 1,306, in 1 of 3 seeds`."""
+    among = "" if len(runs) == len(group.finished) else f", in {len(runs)} of {len(group.finished)} seeds"
+    return f"to {measured(max(highest_loss(run) for run in runs))}{among}"
 
 
 def _of_stuck(found: Sequence[Group], among: Sequence[Group]) -> str | None:

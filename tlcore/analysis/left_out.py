@@ -22,7 +22,7 @@ def left_out_of(record: ComparisonRecord, decision: Decision | None) -> dict[tup
     """
     groups = _largest(record)
     stuck = {_key(group): standing for group in groups if (standing := standing_of(group, 0.0)) == "did not learn"}
-    late = {_key(r.group): r.standing for r in (decision.unjudged if decision else ()) if r.standing != "ready"}
+    late = {_key(r.group): r.standing for r in (decision.late if decision else ())}
     return {**late, **stuck}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from tlcore import tracking
 from tlcore.errors import JobError, NotFoundError
 from tlcore.jobs import queue, removing, settling
-from tlcore.jobs.caretaking import clear_work
+from tlcore.jobs.caretaking import clear_work, work_folder
 from tlcore.jobs.database import now_ms, prepare, queue_path
 from tlcore.jobs.processes import code_version, tail
 from tlcore.jobs.queue import Job, NewJob
@@ -102,8 +102,10 @@ def retry(settings: Settings, run_ids: Sequence[str]) -> None:
 
     A run goes on from its checkpoint where one is kept, as after a full disk or a locked store; else it begins anew.
     Raises: NotFoundError; JobError for a run that is not over or has finished, before any of them is queued;
-    StorageError.
+    StorageError when MLflow refuses one, after those before it are queued.
     """
+    if queue.unsettled(settings):
+        settling.settle(settings)  # one of them may have finished, as MLflow knows
     for run_id in run_ids:
         job = get_job(settings, run_id)
         if job.kind != "run" or job.status not in {"FAILED", "CANCELLED"}:
@@ -112,6 +114,9 @@ def retry(settings: Settings, run_ids: Sequence[str]) -> None:
             )
     try:
         for run_id in run_ids:
+            if not work_folder(settings, run_id).exists():
+                tracking.forget_curve(settings, run_id)
+                tracking.forget_trials(settings, run_id)
             tracking.reschedule_run(settings, run_id)
             queue.requeue(settings, run_id, code_version())
     finally:

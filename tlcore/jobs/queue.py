@@ -182,9 +182,9 @@ def requeue(settings: Settings, run_id: str, code_version: str) -> bool:
     """Put a run that failed or was cancelled back at its place, with all its attempts; False where it is neither."""
     with writing(settings) as db:
         changed = db.execute(
-            "UPDATE jobs SET status = 'QUEUED', settled = 1, attempts = 0, message = ?, error = NULL, result = NULL,"
-            " attempt_ms = NULL, attempt_progress = NULL, cancel_ms = NULL, ended_ms = NULL, code_version = ?"
-            " WHERE id = ? AND kind = 'run' AND status IN ('FAILED', 'CANCELLED')",
+            "UPDATE jobs SET status = 'QUEUED', settled = 1, attempts = 0, progress = 0, message = ?, error = NULL,"
+            " result = NULL, attempt_ms = NULL, attempt_progress = NULL, cancel_ms = NULL, ended_ms = NULL,"
+            " code_version = ? WHERE id = ? AND kind = 'run' AND status IN ('FAILED', 'CANCELLED')",
             ("waits to be tried again", code_version, run_id),
         )
         return changed.rowcount == 1

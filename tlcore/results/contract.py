@@ -96,7 +96,7 @@ class PairResult(Value):
 
 
 class NotJudged(Value):
-    """A strategy below the leader of which nothing is claimed. reason: why, in words."""
+    """A strategy other than the leader of which nothing is claimed. reason: why, in words."""
 
     name: str
     reason: str

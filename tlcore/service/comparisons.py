@@ -171,7 +171,7 @@ def cancel_run(run_id: str) -> None:
 def retry_runs(run_ids: list[str]) -> None:
     """Queue runs again that failed or were cancelled: from their checkpoint where one is kept, else from the start.
 
-    Raises: JobError, NotFoundError; then none is queued.
+    Raises: JobError, NotFoundError; then none is queued. StorageError.
     """
     jobs.retry(get_settings(), run_ids)
 

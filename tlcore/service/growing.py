@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from tlcore.analysis.groups import Group
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.verdict import Decision, judged
+from tlcore.analysis.verdict.readiness import diverged_runs
 from tlcore.errors import SpecError
 from tlcore.results import DEFAULT_MARGIN, ENDED
 from tlcore.service import comparisons, plans
@@ -89,11 +91,17 @@ def add_round(found: Decision, more: Round) -> None:
     comparisons.submit(plans.make_plan(asked), add_to=found.record.comparison_id, cells=more.cells)
 
 
-def more_time(found: Decision) -> ComparisonSpec | None:
-    """A comparison of those that had too little time with those that may be the best, on a larger budget; or None."""
-    late = [rival.group for rival in found.unjudged if rival.standing != "ready"]
+def short_of_time(found: Decision) -> list[Group]:
+    """Those that may do better with more time, the leader last; not one whose loss has diverged."""
+    late = [rival.group for rival in found.late]
     if found.leader_standing != "ready" and found.leader is not None:
         late.append(found.leader)
+    return [group for group in late if not diverged_runs(group, found.record.dataset.num_classes)]
+
+
+def more_time(found: Decision) -> ComparisonSpec | None:
+    """A comparison of those that had too little time with those that may be the best, on a larger budget; or None."""
+    late = short_of_time(found)
     if not late or not found.record.can_grow:
         return None
     spec = found.record.spec

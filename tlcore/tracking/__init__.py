@@ -17,12 +17,13 @@ from tlcore.tracking.reading import (
     page_of,
 )
 from tlcore.tracking.relocate import relocate
-from tlcore.tracking.store import connect, disk_full, growing_lock
+from tlcore.tracking.store import connect, disk_full, growing_lock, is_connected
 from tlcore.tracking.system_metrics import system_metrics
-from tlcore.tracking.trials import log_trials
+from tlcore.tracking.trials import forget_trials, log_trials
 from tlcore.tracking.writing import (
     close_comparison,
     end_run,
+    forget_curve,
     log_outcome,
     log_points,
     log_resolved,
@@ -40,7 +41,10 @@ __all__ = [
     "download_model",
     "end_run",
     "extend_comparison",
+    "forget_curve",
+    "forget_trials",
     "growing_lock",
+    "is_connected",
     "list_comparisons",
     "load_all_predictions",
     "load_comparison",

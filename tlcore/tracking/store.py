@@ -40,6 +40,11 @@ def connect(settings: Settings) -> Store:
         return _connect(settings)
 
 
+def is_connected() -> bool:
+    """Whether this process has opened a store, for which MLflow was loaded."""
+    return _connect.cache_info().currsize > 0
+
+
 @lru_cache(maxsize=8)
 def _connect(settings: Settings) -> Store:
     from mlflow.tracking import MlflowClient

@@ -27,6 +27,14 @@ def log_trials(settings: Settings, run_id: str, trials: tuple[Trial, ...]) -> No
                 _fill(store, found, trial)
 
 
+def forget_trials(settings: Settings, run_id: str) -> None:
+    """Put the trials of a run that begins anew out of sight. Raises: StorageError."""
+    store = connect(settings)
+    with translated(settings):
+        for trial in _trials_of(store, run_id).values():
+            store.client.delete_run(trial.info.run_id)
+
+
 def _trials_of(store: Store, run_id: str) -> dict[int, Any]:
     """The MLflow runs of a run's trials, by number. A run has 100 at most."""
     query = f"tags.`{tags.PARENT}` = '{run_id}' and tags.`{tags.KIND}` = 'trial'"

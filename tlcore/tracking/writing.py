@@ -41,6 +41,12 @@ def reschedule_run(settings: Settings, run_id: str) -> None:
         _reopen(client, client.get_run(run_id), "SCHEDULED")
 
 
+def forget_curve(settings: Settings, run_id: str) -> None:
+    """Empty the curve of a run that begins anew; MLflow keeps the points that it has. Raises: NotFoundError."""
+    with translated(settings):
+        connect(settings).client.log_text(run_id, "[]", tags.HISTORY_FILE)
+
+
 def end_run(settings: Settings, run_id: str, status: Status, error: str | None = None) -> None:
     """Set a run's last state and its end time, which a reopened run would otherwise keep from before.
 

@@ -15,6 +15,7 @@ from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.statistics.multiplicity import level_of_look
 from tlcore.analysis.verdict import decide
 from tlcore.analysis.verdict.readiness import standing_of
+from tlcore.analysis.verdict.reasons import reason_of
 
 TWO = ("feature_extraction", "fine_tuning")
 THREE = (*TWO, "staged_fine_tuning")
@@ -161,7 +162,7 @@ def rising(found: Example, strategy: str, ends: tuple[float, ...], **changes) ->
         outcome = run.outcome.model_copy(update={"last_val": last, **changes})
         return run.model_copy(update={"history": points, "outcome": outcome})
 
-    runs = tuple(risen(run) if run.spec.strategy == strategy else run for run in found.record.runs)
+    runs = tuple(risen(run) if run.spec.strategy == strategy and run.outcome else run for run in found.record.runs)
     return Example(found.record.model_copy(update={"runs": runs}), found.predictions)
 
 
@@ -245,6 +246,34 @@ def test_one_that_cannot_be_compared_does_not_lead_those_that_can():
     assert found.status == "winner"
     assert "(98.7 %) is not judged: it shares only one finished seed with the leader." in found.text
     assert found.claim.startswith("2 seeds: ")
+
+
+def test_one_that_cannot_be_compared_and_still_rises_is_not_said_to_be_behind():
+    built = rising(example(THREE, range(2), status={(THREE[0], 1): "FAILED"}), THREE[0], (0.4, 0.6, 0.8, 0.9))
+    scores = {THREE[0]: 151, THREE[1]: 140, THREE[2]: 80}
+    runs = tuple(
+        run.model_copy(update={"outcome": run.outcome.model_copy(update={
+            "did_not_learn": False,
+            "test": run.outcome.test.model_copy(update={"accuracy": scores[run.spec.strategy] / 153}),
+        })}) if run.outcome else run
+        for run in built.record.runs
+    )  # fmt: skip
+    record = built.record.model_copy(update={"runs": runs})
+    found = decide(record, groups_of(record), all_right(built.predictions))
+    (apart,) = (rival for rival in found.unjudged if rival.group.strategy == THREE[0])
+    assert (apart.standing, apart in found.late) == ("still rising", False)
+    assert reason_of(found, apart) == "it shares only one finished seed with the leader"
+
+
+def test_a_network_that_did_not_learn_leads_only_where_it_is_the_highest():
+    built = with_wrong(
+        example((*THREE, "from_scratch"), range(2), status={(THREE[0], 1): "FAILED"}),
+        {THREE[0]: 2, THREE[1]: 60, THREE[2]: 80, "from_scratch": 20},
+    )
+    built = rising(built, "from_scratch", (0.5, 0.5), did_not_learn=True)
+    found = verdict(built)
+    assert found.best[0] == THREE[1]
+    assert "even the highest" not in found.text
 
 
 def test_predictions_that_are_missing_are_the_reason_where_they_are():

@@ -178,9 +178,19 @@ def test_a_second_network_of_the_kind_is_not_searched_and_another_one_is(monkeyp
     paths = [{layer: name for name, layer in n.module.named_modules()} for n in (first, second)]
     assert [paths[1][norm] for norm in found] == [paths[0][norm] for norm in expected]
     assert distance(of(second, folded=True), of(second)) < 1e-4
-    others = [build_network("test_resnet", 3, 48), build_network("test_resnet", 3, None, NetworkRecipe(cut_at=2))]
+    others = [build_network("test_resnet", 3, 48), build_network("test_resnet", 3, None, NetworkRecipe(grayscale=True))]
     monkeypatch.setattr(folding, "_find", lambda network: ())
     assert [pairs(other) for other in others] == [(), ()]
+
+
+def test_a_network_whose_numbers_overflow_tells_nothing_of_others(monkeypatch):
+    monkeypatch.setattr(folding, "_found", {})
+    broken = network_of("test_resnet")
+    with torch.no_grad():
+        for parameter in broken.module.parameters():
+            parameter.mul_(1e9)
+    assert pairs(broken) == ()
+    assert len(pairs(network_of("test_resnet"))) == PAIRS["test_resnet"]
 
 
 def test_gradients_through_folded_layers_reach_what_trains_below_them():

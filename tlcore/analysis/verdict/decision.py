@@ -86,6 +86,15 @@ class Decision:
         return [rival for rival in self.rivals if not rival.is_judged]
 
     @property
+    def late(self) -> list[Rival]:
+        """Those behind the leader that had too little time to show what they can."""
+        return [
+            rival
+            for rival in self.unjudged
+            if rival.standing == "did not learn" or (rival.standing != "ready" and rival.mean <= self.mean)
+        ]
+
+    @property
     def best(self) -> list[Group]:
         """The leader and all that may be as good."""
         return [] if self.leader is None else [self.leader, *(rival.group for rival in self.contenders)]
@@ -117,8 +126,8 @@ def decide(
     own = {id(group) for group in learnt}
     contrasts = [contrast for contrast in family if {id(contrast.first), id(contrast.second)} <= own]
     compared = {id(group) for c in contrasts for group in (c.first, c.second)}
-    apart = {id(group) for group in learnt} - compared if contrasts else set()
-    leader = _leader([group for group in ranked if id(group) not in apart], contrasts)
+    able = [group for group in learnt if id(group) in compared] if learnt and learnt[0] is ranked[0] else []
+    leader = _leader(able or ranked, contrasts)
     others = [group for group in ranked if group is not leader]
     rivals = tuple(_rival(leader, group, means[id(group)], contrasts, margin) for group in others)
     estimate = estimate_of(record, leader, right)

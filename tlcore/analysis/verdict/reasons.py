@@ -1,4 +1,4 @@
-"""Why nothing is claimed of a strategy that is below the leader."""
+"""Why nothing is claimed of a strategy that does not lead."""
 
 from tlcore.analysis.verdict.decision import Decision, Rival
 from tlcore.analysis.verdict.readiness import Standing
@@ -20,10 +20,10 @@ PLURAL = {
 
 
 def reason_of(found: Decision, rival: Rival) -> str:
-    """Why nothing is claimed of a strategy that is below the leader."""
+    """Why nothing is claimed of a strategy that does not lead."""
     if rival.standing == "did not learn":
         return STUCK
-    if rival.standing in TOO_EARLY:
+    if rival.standing in TOO_EARLY and rival in found.late:
         return TOO_EARLY[rival.standing]
     if found.leader_standing == "did not learn":
         return LEADER_STUCK

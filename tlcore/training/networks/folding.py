@@ -89,16 +89,18 @@ def pairs(network: Network) -> tuple[Pair, ...]:
     kinds = tuple((name, type(layer)) for name, layer in layers.items())
     wiring = (network.facts.model, network.image_size, network.changes, kinds)
     if wiring not in _found:
-        names = {layer: name for name, layer in layers.items()}
-        _found[wiring] = tuple((names[pair.convolution], names[pair.norm]) for pair in _find(network))
+        found, names = _find(network), {layer: name for name, layer in layers.items()}
+        if found is None:
+            return ()
+        _found[wiring] = tuple((names[pair.convolution], names[pair.norm]) for pair in found)
     return tuple(Pair(layers[convolution], layers[norm]) for convolution, norm in _found[wiring])  # type: ignore[arg-type]
 
 
 _found: dict[Hashable, tuple[tuple[str, str], ...]] = {}  # by wiring, the names of each pair's layers
 
 
-def _find(network: Network) -> tuple[Pair, ...]:
-    """Look for pairs in one pass of random images in float32, and try them in another.
+def _find(network: Network) -> tuple[Pair, ...] | None:
+    """Look for pairs in one pass of random images in float32, and try them in another; None if they tell nothing.
 
     Both with statistics drawn at random: those of an untrained network change nothing, so that nothing lost would show.
     """
@@ -110,6 +112,8 @@ def _find(network: Network) -> tuple[Pair, ...]:
         images = torch.randn(2, 3, network.image_size, network.image_size, generator=generator).to(device)
         with torch.enable_grad(), _watched(network.module) as (outputs, seen):
             plain = models.features(network, images.requires_grad_().clone())
+        if not plain.isfinite().all():
+            return None
         found = _exclusive(plain, outputs, seen)
         with torch.no_grad(), _fold(found, Device(device, "", torch.float32)).applied():
             folded = models.features(network, images)
