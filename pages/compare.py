@@ -65,6 +65,13 @@ def show_results(comparison_id: str, was_active: bool) -> None:
             st.rerun()
 
 
+def watch_for_more(comparison_id: str) -> None:
+    """Runs of a comparison that was over may be tried again elsewhere."""
+    with guard():
+        if reads.is_active(comparisons.jobs_of(comparison_id)):
+            st.rerun()
+
+
 def show_actions(record: ComparisonRecord) -> None:
     st.subheader("Go on")
     query = {"comparison": record.comparison_id}
@@ -106,6 +113,8 @@ def show() -> None:
     record = reads.record(chosen)
     active = record.status not in ENDED
     st.fragment(show_results, run_every=REFRESH_SECONDS if active else None)(chosen, active)
+    if record.status in ("KILLED", "FAILED"):
+        st.fragment(watch_for_more, run_every=REFRESH_SECONDS)(chosen)
     show_actions(record)
 
 

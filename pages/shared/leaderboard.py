@@ -36,6 +36,9 @@ def show_state(record: ComparisonRecord) -> None:
         st.warning("This comparison was cancelled: not every run has a result.", icon="⏹️")
     if failed:
         st.error(f"{count(failed, 'run')} failed: see “All runs” below for the reason.", icon="❌")
+    if record.status in ("KILLED", "FAILED") and record.can_grow:
+        query = {"comparison": record.comparison_id}
+        st.page_link("pages/runs.py", label="Try these runs again", icon="🔁", query_params=query)
 
 
 def show_leaderboard(view: ComparisonView) -> None:

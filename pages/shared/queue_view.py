@@ -5,7 +5,7 @@ import streamlit as st
 from pages.shared import look
 from pages.shared.reads import ACTIVE
 from pages.shared.words import NBSP, STATUS_WORDS, count, duration, guard, plain, when
-from tlcore.results import ComparisonRecord, JobView, RunRecord
+from tlcore.results import STOPPED, ComparisonRecord, JobView, RunRecord
 from tlcore.service import comparisons
 
 SHOWN_WAITING = 6
@@ -26,7 +26,7 @@ def show_jobs(jobs: list[JobView], record: ComparisonRecord) -> None:
     if ended:
         look.table([_ended_row(run) for run in ended])
         show_errors(ended)
-        stopped = {job.id for job in jobs if job.status in ("FAILED", "CANCELLED")}
+        stopped = {job.id for job in jobs if job.status in STOPPED}
         _offer_retry([run for run in ended if run.run_id in stopped])
 
 

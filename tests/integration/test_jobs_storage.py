@@ -21,6 +21,7 @@ from tlcore.jobs.database import prepare
 from tlcore.jobs.processes import code_version, create_time
 from tlcore.jobs.queue import ANY_SLOT, Job, NewJob
 from tlcore.jobs.roster import Worker
+from tlcore.service import comparisons
 from tlcore.settings import Settings
 
 
@@ -133,10 +134,10 @@ def test_a_full_disk_keeps_the_checkpoint_and_other_failures_do_not(home_of_fake
     assert work_folder(home_of_fakes, full).exists()
     assert jobs.get_job(home_of_fakes, failed).error == "the loss is not finite"
     assert not work_folder(home_of_fakes, failed).exists()
-    with pytest.raises(JobError, match="is FINISHED: only a run that failed or was cancelled"):
+    with pytest.raises(JobError, match="is finished: only a run that failed or was cancelled"):
         jobs.retry(home_of_fakes, [full, finished])
     assert jobs.get_job(home_of_fakes, full).status == "FAILED", "all or none"
-    with pytest.raises(NotFoundError, match="no job"):
+    with pytest.raises(NotFoundError, match="there is no run 'nothing' here: `python -m tlcore runs COMPARISON`"):
         jobs.retry(home_of_fakes, ["nothing"])
     jobs.retry(home_of_fakes, [full])
     assert jobs.get_job(home_of_fakes, full).status == "QUEUED"
@@ -166,6 +167,17 @@ def test_without_a_checkpoint_a_run_is_tried_again_from_the_start(
     assert [point.step for point in done.runs[0].history] == [1, 2, 3, 4]
 
 
+def test_a_comparison_stands_for_its_runs_that_failed(home_of_fakes: Settings) -> None:
+    comparison_id, failed = submit(home_of_fakes, fail="another program had taken the memory")
+    finished_one, _ = submit(home_of_fakes)
+    for _ in range(2):
+        work(home_of_fakes)
+    assert comparisons.retry_runs([comparison_id]) == [failed]
+    assert jobs.get_job(home_of_fakes, failed).status == "QUEUED"
+    with pytest.raises(JobError, match="has no run that failed or was cancelled"):
+        comparisons.retry_runs([finished_one])
+
+
 def test_a_run_that_finished_as_mlflow_knows_is_not_tried_again(
     home_of_fakes: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +188,7 @@ def test_a_run_that_finished_as_mlflow_knows_is_not_tried_again(
             work(home_of_fakes)
     (job,) = queue.select(home_of_fakes, "id = ?", (run_id,))
     queue.end(home_of_fakes, job, "FAILED", error="the worker died", settled=False)
-    with pytest.raises(JobError, match="is FINISHED"):
+    with pytest.raises(JobError, match="is finished"):
         jobs.retry(home_of_fakes, [run_id])
     assert tracking.run_status(home_of_fakes, run_id) == "FINISHED"
 

@@ -103,3 +103,12 @@ def test_an_unknown_comparison_is_one_clear_line(open_page: Open, full: fakes.St
     app = open_page("runs", comparison="0" * 32)
     assert is_fine(app)
     assert "There is no comparison" in errors(app)[0]
+
+
+def test_compare_leads_from_a_broken_comparison_to_where_its_runs_are_tried_again(
+    open_page: Open, full: fakes.Store
+) -> None:
+    links = [link.proto.label for link in open_page("compare", comparison=fakes.BROKEN).get("page_link")]
+    assert "Try these runs again" in links
+    whole = [link.proto.label for link in open_page("compare", comparison=fakes.FINISHED).get("page_link")]
+    assert "Try these runs again" not in whole

@@ -64,4 +64,5 @@ def test_ctrl_c_while_runs_are_watched_cancels_them_and_says_where_they_are(
         "cancelled; finished runs are kept",
         "runs: python -m tlcore runs c0ffee",
         "report: python -m tlcore report c0ffee --html report.html",
+        "go on: python -m tlcore retry c0ffee",
     ]

@@ -40,6 +40,8 @@ def test_time_left_adds_the_eta_and_what_ended_runs_of_the_strategy_took() -> No
     assert left
     assert (left.seconds, left.is_least) == (pytest.approx(75.0 + took), False)
     assert views.progress(jobs) == pytest.approx((1 + 1 + 0.4 + 0) / 4)
+    cancelled = [job.model_copy(update={"status": "CANCELLED"}) if job.status == "QUEUED" else job for job in jobs]
+    assert views.progress(cancelled) == pytest.approx((1 + 1 + 0.4) / 3)
 
 
 def test_time_left_counts_what_has_not_ended_once_as_the_dearest_so_far() -> None:

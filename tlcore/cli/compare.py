@@ -179,6 +179,7 @@ def watch(comparison_id: str, before: Collection[str] = ()) -> None:
         comparisons.cancel(comparison_id)
         note("cancelled; finished runs are kept")
         _tell_where(comparison_id)
+        note(f"go on: python -m tlcore retry {comparison_id}")
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -57,10 +57,9 @@ def runs(
     table("", ["comparison ", "created (UTC) ", "dataset ", "models ", "strategies", "runs done", "status "], rows)
 
 
-def retry(run: list[str]) -> None:
+def retry(run: Annotated[list[str], typer.Argument(help="runs, or comparisons for all such runs of theirs")]) -> None:
     """Queue runs again that failed or were cancelled, from their checkpoint where one is kept."""
-    comparisons.retry_runs(run)
-    say(f"queued again: {', '.join(run)}")
+    say(f"queued again: {', '.join(comparisons.retry_runs(run))}")
 
 
 def profile(

@@ -14,7 +14,7 @@ from tlcore.jobs.processes import code_version, tail
 from tlcore.jobs.queue import Job, NewJob
 from tlcore.jobs.roster import live_workers, slot_of
 from tlcore.jobs.supervision import ensure_supervisor, is_starting, is_supervised
-from tlcore.results import JobView, QueueOverview, WorkerView
+from tlcore.results import STATE_WORDS, STOPPED, JobView, QueueOverview, WorkerView
 from tlcore.settings import Settings
 from tlcore.spec import RunSpec
 
@@ -107,10 +107,13 @@ def retry(settings: Settings, run_ids: Sequence[str]) -> None:
     if queue.unsettled(settings):
         settling.settle(settings)  # one of them may have finished, as MLflow knows
     for run_id in run_ids:
-        job = get_job(settings, run_id)
-        if job.kind != "run" or job.status not in {"FAILED", "CANCELLED"}:
+        found = _select(settings, "id = ? AND kind = 'run'", (run_id,))
+        if not found:
+            raise NotFoundError(f"there is no run {run_id!r} here: `python -m tlcore runs COMPARISON` lists them")
+        if found[0].status not in STOPPED:
             raise JobError(
-                f"{job.title} ({run_id}) is {job.status}: only a run that failed or was cancelled can be tried again"
+                f"{found[0].title} ({run_id}) is {STATE_WORDS[found[0].status]}: only a run that failed or was "
+                f"cancelled can be tried again"
             )
     try:
         for run_id in run_ids:

@@ -14,7 +14,7 @@ from tlcore.results.contract import (
     Verdict,
     VerdictStatus,
 )
-from tlcore.results.queue import JobView, QueueOverview, WorkerView
+from tlcore.results.queue import STOPPED, JobView, QueueOverview, WorkerView
 from tlcore.results.records import GATHERED, ComparisonRecord, ComparisonSummary, DatasetSummary, RunRecord
 from tlcore.results.runs import (
     CROWDED,
@@ -48,6 +48,7 @@ __all__ = [
     "ENDED",
     "GATHERED",
     "STATE_WORDS",
+    "STOPPED",
     "TRAINED_ON_KEY",
     "AccuracyOnly",
     "ClassMetrics",

@@ -4,6 +4,8 @@ from typing import Literal
 
 from tlcore.results.runs import Value
 
+STOPPED = frozenset({"FAILED", "CANCELLED"})  # states of jobs that ended without a result
+
 
 class JobView(Value):
     """A job of the queue as people see it.

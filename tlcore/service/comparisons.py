@@ -13,10 +13,12 @@ from tlcore.analysis.comparison import leaderboard, result_of
 from tlcore.analysis.report import as_data, figure_sections
 from tlcore.analysis.statistics.estimates import all_right
 from tlcore.analysis.verdict import judged, verdict_of
+from tlcore.errors import JobError
 from tlcore.results import (
     DEFAULT_MARGIN,
     ENDED,
     GATHERED,
+    STOPPED,
     ComparisonRecord,
     ComparisonResult,
     ComparisonSummary,
@@ -168,12 +170,21 @@ def cancel_run(run_id: str) -> None:
     jobs.cancel(get_settings(), [run_id])
 
 
-def retry_runs(run_ids: list[str]) -> None:
+def retry_runs(ids: list[str]) -> list[str]:
     """Queue runs again that failed or were cancelled: from their checkpoint where one is kept, else from the start.
 
+    ids: of runs, or of comparisons for all such runs of theirs. Returns those of the runs.
     Raises: JobError, NotFoundError; then none is queued. StorageError.
     """
-    jobs.retry(get_settings(), run_ids)
+    settings, wanted = get_settings(), list[str]()
+    for given in ids:
+        known = jobs.jobs_of(settings, given)
+        stopped = [job.id for job in known if job.status in STOPPED]
+        if known and not stopped:
+            raise JobError(f"comparison {given} has no run that failed or was cancelled")
+        wanted += stopped or [given]
+    jobs.retry(settings, wanted)
+    return wanted
 
 
 def log_tail(run_id: str, lines: int = 40) -> str:

@@ -115,7 +115,7 @@ def parse_overrides(items: Iterable[str], strategies: Iterable[str] = ()) -> dic
 def _readings(item: str) -> Iterator[tuple[str, str, str]]:
     """Every way to read an item as strategy, key and value, the shortest name of a strategy first."""
     for dot in re.finditer(r"\.", item):
-        rest = re.fullmatch(r"((?:[0-9]+\.)?[a-z_]+)=([^=]+)", item[dot.end() :])
+        rest = re.fullmatch(r"((?:[0-9]+\.)?[A-Za-z_]+)=([^=]+)", item[dot.end() :])
         if rest is not None and item[: dot.start()]:
             yield item[: dot.start()], rest[1], rest[2]
 

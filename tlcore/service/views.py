@@ -15,7 +15,7 @@ from tlcore.analysis.statistics.estimates import all_right, estimates_of
 from tlcore.analysis.sweeps import Sweep, sweeps_of
 from tlcore.analysis.trials import trial_rows, tuning_words
 from tlcore.analysis.verdict import Decision, judged, pair_rows, pairs_note
-from tlcore.results import DEFAULT_MARGIN, ComparisonRecord, JobView, Verdict
+from tlcore.results import DEFAULT_MARGIN, STOPPED, ComparisonRecord, JobView, Verdict
 from tlcore.service import comparisons
 
 __all__ = [
@@ -87,8 +87,9 @@ def view(comparison_id: str, margin: float = DEFAULT_MARGIN) -> ComparisonView:
 
 
 def progress(jobs: list[JobView]) -> float:
-    """The finished part of these jobs, 0…1."""
-    shares = [min(job.progress, 1.0) if job.status in {"QUEUED", "RUNNING"} else 1.0 for job in jobs]
+    """The finished part of these jobs, 0…1, but for those that failed or were cancelled."""
+    wanted = [job for job in jobs if job.status not in STOPPED]
+    shares = [1.0 if job.status == "FINISHED" else min(job.progress, 1.0) for job in wanted]
     return fmean(shares) if shares else 1.0
 
 

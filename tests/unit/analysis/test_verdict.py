@@ -16,6 +16,7 @@ from tlcore.analysis.statistics.multiplicity import level_of_look
 from tlcore.analysis.verdict import decide
 from tlcore.analysis.verdict.readiness import standing_of
 from tlcore.analysis.verdict.reasons import reason_of
+from tlcore.service import growing
 
 TWO = ("feature_extraction", "fine_tuning")
 THREE = (*TWO, "staged_fine_tuning")
@@ -282,6 +283,28 @@ def test_predictions_that_are_missing_are_the_reason_where_they_are():
     kept = {run_id: frame for run_id, frame in built.predictions.items() if run_id not in lost}
     (found,) = (n for n in verdict(Example(built.record, kept)).not_judged if n.name == "fine_tuning")
     assert found.reason == "its predictions, or the leader's, are not at hand"
+
+
+def test_a_strategy_whose_loss_diverged_is_told_to_take_a_lower_rate_and_is_given_no_more_time():
+    built = rising(
+        with_wrong(example(THREE, (0,)), dict(zip(THREE, (10, 12, 60), strict=True))),
+        "staged_fine_tuning", (0.5, 0.5), did_not_learn=True,
+    )  # fmt: skip
+    runs = tuple(
+        run.model_copy(update={"history": tuple(p.model_copy(update={"train_loss": 5e5}) for p in run.history)})
+        if run.spec.strategy == "staged_fine_tuning"
+        else run
+        for run in built.record.runs
+    )
+    record = built.record.model_copy(update={"runs": runs, "status": "FINISHED"})
+    reason = "the training loss rose far above the level of guessing, which a lower learning rate may change"
+    assert f"Staged fine-tuning (60.8 %) is not judged: {reason}." in verdict(Example(record, built.predictions)).text
+    found = decide(record, groups_of(record), all_right(built.predictions))
+    assert [rival.group.strategy for rival in found.late] == ["staged_fine_tuning"]
+    assert growing.more_time(found) is None
+    alone = record.model_copy(update={"runs": tuple(r for r in runs if r.spec.strategy == "staged_fine_tuning")})
+    said = verdict(Example(alone, built.predictions)).text
+    assert "did not learn. Give a lower learning rate: the training loss rose." in said
 
 
 def test_nobody_is_judged_against_a_leader_that_did_not_learn():

@@ -22,7 +22,7 @@ from tlcore.analysis.charts.style import (
     panels_of,
     place,
 )
-from tlcore.analysis.curves import Band, Metric, Part, Values, XAxis, band
+from tlcore.analysis.curves import Band, Metric, Part, Values, XAxis, band, curve_runs
 from tlcore.analysis.groups import Group, groups_of
 from tlcore.analysis.statistics.estimates import validation_ratio
 from tlcore.results import ComparisonRecord
@@ -248,7 +248,7 @@ def _is_fitted(group: Group) -> bool:
 
 def _band_note(groups: Sequence[Group]) -> str:
     """What the bands are, in words."""
-    seeds = max((len(g.runs) for g in groups), default=1)
+    seeds = max((len(curve_runs(g.runs)) for g in groups), default=1)
     if seeds < 2:
         return ""
     wide = "; with so few seeds it is wide" if seeds <= FEW_SEEDS else ""

@@ -8,6 +8,7 @@ from tlcore.analysis.groups import Group, fraction_words, in_words, name_of, per
 from tlcore.analysis.statistics.estimates import Paired
 from tlcore.analysis.statistics.multiplicity import LEVEL
 from tlcore.analysis.verdict.decision import Decision, Rival
+from tlcore.analysis.verdict.readiness import diverged_runs
 from tlcore.analysis.verdict.reasons import PLURAL, REASONS, TOO_EARLY, reason_of
 from tlcore.results import ENDED
 
@@ -77,7 +78,9 @@ def _headline(found: Decision) -> str:
     at = f"at a budget of {found.record.spec.budget}{_on(found)}"
     if found.status == "nothing learnt":
         stuck = f"even the highest, {leader} ({score}), did not learn"
-        return f"Nothing to judge {at}: {stuck}. Give more time, or another learning rate."
+        diverged = diverged_runs(_the_leader(found), found.record.dataset.num_classes)
+        remedy = "a lower learning rate: the training loss rose" if diverged else "more time, or another learning rate"
+        return f"Nothing to judge {at}: {stuck}. Give {remedy}."
     if found.status == "alone":
         return f"{leader} has {score} of the test images right {at}; there is nothing to judge it by."
     if found.status == "winner" and _seeds(found) == 1:
