@@ -69,8 +69,8 @@ def _refuse_unknown(options: list[str], name: Callable[[str], str]) -> None:
 
 
 def comparison_name(summary: ComparisonSummary) -> str:
-    """`flowers · 12 runs · 20 Nov 2026, 18:55`."""
-    return f"{comparison_title(summary)} · {count(sum(summary.counts.values()), 'run')} · {when(summary.created_ms)}"
+    """`20 Nov 2026, 18:55 · flowers · 12 runs`: what tells them apart comes first, as phones cut the rest off."""
+    return f"{when(summary.created_ms)} · {comparison_title(summary)} · {count(sum(summary.counts.values()), 'run')}"
 
 
 def comparison_title(summary: ComparisonSummary) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pages.shared.choose import comparison_name
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown, unescaped
 from tlcore.service import comparisons
@@ -112,3 +113,9 @@ def test_compare_leads_from_a_broken_comparison_to_where_its_runs_are_tried_agai
     assert "Try these runs again" in links
     whole = [link.proto.label for link in open_page("compare", comparison=fakes.FINISHED).get("page_link")]
     assert "Try these runs again" not in whole
+
+
+def test_comparisons_are_told_apart_by_what_a_phone_shows_of_their_names(open_page: Open, full: fakes.Store) -> None:
+    found = comparisons.list_comparisons()[0]
+    later = found.model_copy(update={"created_ms": found.created_ms + 60_000})
+    assert comparison_name(found)[:18] != comparison_name(later)[:18]
