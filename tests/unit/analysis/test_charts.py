@@ -272,3 +272,10 @@ def test_a_legend_stands_right_below_the_axis_however_wide_the_page_is():
         assert (legend.yref, legend.yanchor) == ("paper", "top"), name
         assert 40 <= -legend.y * plot <= 60, name
         assert -legend.y * plot < margin.b - 22, f"{name}: a line of it has room"
+
+
+def test_the_live_chart_says_so_far_only_while_something_may_follow():
+    built = example(strategies=("fine_tuning",), seeds=(0,)).record
+    going = built.model_copy(update={"status": "RUNNING"})
+    titles = [charts.live_curves(record).layout.title.text for record in (built, going)]
+    assert ["so far" in title for title in titles] == [False, True]

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from tlcore.analysis.charts.curve_axes import end_of, from_zero, value_axis
 from tlcore.analysis.charts.style import METRIC_TITLES, SYMBOLS, X_TITLES, axis, layout, legend_room
-from tlcore.results import ComparisonRecord
+from tlcore.results import ENDED, ComparisonRecord
 
 
 def live_curves(record: ComparisonRecord, dark: bool = False) -> go.Figure:
@@ -35,7 +35,8 @@ def live_curves(record: ComparisonRecord, dark: bool = False) -> go.Figure:
         shown.add(run.spec.strategy)
     note = "One line for each run; symbols tell the seeds apart."
     labels = [record.spec.entry(strategy).label for strategy in shown]
-    figure.update_layout(**layout(dark, f"live-{record.comparison_id}", "Validation accuracy so far", note, height=400))
+    title = "Validation accuracy" if record.status in ENDED else "Validation accuracy so far"
+    figure.update_layout(**layout(dark, f"live-{record.comparison_id}", title, note, height=400))
     figure.update_layout(margin={"b": legend_room(labels)})
     figure.update_xaxes(**axis(X_TITLES["epoch"], range=from_zero(end_of(runs, "epoch"))))
     figure.update_yaxes(**value_axis(runs, "accuracy"))

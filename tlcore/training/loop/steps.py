@@ -118,8 +118,8 @@ def require_finite(task: Task, state: State, loss: float, which: str) -> None:
     recipe = task.recipe.phases[state.phase]
     rate = recipe.learning_rate if isinstance(recipe, TrainRecipe) else 0.0
     raise NonFiniteLossError(
-        f"the {which} loss is {loss} at optimiser step {state.step} (learning rate {rate:g}): try a lower one, "
-        f"such as --set {task.recipe.strategy}.learning_rate={rate / 10:g}"
+        f"the {which} loss is {loss} at optimiser step {state.step} (learning rate {rate:g}): launch it with a "
+        f"lower one, such as {rate / 10:g} in its settings (--set {task.recipe.strategy}.learning_rate={rate / 10:g})"
     )
 
 
