@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from tlcore.spec import Frozen
+from tlcore.spec import Frozen, in_words
 from tlcore.strategies import Classifier
 
 Family = Literal["cnn", "transformer"]
@@ -169,7 +169,8 @@ class DataFacts:
 def complaint(error: ValidationError) -> str:
     """The first thing that is wrong with settings, in one line: `learning_rate=-1 cannot be used: …`."""
     first = error.errors()[0]
-    said = str(first["msg"]).removeprefix("Value error, ")
+    words = in_words(first)
+    said = f"it {words}" if words else str(first["msg"]).removeprefix("Value error, ")
     if not first["loc"]:
         return said
     return f"{first['loc'][0]}={first['input']!r} cannot be used: {said}"

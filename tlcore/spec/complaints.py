@@ -20,14 +20,28 @@ def checked(kind: type[S], **values: Any) -> S:
 
 
 # What pydantic's complaints are called here; its own words serve for the others.
-_LIMITS = {
+_WORDS = {
     "greater_than_equal": "must be at least {ge}",
     "greater_than": "must be more than {gt}",
     "less_than_equal": "must be at most {le}",
     "less_than": "must be less than {lt}",
     "too_short": "needs at least one value",
     "extra_forbidden": "is no setting of a comparison",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "literal_error": "must be {expected}",
 }
+
+
+def in_words(error: Any) -> str | None:
+    """What a complaint says of its value: `must be at most 100`; None where pydantic says it best."""
+    words = _WORDS.get(error["type"])
+    return None if words is None else words.format(**error.get("ctx", {}))
 
 
 def _one_line(error: Any) -> str:
@@ -35,5 +49,4 @@ def _one_line(error: Any) -> str:
     if error["type"] == "value_error":
         return message
     names = [part for part in error["loc"] if isinstance(part, str) and part.isidentifier()]  # no member of a union
-    said = _LIMITS.get(error["type"], message[0].lower() + message[1:]).format(**error.get("ctx", {}))
-    return f"{names[-1]}: {error['input']!r} {said}"
+    return f"{names[-1]}: {error['input']!r} {in_words(error) or message[0].lower() + message[1:]}"
