@@ -1,6 +1,8 @@
-"""The product against what a person would do instead: `python -m tests.benchmarks.bench_compare [--repeats 2]`.
+"""The product against what a person would do instead.
 
-Photos of ants and bees, mobilenetv2_100 with ImageNet weights, 3 epochs on the CPU, each arm a process of its own with
+    python -m tests.benchmarks.bench_compare [--device cuda] [--repeats 2]
+
+Photos of ants and bees, mobilenetv2_100 with ImageNet weights, 3 epochs, each arm a process of its own with
 its start-up. The script (`plain_script.py`) does four strategies in float32; the product does five. Where fastai is
 installed (it is optional: `pip install fastai`), `fastai_script.py` is an arm, too. Seconds of one strategy are those
 within the process: of fastai from its data loaders to the last validation, of the product with scores on all parts.
@@ -45,7 +47,7 @@ def main() -> None:
     measured: dict[str, list[Measured]] = {arm: [] for arm in ARMS}
     for repeat in range(options.repeats):
         for arm in ARMS if repeat % 2 == 0 else reversed(ARMS):
-            found = run_arm(arm, photos, weights, options.epochs)
+            found = run_arm(arm, photos, weights, options.epochs, options.device)
             measured[arm].append(found)
             print(f"repeat {repeat + 1}, {arm}: {found.seconds:.1f} s", flush=True)
     show(measured)
@@ -54,6 +56,7 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="The product's compare against a plain script, interleaved.")
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--epochs", type=int, default=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.repeats < 1:
@@ -69,14 +72,14 @@ def given(variable: str, folder: Path | None, name: str) -> Path:
     return path.resolve()
 
 
-def run_arm(arm: str, photos: Path, weights: Path, epochs: int) -> Measured:
+def run_arm(arm: str, photos: Path, weights: Path, epochs: int, device: str) -> Measured:
     """One process from its start to its end, in a fresh, empty home."""
     with tempfile.TemporaryDirectory(prefix="bench_compare_") as folder:
         out = Path(folder) / "out.json"
-        command = product(photos, weights, epochs, out)
+        command = product(photos, weights, epochs, out, device)
         if arm in SCRIPTS:
             script = Path(__file__).with_name(SCRIPTS[arm])
-            command = [sys.executable, str(script), str(photos), str(weights), str(epochs), str(out)]
+            command = [sys.executable, str(script), str(photos), str(weights), str(epochs), str(out), device]
         settings = Settings(home=Path(folder).resolve() / "home")
         environment = python_environment(TLCORE_HOME=str(settings.root))
         environment.pop("MLFLOW_TRACKING_URI", None)
@@ -91,10 +94,10 @@ def run_arm(arm: str, photos: Path, weights: Path, epochs: int) -> Measured:
         return read(seconds, json.loads(out.read_text(encoding="utf-8")))
 
 
-def product(photos: Path, weights: Path, epochs: int, out: Path) -> list[str]:
+def product(photos: Path, weights: Path, epochs: int, out: Path, device: str) -> list[str]:
     strategies = [word for name in CORE for word in ("--strategy", name)]
     command = [sys.executable, "-m", "tlcore", "compare", "--dataset", str(photos), "--model", MODEL, *strategies]
-    command += ["--weights", f"file:{weights}", "--seeds", "0", "--epochs", str(epochs), "--device", "cpu"]
+    command += ["--weights", f"file:{weights}", "--seeds", "0", "--epochs", str(epochs), "--device", device]
     return [*command, "--json", str(out)]
 
 

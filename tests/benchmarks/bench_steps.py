@@ -5,7 +5,8 @@
 2. real images: a step of the loop, its images read and augmented, against the same on one batch that is on the device.
 3. frozen head: a step with augmentation against a forward pass without autograd.
 4. partial fine-tuning: a step against forward + 2 × the part of the forward pass that lies in what trains.
-5. feature extraction, once images are decoded: the run against one bare forward pass; the same run once more.
+5. on a GPU, steps that are recorded against the same sent kernel by kernel (`recording.py`).
+6. feature extraction, once images are decoded: the run against one bare forward pass; the same run once more.
 
 A bare forward pass is torch's own, in the product's number format and layout; `folded` is the product's (`folding.py`).
 
@@ -37,6 +38,7 @@ from tlcore.training.images.batches import evaluation_batch, training_batch
 from tlcore.training.loop.ahead import Batches
 from tlcore.training.loop.checkpoints import fresh_state
 from tlcore.training.loop.optimizers import synchronize
+from tlcore.training.loop.recording import PassRecorder
 from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.loop.task import Task
 from tlcore.training.networks.folding import fold_all
@@ -132,10 +134,17 @@ def show_steps(strategy: str, task: Task, device: Device, options: argparse.Name
     fixed = training_batch(task.source, task.train[: options.batch], recipe.augmentation, 0)
     number = IN_A_ROW[device.device.type]
     there = replace(lesson, batches=Batches(lambda _: fixed, ahead=False))
+    by_kernel = replace(
+        make_ready(task, recipe), optimizer=lesson.optimizer, recorder=PassRecorder(None, (), (), on=False)
+    )
 
     def step() -> None:
         for _ in range(number):
             train_step(task, state, lesson)
+
+    def sent() -> None:
+        for _ in range(number):
+            train_step(task, state, by_kernel)
 
     def same_batch() -> None:
         for _ in range(number):
@@ -151,7 +160,13 @@ def show_steps(strategy: str, task: Task, device: Device, options: argparse.Name
 
     folds = fold_all(task.network, device)
     arms = {"step": step, "same": same_batch, "forward": forward, "folded": folded}
+    if device.accelerated:
+        arms["sent"] = sent
     found = interleaved(arms, options.repeats, device.device)
+    if "sent" in found:
+        pace = number * options.batch / found["step"]
+        words = f"{found['sent'] / found['step']:.2f}× as fast ({pace:,.0f} images/s)"
+        line(f"5. {strategy}: recorded steps against those sent kernel by kernel", words, "")
     if strategy == "fine_tuning":
         line(
             "2. real images against one batch on the device", f"{found['same'] / found['step']:.1%} of its rate", "97 %"
@@ -218,11 +233,11 @@ def features(bench: Bench, device: Device, options: argparse.Namespace) -> None:
 
     found = interleaved({"bare": bare, "first": first, "again": again}, options.repeats, device.device)
     line(
-        f"5. feature extraction of {len(rows):,} images against a bare pass",
+        f"6. feature extraction of {len(rows):,} images against a bare pass",
         f"{found['first'] / found['bare']:.2f}×",
         "1.15×",
     )
-    line("5. the same run once more", f"{found['again']:.2f} s", "1 s (4,000 images)")
+    line("6. the same run once more", f"{found['again']:.2f} s", "1 s (4,000 images)")
 
 
 if __name__ == "__main__":

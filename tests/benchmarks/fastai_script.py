@@ -1,4 +1,4 @@
-"""The same by fastai, as its documentation does it, with equal epochs. Arguments: PHOTOS WEIGHTS EPOCHS OUT.
+"""The same by fastai, as its documentation does it, with equal epochs. Arguments: PHOTOS WEIGHTS EPOCHS OUT DEVICE.
 
 fastai is an optional dependency: `pip install fastai`. The first epoch of `fine_tune` trains the head and all others
 the whole network, so that their number is that of the other strategies.
@@ -66,7 +66,7 @@ STRATEGIES: dict[str, tuple[Callable[[Learner, int], None], bool]] = {
 
 def main() -> None:
     photos, weights, epochs, out = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
-    default_device(use=False)
+    default_device(use=sys.argv[5] == "cuda")
     runs = []
     for name, (train, pretrained) in STRATEGIES.items():
         set_seed(0)

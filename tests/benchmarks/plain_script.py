@@ -1,4 +1,4 @@
-"""What a person would write instead: ImageFolder, DataLoader, timm. Arguments: PHOTOS WEIGHTS EPOCHS OUT."""
+"""What a person would write instead: ImageFolder, DataLoader, timm. Arguments: PHOTOS WEIGHTS EPOCHS OUT DEVICE."""
 
 import json
 import sys
@@ -16,6 +16,7 @@ from torchvision.datasets import ImageFolder
 
 NORMALIZE = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 AUGMENT = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip()]
+DEVICE = sys.argv[5]
 CENTER = [transforms.Resize(256), transforms.CenterCrop(224)]
 
 
@@ -29,13 +30,13 @@ def build(weights: Path | None) -> nn.Module:
     if weights is not None:
         model.load_state_dict(load_file(weights))
     model.reset_classifier(2)
-    return model
+    return model.to(DEVICE)
 
 
 @torch.no_grad()
 def extract(model: nn.Module, batches: DataLoader) -> tuple[Tensor, Tensor]:
     model.eval()
-    found = [(model.forward_head(model.forward_features(x), pre_logits=True), y) for x, y in batches]
+    found = [(model.forward_head(model.forward_features(x.to(DEVICE)), pre_logits=True).cpu(), y) for x, y in batches]
     return torch.cat([x for x, _ in found]), torch.cat([y for _, y in found])
 
 
@@ -50,7 +51,7 @@ def fit_features(photos: Path, weights: Path) -> float:
 @torch.no_grad()
 def accuracy(model: nn.Module, batches: DataLoader) -> float:
     model.eval()
-    right = sum(int((model(x).argmax(1) == y).sum()) for x, y in batches)
+    right = sum(int((model(x.to(DEVICE)).argmax(1).cpu() == y).sum()) for x, y in batches)
     return right / len(batches.dataset)
 
 
@@ -63,7 +64,7 @@ def train(model: nn.Module, photos: Path, epochs: int, rate: float) -> float:
         model.train()
         for x, y in batches:
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x), y).backward()
+            nn.functional.cross_entropy(model(x.to(DEVICE)), y.to(DEVICE)).backward()
             optimizer.step()
         reached = accuracy(model, val)
     return reached

@@ -106,7 +106,7 @@ def test_a_backward_pass_that_runs_out_of_memory_is_tried_without_the_next_batch
     monkeypatch.setattr(steps_module, "logits", short)
     for name, is_ahead in (("plain", False), ("ahead", True)):
         monkeypatch.setattr(
-            steps_module, "Batches", lambda make, _, a=is_ahead: made.append(Counted(make, a)) or made[-1]
+            steps_module, "Batches", lambda make, a=is_ahead, **_: made.append(Counted(make, a)) or made[-1]
         )
         outcome = bench.run(bench.spec("fine_tuning"), name)
         assert any("memory ran out at optimiser step 3" in note for note in outcome.notes) is not fits_alone
@@ -131,7 +131,7 @@ def test_a_run_with_batches_ahead_has_the_same_bits_also_when_it_was_stopped(tmp
     bench.run(spec, "plain")
     made = []
 
-    def ahead(make, ahead):
+    def ahead(make, **_):
         made.append(Batches(make, ahead=True))
         return made[-1]
 
@@ -149,3 +149,23 @@ def require_same_network(bench: Bench, *names: str) -> None:
     one, other = (torch.load(file, weights_only=True)["network"] for file in files)
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name]), name
+
+
+def test_a_pass_that_runs_out_of_memory_is_tried_without_the_recording(tmp_path, monkeypatch):
+    """Which is held for speed alone; the step is not done in parts."""
+    bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=20), budget=Budget(steps=6))
+    given_up = []
+
+    class Short(steps_module.PassRecorder):
+        def find(self, images, labels, seed):
+            if not given_up:
+                raise torch.OutOfMemoryError("made up")
+
+        def give_up(self):
+            given_up.append(True)
+            return True
+
+    monkeypatch.setattr(steps_module, "PassRecorder", Short)
+    outcome = bench.run(bench.spec("fine_tuning"), "short")
+    assert given_up == [True]
+    assert not any("memory ran out" in note for note in outcome.notes)

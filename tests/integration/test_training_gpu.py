@@ -1,5 +1,6 @@
 """The same runs on a CUDA device; nothing here asks for the same bits."""
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from tlcore.training.features.logistic import LogisticPath
 from tlcore.training.images.batches import RESIDENT_SHARE, open_source
 from tlcore.training.images.cache import open_cache
 from tlcore.training.loop.checkpoints import fresh_state
+from tlcore.training.loop.recording import RECORD_AFTER
 from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.networks.models import model_facts
 from tlcore.training.outcome.predict import predict
@@ -107,17 +109,22 @@ def test_a_part_has_the_time_of_its_kernels_not_of_sending_them():
     assert seconds["forward"] > 100 * seconds["logging"], "a product is sent in no time, and takes some"
 
 
-@pytest.mark.parametrize("strategy", ["fine_tuning", "transfer_learning", "partial_fine_tuning"])
-def test_no_step_waits_for_the_device(bench, strategy):
-    """After the first ones, which choose kernels and allocate."""
-    spec = bench.spec(strategy, device="cuda")
+def lesson_of(bench, spec):
+    """A task and its first phase, set to be trained, with the state of its beginning."""
     ground = Ground(
         spec, bench.dataset, bench.split(spec), bench.work("steps"), bench.folder / "cache", Recorder(), None,
         pick_device("cuda"), 0.0,
     )  # fmt: skip
     task = prepare(ground, recipe_of(ground), bench.work("steps"), Recorder()).task
-    state, lesson = fresh_state(task.source.device.device), make_ready(task, task.recipe.phases[0])
-    for _ in range(3):
+    return task, fresh_state(task.source.device.device), make_ready(task, task.recipe.phases[0])
+
+
+@pytest.mark.parametrize("strategy", ["fine_tuning", "transfer_learning", "partial_fine_tuning"])
+def test_no_step_waits_for_the_device(bench, strategy):
+    """After the first ones, which choose kernels, allocate, and are recorded."""
+    task, state, lesson = lesson_of(bench, bench.spec(strategy, device="cuda"))
+    first = RECORD_AFTER + 3
+    for _ in range(first):
         train_step(task, state, lesson)
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -127,7 +134,72 @@ def test_no_step_waits_for_the_device(bench, strategy):
             float(state.loss_sum)  # as this does
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert (state.step, state.seen) == (8, 8 * task.recipe.batch_size)
+    assert (state.step, state.seen) == (first + 5, (first + 5) * task.recipe.batch_size)
+    assert torch.isfinite(state.loss_sum)
+
+
+RECORDED = [
+    ("test_resnet", "fine_tuning", {}),
+    ("test_resnet", "partial_fine_tuning", {"class_balance": "loss_weights"}),
+    ("test_resnet", "transfer_learning", {}),
+    ("mobilenetv2_100", "from_scratch", {"gradient_clip": 0.1}),
+    ("test_efficientnet", "fine_tuning", {"optimizer": "adam"}),
+    ("torchvision:squeezenet1_1", "fine_tuning", {}),  # with dropout
+    ("test_vit", "lora", {}),
+]
+
+
+@pytest.mark.parametrize(("model", "strategy", "overrides"), RECORDED)
+def test_recorded_steps_train_the_same_network(bench, monkeypatch, model, strategy, overrides):
+    """As those that are sent kernel by kernel; both twice, as sums on a GPU have no fixed order."""
+    own = replace(bench, model=model)
+    spec, found = own.spec(strategy, device="cuda", overrides=overrides, budget=Budget(epochs=20)), []
+    for first_steps in (1_000, 1_000, 2):
+        monkeypatch.setattr("tlcore.training.loop.recording.RECORD_AFTER", first_steps)
+        task, state, lesson = lesson_of(own, spec)
+        start = {name: tensor.clone() for name, tensor in task.network.module.state_dict().items()}
+        for _ in range(12):
+            train_step(task, state, lesson)
+        lesson.batches.stop_ahead()
+        assert (lesson.recorder.find(*lesson.batches.take(99), 0) is not None) is (first_steps == 2)
+        moved = [(t - start[n]).double().flatten() for n, t in task.network.module.state_dict().items()]
+        found.append((torch.cat(moved), float(state.loss_sum), int(state.hits)))
+    (plain, loss, _), (again, _, _), (recorded, recorded_loss, _) = found
+    assert recorded_loss == pytest.approx(loss, rel=1e-3)
+    assert (recorded - plain).norm() <= max(2 * (again - plain).norm(), 0.02 * plain.norm())
+
+
+def test_recordings_leave_no_memory_behind(bench):
+    """Neither their own nor that of libraries, which keep some for each queue that they are used in."""
+    left = []
+    for _ in range(4):
+        task, state, lesson = lesson_of(bench, bench.spec("fine_tuning", device="cuda"))
+        for _ in range(RECORD_AFTER + 2):
+            train_step(task, state, lesson)
+        lesson.batches.stop_ahead()
+        del task, state, lesson
+        gc.collect()
+        torch.cuda.empty_cache()
+        left.append(torch.cuda.memory_reserved())
+    assert left[1:] == left[:1] * 3
+
+
+def waits(module, inputs, scores):
+    float(scores.sum())
+
+
+def draws(module, inputs, scores):
+    torch.rand(1)
+
+
+@pytest.mark.parametrize("hook", [waits, draws])
+def test_a_network_that_a_recording_would_not_repeat_is_trained_without(bench, caplog, hook):
+    task, state, lesson = lesson_of(bench, bench.spec("fine_tuning", device="cuda"))
+    task.network.module.register_forward_hook(hook)
+    for _ in range(RECORD_AFTER + 3):
+        train_step(task, state, lesson)
+    assert "cannot be recorded" in caplog.text
+    assert state.step == RECORD_AFTER + 3
     assert torch.isfinite(state.loss_sum)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from threadpoolctl import ThreadpoolController
+from torch import Tensor
 
 from tlcore import heap
 from tlcore.errors import DeviceError
@@ -90,6 +91,11 @@ def set_threads(count: int | None) -> int:
     for library in ThreadpoolController().select(user_api="blas").lib_controllers:
         library.set_num_threads(threads)
     return threads
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device: a GPU fetches it from pinned memory, so that nobody waits for it."""
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def reset_peak_memory(device: torch.device) -> None:

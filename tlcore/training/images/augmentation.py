@@ -1,4 +1,8 @@
-"""Random changes of images, every image of a batch with its own, on the device that holds the images."""
+"""Random changes of images, every image of a batch with its own, on the device that holds the images.
+
+What is drawn for crops and flips is few numbers, drawn on the CPU: the same on every device, and without the many small
+kernels that a GPU would be sent for them.
+"""
 
 import math
 from functools import lru_cache
@@ -9,6 +13,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from tlcore.recipes import Preprocessing
+from tlcore.training.device import sent
 
 # torchvision's RandomResizedCrop: part of the area, width ÷ height, and tries before it gives up (Szegedy et al. 2015).
 AREA = (0.08, 1.0)
@@ -21,12 +26,17 @@ def random_resized_crop_flip(images: Tensor, aspect: Tensor, size: int, generato
     """Crops as torchvision's RandomResizedCrop draws them, flipped with probability one half.
 
     images: uint8 [N,T,T,3], each a whole picture squashed to a square. aspect: [N] true width ÷ height, so that a
-    crop has the shape on the real picture that torchvision would give it. Returns float32 [N,3,size,size] in 0…1,
-    channels last. The same generator state gives the same crops. Interpolation is bilinear.
+    crop has the shape on the real picture that torchvision would give it; on the CPU, as the generator. Returns
+    float32 [N,3,size,size] in 0…1, channels last. The same generator state gives the same crops. Interpolation is
+    bilinear.
     """
-    boxes = random_boxes(aspect.to(generator.device), generator)
-    flip = torch.rand(len(images), generator=generator, device=generator.device) < FLIP_PROBABILITY
-    return crop(images, boxes.to(images.device), flip.to(images.device), size)
+    boxes = random_boxes(aspect, generator)
+    return crop(images, boxes, random_sides(len(images), generator), size)
+
+
+def random_sides(count: int, generator: torch.Generator) -> Tensor:
+    """Which of so many images are mirrored: bool [count], each true with probability one half."""
+    return torch.rand(count, generator=generator) < FLIP_PROBABILITY
 
 
 def random_boxes(aspect: Tensor, generator: torch.Generator) -> Tensor:
@@ -35,15 +45,15 @@ def random_boxes(aspect: Tensor, generator: torch.Generator) -> Tensor:
     A picture of area 1 is sqrt(aspect) wide. The first of ten tries that fits is taken; if none fits, the largest
     centred box whose ratio is allowed.
     """
-    count, device = len(aspect), generator.device
+    count = len(aspect)
     width, height = aspect.double().sqrt(), aspect.double().rsqrt()
-    draws = torch.rand(2, count, _TRIES, generator=generator, device=device, dtype=torch.float64)
+    draws = torch.rand(2, count, _TRIES, generator=generator, dtype=torch.float64)
     area = AREA[0] + (AREA[1] - AREA[0]) * draws[0]
     ratio = torch.exp(math.log(RATIO[0]) + math.log(RATIO[1] / RATIO[0]) * draws[1])
     wide, high = (area * ratio).sqrt(), (area / ratio).sqrt()
     fits = (wide <= width[:, None]) & (high <= height[:, None])
     first = fits.to(torch.uint8).argmax(dim=1, keepdim=True)
-    place = torch.rand(2, count, generator=generator, device=device, dtype=torch.float64)
+    place = torch.rand(2, count, generator=generator, dtype=torch.float64)
     none = ~fits.any(dim=1)
     w = torch.where(none, torch.minimum(width, height * RATIO[1]), wide.gather(1, first)[:, 0])
     h = torch.where(none, torch.minimum(height, width / RATIO[0]), high.gather(1, first)[:, 0])
@@ -52,25 +62,26 @@ def random_boxes(aspect: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def crop(images: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Cut one box out of each image and scale it. images: uint8 [N,H,W,3]. boxes: as `random_boxes`. flip: bool [N].
+    """Cut one box out of each image and scale it. images: uint8 [N,H,W,3] on any device.
 
-    Returns float32 [N,3,size,size] in 0…1, channels last.
+    boxes: as `random_boxes`. flip: bool [N]. Both on the CPU. Returns float32 [N,3,size,size] in 0…1, channels last.
     """
     left, top, wide, high = boxes.to(torch.float32).unbind(dim=1)
-    middles = (torch.arange(size, device=images.device) + 0.5) / size
+    middles = (torch.arange(size) + 0.5) / size
     across = torch.where(flip[:, None], 1 - middles, middles) * wide[:, None] + left[:, None]
     down = middles * high[:, None] + top[:, None]
+    across, down = sent(torch.stack([across, down]) * 2 - 1, images.device)
     shape = (len(images), size, size)
-    grid = torch.stack([across[:, None, :].expand(shape), down[:, :, None].expand(shape)], dim=3) * 2 - 1
+    grid = torch.stack([across[:, None, :].expand(shape), down[:, :, None].expand(shape)], dim=3)
     pictures = images.permute(0, 3, 1, 2).float()
     sampled = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.div_(255).contiguous(memory_format=torch.channels_last)
 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image mirrored with probability one half. images: [N,3,H,W]."""
-    flip = torch.rand(len(images), generator=generator, device=generator.device) < FLIP_PROBABILITY
-    return torch.where(flip.to(images.device)[:, None, None, None], images.flip(3), images)
+    """Each image mirrored with probability one half. images: [N,3,H,W]. generator: of the CPU."""
+    flip = sent(random_sides(len(images), generator), images.device)
+    return torch.where(flip[:, None, None, None], images.flip(3), images)
 
 
 def trivial_augment(images: Tensor, seed: int) -> Tensor:
@@ -88,9 +99,9 @@ def trivial_augment(images: Tensor, seed: int) -> Tensor:
 
 
 def add_noise(images: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
-    """Gaussian noise of this standard deviation on images in 0…1, which stay in 0…1."""
-    noise = torch.randn(images.shape, generator=generator, device=generator.device)
-    return images.add(noise.to(images.device), alpha=deviation).clamp_(0, 1)
+    """Gaussian noise of this standard deviation on images in 0…1, which stay in 0…1. generator: of their device."""
+    noise = torch.randn(images.shape, generator=generator, device=images.device)
+    return images.add(noise, alpha=deviation).clamp_(0, 1)
 
 
 def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:

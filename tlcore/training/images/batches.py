@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tlcore.datasets.dataset import Dataset
 from tlcore.recipes import Augmentation, Preprocessing
-from tlcore.training.device import Device
+from tlcore.training.device import Device, sent
 from tlcore.training.images.augmentation import (
     add_noise,
     crop,
@@ -32,7 +32,7 @@ UPLOAD = 256  # images at once, to bound the host's memory
 class ImageSource:
     """The images of a dataset by row number. Readers: rows [N] to uint8 [N, H, W, 3] on the device.
 
-    aspect: [images of the dataset] float32, width ÷ height. labels: [images of the dataset] int64.
+    aspect: [images of the dataset] float32 on the CPU, width ÷ height. labels: [images of the dataset] int64.
     """
 
     read_eval: Reader
@@ -49,7 +49,7 @@ def open_source(cache: ImageCache, dataset: Dataset, preprocessing: Preprocessin
     return ImageSource(
         read_eval=_reader(cache.eval_pixels, device.device),
         read_train=_reader(cache.train_pixels, device.device),
-        aspect=torch.from_numpy(np.asarray(cache.aspect, dtype=np.float32)).to(device.device),
+        aspect=torch.from_numpy(np.array(cache.aspect, dtype=np.float32)),
         labels=torch.from_numpy(labels.copy()).to(device.device),
         preprocessing=preprocessing,
         device=device,
@@ -57,9 +57,8 @@ def open_source(cache: ImageCache, dataset: Dataset, preprocessing: Preprocessin
 
 
 def row_index(rows: Rows, device: torch.device) -> Tensor:
-    """Row numbers on a device: a GPU fetches them from pinned memory, so that nobody waits for it."""
-    index = torch.from_numpy(rows)
-    return index if device.type == "cpu" else index.pin_memory().to(device, non_blocking=True)
+    """Row numbers on a device."""
+    return sent(torch.from_numpy(rows), device)
 
 
 def evaluation_batch(source: ImageSource, rows: Rows) -> Tensor:
@@ -75,18 +74,17 @@ def training_batch(
     seed: of this step. noise: standard deviation, on pixels of 0…1.
     """
     labels = source.labels[row_index(rows, source.labels.device)]
-    generator = torch.Generator(source.device.device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     images = _augmented(source, rows, augmentation, seed, generator)
     if noise:
-        images = add_noise(images, noise, generator)
+        own = int(torch.randint(2**62, (), generator=generator))
+        images = add_noise(images, noise, torch.Generator(images.device).manual_seed(own))
     return _finished(images, source), labels
 
 
 def view_batch(source: ImageSource, rows: Rows, boxes: Tensor, flip: Tensor) -> Tensor:
     """Images as of `evaluation_batch`, each cut to a box of its own. boxes, flip: as of `augmentation.crop`."""
-    device = source.device.device
-    cut = crop(source.read_train(rows), boxes.to(device), flip.to(device), source.preprocessing.size)
-    return _finished(cut, source)
+    return _finished(crop(source.read_train(rows), boxes, flip, source.preprocessing.size), source)
 
 
 def _augmented(
@@ -97,7 +95,7 @@ def _augmented(
         return _evaluation_pixels(source, rows)
     if augmentation == "flip":
         return random_flip(_evaluation_pixels(source, rows), generator)
-    aspect = source.aspect[row_index(rows, source.aspect.device)]
+    aspect = source.aspect[torch.from_numpy(rows)]
     cropped = random_resized_crop_flip(source.read_train(rows), aspect, source.preprocessing.size, generator)
     return trivial_augment(cropped, seed) if augmentation == "trivial_augment" else cropped
 
@@ -119,4 +117,4 @@ def _reader(pixels: npt.NDArray[np.uint8], device: torch.device) -> Reader:
         for start in range(0, len(pixels), UPLOAD):
             resident[start : start + UPLOAD] = torch.from_numpy(np.array(pixels[start : start + UPLOAD]))
         return lambda rows: resident[row_index(rows, device)]
-    return lambda rows: torch.from_numpy(pixels[rows]).pin_memory().to(device, non_blocking=True)
+    return lambda rows: sent(torch.from_numpy(pixels[rows]), device)

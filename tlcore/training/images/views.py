@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tlcore.training.images.augmentation import FLIP_PROBABILITY, random_boxes
+from tlcore.training.images.augmentation import random_boxes, random_sides
 from tlcore.training.images.batches import Images, ImageSource, Rows, view_batch
 
 VIEW_VERSION = 1  # raise it when the same seed would draw other crops
@@ -16,8 +16,8 @@ def view_images(source: ImageSource, number: int, seed: int) -> Images:
     nor the other images asked for change what is seen of one.
     """
     generator = torch.Generator().manual_seed(seed)
-    boxes = random_boxes(source.aspect.cpu()[:number], generator)
-    flip = torch.rand(number, generator=generator) < FLIP_PROBABILITY
+    boxes = random_boxes(source.aspect[:number], generator)
+    flip = random_sides(number, generator)
 
     def images(place: ImageSource, rows: Rows) -> Tensor:
         chosen = torch.from_numpy(rows)

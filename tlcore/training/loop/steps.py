@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from tlcore.errors import NonFiniteLossError
 from tlcore.recipes import TrainRecipe
+from tlcore.training.device import Device
 from tlcore.training.images import stream
 from tlcore.training.images.batches import Rows, training_batch
 from tlcore.training.loop.ahead import Batch, Batches
@@ -19,6 +20,7 @@ from tlcore.training.loop.checkpoints import State
 from tlcore.training.loop.memory import in_parts, remembered
 from tlcore.training.loop.optimizers import make_optimizer, set_learning_rates
 from tlcore.training.loop.position import phase_progress, plan_now
+from tlcore.training.loop.recording import PassRecorder
 from tlcore.training.loop.task import Task
 from tlcore.training.networks.adapters import attach_adapters
 from tlcore.training.networks.folding import Folded, fold_kept
@@ -31,19 +33,49 @@ _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What all steps of a phase share. class_weights: [K] of the loss, or None.
+class Loss:
+    """What the steps of a phase make small: cross-entropy over a batch, a mean as PyTorch's.
 
-    moving: statistics that a forward pass changes, as those of BatchNorm in train mode. kept: what stays as it is,
-    folded.
+    kept: what stays as it is, folded. class_weights: [K], or None.
+    """
+
+    network: Network
+    device: Device
+    kept: Folded
+    class_weights: Tensor | None
+    label_smoothing: float
+
+    def total(self, labels: Tensor) -> Tensor | int:
+        """By what the batch's sum is divided: with class weights the sum of the images' weights, else their number."""
+        return len(labels) if self.class_weights is None else self.class_weights[labels].sum()
+
+    def part(self, images: Tensor, labels: Tensor, total: Tensor | int) -> tuple[Tensor, Tensor]:
+        """Scores [N, K] of some of a batch's images, and their part of its loss."""
+        with self.kept.applied():
+            scores = logits(self.network, self.device, images)
+            loss = cross_entropy(
+                scores, labels, self.class_weights, label_smoothing=self.label_smoothing, reduction="sum"
+            )
+        return scores, loss / total
+
+    def whole(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [N, K] of a batch, and its loss."""
+        return self.part(images, labels, self.total(labels))
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What all steps of a phase share. recorder: of the passes of a whole batch.
+
+    moving: statistics that a forward pass changes, as those of BatchNorm in train mode.
     """
 
     recipe: TrainRecipe
     optimizer: Optimizer
     batches: Batches
-    class_weights: Tensor | None
+    recorder: PassRecorder
+    loss: Loss
     moving: tuple[Tensor, ...]
-    kept: Folded
 
     @property
     def least(self) -> int:
@@ -58,13 +90,19 @@ def make_ready(task: Task, recipe: TrainRecipe) -> Lesson:
     apply_trainable(task.network, recipe.trainable, recipe.normalization)
     labels = task.source.labels.cpu()[torch.from_numpy(task.train)]
     weights = class_weights(labels, task.num_classes) if recipe.class_balance == "loss_weights" else None
+    weights = None if weights is None else weights.to(task.source.labels.device)
+    kept, moving = fold_kept(task.network, task.source.device), moving_statistics(task.network)
+    optimizer, on_gpu = make_optimizer(task.network, recipe), task.source.device.accelerated
+    loss = Loss(task.network, task.source.device, kept, weights, recipe.label_smoothing)
     return Lesson(
         recipe=recipe,
-        optimizer=make_optimizer(task.network, recipe),
-        batches=Batches(_maker(task, recipe, _draw(task, recipe, labels)), task.source.device.device.type == "cuda"),
-        class_weights=None if weights is None else weights.to(task.source.labels.device),
-        moving=moving_statistics(task.network),
-        kept=fold_kept(task.network, task.source.device),
+        optimizer=optimizer,
+        batches=Batches(
+            _maker(task, recipe, _draw(task, recipe, labels)), ahead=on_gpu, device=task.source.device.device
+        ),
+        recorder=PassRecorder(loss.whole, _trained(optimizer), moving, on_gpu),
+        loss=loss,
+        moving=moving,
     )
 
 
@@ -92,14 +130,13 @@ def train_step(task: Task, state: State, lesson: Lesson) -> None:
         images, labels = lesson.batches.take(state.step)
     asked = state.micro_batch or len(labels)
     work, restore = partial(_accumulate, task, lesson, images, labels, state.step), remembered(lesson.moving)
-    work = partial(_with_room, lesson.batches, work, restore)
+    work = partial(_with_room, lesson, work, restore)
     scores, size = in_parts(work, asked, f"optimiser step {state.step + 1}", lesson.least, restore)
     if size < asked:
         _note_parts(task, state, lesson, size)
     with task.watch.measure("optimizer"):
         if recipe.gradient_clip:
-            parameters = [p for group in lesson.optimizer.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
+            nn.utils.clip_grad_norm_(_trained(lesson.optimizer), recipe.gradient_clip)
         set_learning_rates(lesson.optimizer, recipe, phase_progress(plan_now(task.plan, state), state))
         lesson.optimizer.step()
 
@@ -123,36 +160,40 @@ def require_finite(task: Task, state: State, loss: float, which: str) -> None:
     )
 
 
-def _with_room(batches: Batches, work: Callable[[int], Tensor], restore: Callable[[], None], size: int) -> Tensor:
-    """Do `work(size)`, and once more where memory ran out beside a batch made ahead, which is let go of."""
+def _trained(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _with_room(lesson: Lesson, work: Callable[[int], Tensor], restore: Callable[[], None], size: int) -> Tensor:
+    """Do `work(size)`, and once more where memory ran out beside what is held for speed alone, which is let go of."""
     try:
         return work(size)
     except torch.OutOfMemoryError:
-        if not batches.stop_ahead():
+        if not (lesson.batches.stop_ahead() | lesson.recorder.give_up()):
             raise
     restore()
     return work(size)
 
 
 def _accumulate(task: Task, lesson: Lesson, images: Tensor, labels: Tensor, step: int, size: int) -> Tensor:
-    """Leave the gradient of the whole batch's mean loss, at most `size` images at once; the scores of all [N, K].
-
-    The mean is PyTorch's: with class weights, over the sum of the images' weights.
-    """
-    torch.manual_seed(stream.step_seed(task.seed, step))
-    lesson.optimizer.zero_grad(set_to_none=True)
-    weights = lesson.class_weights
+    """Leave the gradient of the whole batch's mean loss, at most `size` images at once; the scores of all [N, K]."""
+    seed = stream.step_seed(task.seed, step)
     parts = min(math.ceil(len(labels) / size), max(1, len(labels) // lesson.least))
-    total = len(labels) if weights is None else weights[labels].sum()
-    found = []
+    recording = lesson.recorder.find(images, labels, seed) if parts == 1 else None
+    torch.manual_seed(seed)
+    if recording is not None:
+        scores = recording.replay(images, labels, task.watch)
+        lesson.batches.prepare(step + 1)
+        return scores
+    lesson.optimizer.zero_grad(set_to_none=True)
+    total, found = lesson.loss.total(labels), []
     for some, truth in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-        with task.watch.measure("forward"), lesson.kept.applied():
-            scores = logits(task.network, task.source.device, some)
-            loss = cross_entropy(scores, truth, weights, label_smoothing=lesson.recipe.label_smoothing, reduction="sum")
+        with task.watch.measure("forward"):
+            scores, loss = lesson.loss.part(some, truth, total)
         if parts == 1:  # else memory is short
             lesson.batches.prepare(step + 1)
         with task.watch.measure("backward"):
-            (loss / total).backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]
         found.append(scores.detach())
     return torch.cat(found)
 
