@@ -15,6 +15,7 @@ from PIL import Image
 from tests.helpers import make_image_folder
 from tests.helpers_jobs import stop_everything
 from tlcore.cli.app import main
+from tlcore.datasets import store
 from tlcore.demo.cells import MODEL, WEIGHTS_PATH
 from tlcore.jobs.database import queue_path
 from tlcore.settings import Settings
@@ -328,9 +329,13 @@ def test_bad_input_gives_exit_code_2_and_one_line(
 
 @pytest.mark.parametrize(
     "change",
-    [{"--dataset": "/no/such/folder"}, {"--strategy": "fine_tunning"}, {"--seeds": "a,b"}, {"--fractions": "x"}],
+    [
+        {"--dataset": "/no/such/folder"}, {"--strategy": "fine_tunning"}, {"--seeds": "a,b"}, {"--fractions": "x"},
+        {"--seeds": "-1"}, {"--tune": "-1"}, {"--device": "tpu"}, {"--epochs": "0"}, {"--weights": "none"},
+        {"--json": "/no/such/folder/out.json"},
+    ],
     ids=" ".join,
-)
+)  # fmt: skip
 def test_what_makes_no_sense_starts_no_worker(
     shop: Path, tmp_path: Path, said: Any, monkeypatch: pytest.MonkeyPatch, change: dict[str, str]
 ) -> None:
@@ -339,6 +344,20 @@ def test_what_makes_no_sense_starts_no_worker(
     code, _ = said("compare", *[part for pair in options.items() for part in pair])
     assert code == 2
     assert not queue_path(Settings(home=tmp_path / "home")).exists()
+    assert not store.list_datasets(Settings(home=tmp_path / "home"))
+
+
+def test_settings_that_a_known_network_does_not_take_are_refused_before_the_dataset_is_read(
+    shop: Path, result: dict[str, Any], tmp_path: Path, said: Any
+) -> None:
+    known = store.list_datasets(Settings(home=shop / "home"))
+    code, stderr = said(
+        "compare", "--dataset", make_image_folder(tmp_path, ("x", "y"), 30, 40), "--model", MODEL, "--weights",
+        f"file:{WEIGHTS_PATH}", "--strategy", "fine_tuning", "--set", "fine_tuning.speed=9",
+    )  # fmt: skip
+    assert code == 2
+    assert "fine_tuning has no setting speed" in stderr
+    assert store.list_datasets(Settings(home=shop / "home")) == known
 
 
 def test_cuda_asked_for_and_absent_is_an_error(result: dict[str, Any], said: Any) -> None:

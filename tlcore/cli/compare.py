@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import check_writable, note, note_without_bars, progress, say, show_result, write_json
 from tlcore.errors import SpecError
 from tlcore.results import DEFAULT_MARGIN, STATE_WORDS, ComparisonResult
-from tlcore.service import comparisons, datasets, growing, models, plans, reports, strategies
+from tlcore.service import comparisons, datasets, growing, models, plans, reports
 from tlcore.service import demo as demo_service
 from tlcore.spec import FIXED
 
@@ -58,22 +58,26 @@ def compare(
 ) -> None:
     """Run a matched family of strategies and compare them."""
     overrides = plans.parse_overrides(set_, strategy)
-    strategies.resolve_names(strategy)
     numbers = None if seeds is None else _numbers("--seeds", seeds, int)
     parts = _numbers("--fractions", fractions, float)
     datasets.require_source(dataset)
+    asked: dict[str, Any] = {
+        "models": model, "strategies": strategy, "weights": weights, "overrides": overrides,
+        "allow_partial_weights": allow_partial_weights, "scratch_model": scratch_model, "epochs": epochs,
+        "steps": steps, "seconds": seconds, "tune": tune, "image_size": image_size,
+        "batch_size": batch_of(batch_size), "device": device, "num_threads": num_threads, "split": split,
+        "seeds": numbers, "fractions": parts,
+    }  # fmt: skip
+    plans.require_sensible(**asked)
+    _require_writable(json_file)
     models.warm_up(device)  # what was asked for makes sense, so that a worker will have something to do
-    spec = plans.make_spec(
-        add_with_progress(dataset), models=model, strategies=strategy, weights=weights, overrides=overrides,
-        allow_partial_weights=allow_partial_weights, scratch_model=scratch_model, epochs=epochs, steps=steps,
-        seconds=seconds, tune=tune, image_size=image_size, batch_size=batch_of(batch_size), device=device,
-        num_threads=num_threads, split=split, seeds=numbers, fractions=parts,
-    )  # fmt: skip
+    spec = plans.make_spec(add_with_progress(dataset), **asked)
     _launch(plans.make_plan(spec), add_to, json_file, detach, margin / 100)
 
 
 def demo(json_file: JsonFile = None) -> None:
     """The whole job with no network: sample data, all strategies, table and verdict."""
+    _require_writable(json_file)
     models.warm_up()
     plan = demo_service.make_plan()
     note(demo_service.describe())
@@ -109,8 +113,7 @@ def settle(
     json_file: JsonFile = None,
 ) -> None:
     """Add seeds for the strategies still in contention until the verdict is settled; each look needs more evidence."""
-    if json_file is not None:
-        check_writable(json_file)
+    _require_writable(json_file)
     while True:
         found = growing.decision(comparison, margin / 100)
         more = growing.next_round(found) if found else None
@@ -132,8 +135,6 @@ def settle(
 def _launch(
     plan: plans.Plan, add_to: str | None, json_file: Path | None, detach: bool, margin: float = DEFAULT_MARGIN
 ) -> None:
-    if json_file is not None:
-        check_writable(json_file)
     before = _job_ids(add_to) if add_to else set()
     comparison_id = comparisons.submit(plan, add_to=add_to)
     count = "1 run" if len(plan.runs) == 1 else f"{len(plan.runs)} runs"
@@ -149,6 +150,11 @@ def _launch(
     note(f"MLflow: {comparisons.mlflow_command()}")
     if any(run.status != "FINISHED" for run in result.runs):
         raise typer.Exit(1)
+
+
+def _require_writable(file: Path | None) -> None:
+    if file is not None:
+        check_writable(file)
 
 
 def _job_ids(comparison_id: str) -> set[str]:

@@ -71,6 +71,12 @@ def model_facts(model: str) -> ModelFacts:
     return ModelFacts.model_validate(answer)
 
 
+def known_facts(model: str) -> ModelFacts | None:
+    """The facts of a model that was looked at before; None where they would have to be asked for."""
+    path = _answer_path({"question": "model_facts", "model": model})
+    return ModelFacts.model_validate_json(path.read_text()) if path.exists() else None
+
+
 def devices() -> tuple[DeviceInfo, ...]:
     """Every device of this machine, the CPU first."""
     return tuple(DeviceInfo.model_validate(d) for d in ask({"question": "devices"})["devices"])

@@ -18,6 +18,8 @@ from tlcore.settings import get_settings
 from tlcore.spec import FIXED, Budget, ComparisonSpec, RunSpec, checked
 from tlcore.strategies import SettingValue, literal
 
+_USUAL = DataFacts(num_train=1_000, short_side=224)  # where no dataset is known yet
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -38,37 +40,64 @@ class Plan:
 def make_spec(
     dataset: DatasetInfo,
     *,
-    models: Iterable[str],
-    strategies: Iterable[str],
-    weights: Iterable[str] = (),
     epochs: int | None = None,
     steps: int | None = None,
     seconds: float | None = None,
-    overrides: Mapping[str, Mapping[str, SettingValue]] | None = None,
-    **shared: Any,
+    **wishes: Any,
 ) -> ComparisonSpec:
     """A comparison's spec from loose values.
 
-    strategies: references, names of saved strategies, or `file:PATH`; also those of the overrides. weights: items
-    `[MODEL=]SOURCE`; one without a model is for all. epochs, steps, seconds: at most one; with none the recipes'
-    default for the dataset and device. shared: other fields of ComparisonSpec, of which None means "not given".
-    Raises: SpecError; DeviceError and SplitError where no budget is given.
+    epochs, steps, seconds: at most one; with none the recipes' default for the dataset and device. wishes: as of
+    `_fields`. Raises: SpecError; DeviceError and SplitError where no budget is given.
     """
-    wanted = tuple(_absolute(model) for model in models)
-    references, own = strategy_files.resolve_names(strategies)
     budget = {k: v for k, v in {"epochs": epochs, "steps": steps, "seconds": seconds}.items() if v is not None}
+    fields = _fields(**wishes)
     return checked(
         ComparisonSpec,
         dataset_id=dataset.id,
         dataset_fingerprint=dataset.fingerprint,
-        models=wanted,
-        weights=parse_weights(weights, wanted),
-        own_strategies=own,
-        strategies=references,
-        budget=budget or default_budget_of(dataset, shared.get("device") or "auto", shared.get("split") or FIXED),
-        overrides=strategy_files.resolve_keys(overrides or {}, own),
-        **{k: v for k, v in shared.items() if v is not None},
+        budget=budget or default_budget_of(dataset, fields.get("device", "auto"), fields.get("split", FIXED)),
+        **fields,
     )
+
+
+def require_sensible(**asked: Any) -> None:
+    """Refuse what makes no sense on any dataset, before one is read. asked: as of `make_spec`.
+
+    Settings are tried on the networks that were looked at before, whose facts are kept. Raises: SpecError.
+    """
+    budget = {name: asked.pop(name) for name in Budget.model_fields if asked.get(name) is not None}
+    nowhere = {"dataset_id": "", "dataset_fingerprint": "", "budget": budget or {"epochs": 1}}
+    spec = checked(ComparisonSpec, **nowhere, **_fields(**asked))
+    for run in {(run.model, run.strategy): run for run in spec.runs()}.values():
+        facts = models.known_facts(run.model)
+        if facts is not None:
+            recipe_of(run, _USUAL, facts)
+
+
+def _fields(
+    models: Iterable[str],
+    strategies: Iterable[str],
+    weights: Iterable[str] = (),
+    overrides: Mapping[str, Mapping[str, SettingValue]] | None = None,
+    **shared: Any,
+) -> dict[str, Any]:
+    """Fields of ComparisonSpec from loose values.
+
+    strategies: references, names of saved strategies, or `file:PATH`; also those of the overrides. weights: items
+    `[MODEL=]SOURCE`; one without a model is for all. shared: other fields, of which None means "not given".
+    Raises: SpecError.
+    """
+    wanted = tuple(_absolute(model) for model in models)
+    references, own = strategy_files.resolve_names(strategies)
+    return {
+        "models": wanted,
+        "weights": parse_weights(weights, wanted),
+        "own_strategies": own,
+        "strategies": references,
+        "overrides": strategy_files.resolve_keys(overrides or {}, own),
+        **{k: v for k, v in shared.items() if v is not None},
+    }
 
 
 def default_budget_of(dataset: DatasetInfo, device: str, plan: str = FIXED) -> Budget:
