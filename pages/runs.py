@@ -15,6 +15,7 @@ from tlcore.service import comparisons, views
 
 REFRESH_SECONDS = 2
 IDLE_SECONDS = 5  # between looks at the queue where nothing runs: a comparison may be started elsewhere
+LOG_HEIGHT = 220  # pixels
 
 
 def show_queue(comparison_id: str, was_active: bool) -> None:
@@ -59,8 +60,8 @@ def show_log(record: ComparisonRecord) -> None:
     not_cancelled = [i for i, run in enumerate(started) if run.status != "KILLED"]  # else it may never have begun
     (first,) = running[:1] or not_cancelled[-1:] or [len(started) - 1]
     chosen = st.selectbox("Log of", list(names), index=first, format_func=names.__getitem__, key="log_of")
-    with guard():
-        st.code(comparisons.log_tail(chosen) or "nothing was printed", language=None, height=220, wrap_lines=True)
+    with guard(), st.container(height=LOG_HEIGHT, border=False, autoscroll=True):  # what went wrong stands at its end
+        st.code(comparisons.log_tail(chosen) or "nothing was printed", language=None, wrap_lines=True)
 
 
 def show_live(comparison_id: str, was_active: bool) -> None:

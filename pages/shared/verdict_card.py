@@ -66,7 +66,7 @@ def show_next_steps(view: ComparisonView) -> None:
         if more is not None:
             _offer_seeds(view, more, settling)
         elif found.status == "unclear":
-            st.caption(plain(f"No seeds are offered: {growing.obstacle(found)}."))
+            st.caption(plain(f"Seeds until it is settled are not offered: {growing.obstacle(found)}."))
         if longer is not None:
             _offer_time(view, longer)
 
