@@ -4,6 +4,8 @@ import threading
 import time
 import weakref
 from concurrent.futures import wait
+from functools import partial, partialmethod
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torchvision.transforms import v2
 from tests.training_support import Bench, Recorder, tiny_dataset
 from tlcore.errors import RunCancelledError
 from tlcore.spec import Budget
+from tlcore.training.loop import phase as phase_module
 from tlcore.training.loop import steps as steps_module
 from tlcore.training.loop.ahead import Batches
 
@@ -151,21 +154,32 @@ def require_same_network(bench: Bench, *names: str) -> None:
         assert torch.equal(tensor, other[name]), name
 
 
-def test_a_pass_that_runs_out_of_memory_is_tried_without_the_recording(tmp_path, monkeypatch):
-    """Which is held for speed alone; the step is not done in parts."""
+@pytest.mark.parametrize("place", ["take", "evaluate"])
+def test_where_memory_runs_out_beside_a_recording_it_is_let_go(tmp_path, monkeypatch, place):
+    """As it is held for speed alone: nothing is done in parts that fits without it."""
     bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=20), budget=Budget(steps=6))
-    given_up = []
+    held = []
 
-    class Short(steps_module.PassRecorder):
-        def find(self, images, labels, seed):
-            if not given_up:
-                raise torch.OutOfMemoryError("made up")
+    class Held(steps_module.PassRecorder):
+        """With a recording that no batch of this run fits."""
 
-        def give_up(self):
-            given_up.append(True)
-            return True
+        def __init__(self, *given, on):
+            super().__init__(*given, on=False)
+            self._made = SimpleNamespace(images=torch.empty(0))
+            held.append(self)
 
-    monkeypatch.setattr(steps_module, "PassRecorder", Short)
+    def short(real, *given, **named):
+        if held and held[-1]._made is not None:
+            raise torch.OutOfMemoryError("made up")
+        return real(*given, **named)
+
+    monkeypatch.setattr(steps_module, "PassRecorder", Held)
+    if place == "take":
+        monkeypatch.setattr(
+            Batches, "take", partialmethod(lambda self, real, step: short(real, self, step), Batches.take)
+        )
+    else:
+        monkeypatch.setattr(phase_module, "predictions", partial(short, phase_module.predictions))
     outcome = bench.run(bench.spec("fine_tuning"), "short")
-    assert given_up == [True]
+    assert held[-1]._made is None
     assert not any("memory ran out" in note for note in outcome.notes)

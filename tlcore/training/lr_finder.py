@@ -23,7 +23,7 @@ from tlcore.settings import get_settings
 from tlcore.spec import RunSpec, checked
 from tlcore.training import lr_curve
 from tlcore.training.answer import Listener
-from tlcore.training.device import pick_device, set_threads
+from tlcore.training.device import pick_device, reset_peak_memory, set_threads
 from tlcore.training.features.fitting import fit_phase
 from tlcore.training.features.store import Features
 from tlcore.training.loop.checkpoints import State, fresh_state
@@ -91,6 +91,7 @@ def find_learning_rate(ground: Ground, wanted: RateRange) -> RateFinding:
 
 def _find(ground: Ground, wanted: RateRange) -> RateFinding:
     check_stop(ground.reporter)
+    reset_peak_memory(ground.device.device)
     recipe = recipe_of(ground)
     found = next(((i, p) for i, p in enumerate(recipe.phases) if isinstance(p, TrainRecipe)), None)
     if found is None:
@@ -135,7 +136,7 @@ def _losses(task: Task, state: State, phase: TrainRecipe, rates: list[float]) ->
             if lr_curve.diverged(lr_curve.smoothed(losses)):
                 break
     finally:
-        lesson.batches.stop_ahead()
+        lesson.let_go()
     return losses
 
 

@@ -1,8 +1,8 @@
 """Batches of a phase's steps, on a GPU made one step ahead.
 
 Sending a batch's kernels takes the CPU longer than the GPU needs for them. A thread sends those of the next step while
-the main one sits in autograd's backward pass, where Python waits anyway, or once it has sent the passes' recording.
-They go to a queue of their own, so that they run where the kernels of the passes leave the GPU room.
+the main one sits in autograd's backward pass, where Python waits anyway, or once it has sent the passes' recording. Its
+kernels go to the same queue, in order, so that the memory of a batch is free for the next one.
 """
 
 from collections.abc import Callable
@@ -12,17 +12,15 @@ import torch
 from torch import Tensor
 
 Batch = tuple[Tensor, Tensor]
-_CPU = torch.device("cpu")
 
 
 class Batches:
     """What `make` gives for each step, whether made ahead or not. `stop_ahead` ends its thread."""
 
-    def __init__(self, make: Callable[[int], Batch], ahead: bool, device: torch.device = _CPU) -> None:
-        """make: images and labels of a step, from its number alone. device: where they are."""
+    def __init__(self, make: Callable[[int], Batch], ahead: bool) -> None:
+        """make: images and labels of a step, from its number alone."""
         self._make = make
         self._pool = ThreadPoolExecutor(1, "next-batch") if ahead else None
-        self._queue = _queue_beside(device) if ahead and device.type == "cuda" else None
         self._next: tuple[int, Future[Batch]] | None = None
 
     def take(self, step: int) -> Batch:
@@ -30,7 +28,7 @@ class Batches:
         found, self._next = self._next, None
         if found is not None and found[0] == step:
             try:
-                return self._handed_over(found[1].result())
+                return found[1].result()
             except torch.OutOfMemoryError:
                 self.stop_ahead()  # the backward pass needed the memory, and is over now
         del found  # with an error's traceback, which keeps tensors alive
@@ -39,7 +37,7 @@ class Batches:
     def prepare(self, step: int) -> None:
         """Begin to make the batch that will be taken next, unless it is being made."""
         if self._pool is not None and self._next is None:
-            self._next = (step, self._pool.submit(self._make_ahead, step))
+            self._next = (step, self._pool.submit(self._make, step))
 
     def stop_ahead(self) -> bool:
         """Make nothing ahead from now on, and let go of what was: whether there was anything.
@@ -50,23 +48,3 @@ class Batches:
         if found is not None:
             wait([found[1]])
         return found is not None
-
-    def _make_ahead(self, step: int) -> Batch:
-        with torch.cuda.stream(self._queue):  # None: the same queue
-            return self._make(step)
-
-    def _handed_over(self, batch: Batch) -> Batch:
-        """The batch, which what is sent from now on waits for."""
-        if self._queue is not None:
-            passes = torch.cuda.current_stream(self._queue.device)
-            passes.wait_stream(self._queue)
-            for tensor in batch:
-                tensor.record_stream(passes)
-        return batch
-
-
-def _queue_beside(device: torch.device) -> torch.cuda.Stream:
-    """Another queue, behind what the device was sent so far."""
-    queue = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    queue.wait_stream(torch.cuda.current_stream(device))
-    return queue

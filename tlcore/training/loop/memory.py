@@ -40,6 +40,19 @@ def in_parts(
         size = smaller
 
 
+def letting_go(work: Callable[[], T], let_go: Callable[[], bool]) -> T:
+    """Do `work()`, and once more where memory ran out beside what is held for speed alone.
+
+    let_go: gives that up; whether there was any. Raises: torch.OutOfMemoryError.
+    """
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        if not let_go():
+            raise
+    return work()
+
+
 @contextmanager
 def memory_told() -> Iterator[None]:
     """What a person can do where no smaller part is left to try. Raises: TrainingError."""

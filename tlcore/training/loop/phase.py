@@ -5,8 +5,9 @@ Never charged: decoding and building caches, queueing, logging, checkpoints, and
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch.optim import Optimizer
@@ -17,10 +18,10 @@ from tlcore.results import EvaluationPoint, FrozenState, PartMetrics
 from tlcore.training.features.store import Features, feature_seconds
 from tlcore.training.images.batches import Rows
 from tlcore.training.loop.checkpoints import Best, State, save_best, save_last
-from tlcore.training.loop.memory import in_parts
+from tlcore.training.loop.memory import in_parts, letting_go
 from tlcore.training.loop.optimizers import learning_rates, synchronize
 from tlcore.training.loop.position import evaluation_due, phase_over, plan_now, rank, save_due, spent, stale_evaluations
-from tlcore.training.loop.steps import make_ready, require_finite, train_step
+from tlcore.training.loop.steps import Lesson, make_ready, require_finite, train_step
 from tlcore.training.loop.task import PREPARED, TRAINED, Task, check_stop
 from tlcore.training.networks.adapters import merge_adapters, network_tensors
 from tlcore.training.networks.forward import predictions
@@ -49,7 +50,7 @@ def train_phase(task: Task, state: State, recipe: TrainRecipe, stored: Features)
             plan = plan_now(task.plan, state)
             if evaluation_due(plan, state):
                 _await_steps(task, state)
-                _evaluate(task, state, lesson.optimizer, stored)
+                _evaluate(task, state, lesson, stored)
                 _stop_early(task, state, recipe)
                 saved = save(task, state, lesson.optimizer)
                 with task.watch.measure("logging"):
@@ -69,16 +70,18 @@ def train_phase(task: Task, state: State, recipe: TrainRecipe, stored: Features)
         save(task, state, lesson.optimizer)
         raise
     finally:
-        lesson.batches.stop_ahead()
+        lesson.let_go()
     end_phase(task, state)
     merge_adapters(task.network)
 
 
-def predicted(task: Task, state: State, rows: Rows, stored: Features) -> list[Predictions]:
+def predicted(
+    task: Task, state: State, rows: Rows, stored: Features, let_go: Callable[[], bool] = lambda: False
+) -> list[Predictions]:
     """What the network says of some rows, fewer at once where memory runs out.
 
     stored: features of the network as it started, used as long as nothing else has trained than what they go into.
-    Raises: RunCancelledError.
+    let_go: as of `letting_go`, where not even the smallest part fits. Raises: RunCancelledError.
     """
     seen = stored.plain().features if _features_stay(task, state) else None
 
@@ -86,7 +89,7 @@ def predicted(task: Task, state: State, rows: Rows, stored: Features) -> list[Pr
         return list(predictions(task.network, task.source, rows, size, lambda: check_stop(task.reporter), seen))
 
     asked = min(state.evaluation_batch or task.evaluation_batch, len(rows))
-    found, size = in_parts(work, asked, "evaluation")
+    found, size = letting_go(partial(in_parts, work, asked, "evaluation"), let_go)
     if size < asked:
         state.evaluation_batch = size
         note = f"memory ran out while evaluating: from there on, {size} images at a time instead of {asked}"
@@ -106,12 +109,12 @@ def _features_stay(task: Task, state: State) -> bool:
     return has_linear_head(task.network) and all(isinstance(p, FitRecipe) or p.trainable == "head" for p in phases)
 
 
-def _evaluate(task: Task, state: State, optimizer: Optimizer, stored: Features) -> None:
+def _evaluate(task: Task, state: State, lesson: Lesson, stored: Features) -> None:
     """Add a point to the curve; keep the weights if they are the best so far. Changes nothing when it is stopped."""
     require_finite(task, state, float(state.loss_sum), "training")
     cost = 0.0 if state.history else feature_seconds(task, stored)
     with charged(state, task.source.device.device), task.watch.measure("evaluation"):
-        val = evaluation.summarise(predicted(task, state, task.val, stored), task.num_classes)
+        val = evaluation.summarise(predicted(task, state, task.val, stored, lesson.let_go), task.num_classes)
     state.train_seconds += cost
     require_finite(task, state, val.loss or 0.0, "validation")
     record(
@@ -120,7 +123,7 @@ def _evaluate(task: Task, state: State, optimizer: Optimizer, stored: Features) 
         val,
         train_loss=float(state.loss_sum) / state.seen,
         train_accuracy=int(state.hits) / state.seen,
-        rates=learning_rates(optimizer),
+        rates=learning_rates(lesson.optimizer),
         images_seen=state.step * task.recipe.batch_size,
     )
 

@@ -21,6 +21,7 @@ from tlcore.training.stopwatch import Stopwatch
 RECORD_AFTER = 5  # steps of a phase sent kernel by kernel, as recording costs about as much as they do
 TOLERANCE = 1e-2  # relative difference of scores or gradients above which a recording is not of the same passes
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images and labels to scores [N, K] and the mean loss
+OFF = "TLCORE_RECORD_STEPS=0 in the environment leaves it out"
 _OWN_THREAD = "thread_local"  # what a recording does not allow, other threads may do meanwhile
 _log = logging.getLogger("tlcore.recording")
 
@@ -72,8 +73,10 @@ class PassRecorder:
         return made if made is not None and made.images.shape == images.shape else None
 
     def give_up(self) -> bool:
-        """Let go of the recording and make none, where memory is short: whether there was any."""
+        """Let go of the recording, with the gradients that lie in its memory, and make none: whether there was any."""
         found, self._made, self._left = self._made, None, None
+        if found is not None:
+            self._clear()
         return found is not None
 
     def _record(self, images: Tensor, labels: Tensor, seed: int) -> Recording | None:
@@ -89,14 +92,14 @@ class PassRecorder:
                 replayed = scores, [gradient for _, gradient in made.gradients]
                 differs = [_difference([plain[0]], [replayed[0]]), _difference(plain[1], replayed[1])]
         except (RuntimeError, ValueError) as error:
-            why = str(error).splitlines()[0]
+            why = _reason(error)
         else:
             if all(part <= TOLERANCE for part in differs):
                 return made
             why = f"scores of a replay differ by {differs[0]:.2g}, its gradients by {differs[1]:.2g}"
         undo()
         self._clear()
-        _log.warning("steps are sent to the GPU kernel by kernel, as they cannot be recorded: %s", why)
+        _log.warning("steps are sent to the GPU kernel by kernel, as they cannot be recorded (%s): %s", OFF, why)
         return None
 
     def _recorded(
@@ -112,12 +115,14 @@ class PassRecorder:
         queue.wait_stream(torch.cuda.current_stream())
         self._clear()
         torch.manual_seed(seed)
-        with torch.cuda.stream(queue), _repeatable():
-            scores, loss = self._forward(images, labels)
-            loss.backward()  # type: ignore[no-untyped-call]
-            plain = scores.detach(), [p.grad for p in self._trained if p.grad is not None]
-            undo()
-        torch.cuda.current_stream().wait_stream(queue)
+        try:
+            with torch.cuda.stream(queue), _repeatable():
+                scores, loss = self._forward(images, labels)
+                loss.backward()  # type: ignore[no-untyped-call]
+                plain = scores.detach(), [p.grad for p in self._trained if p.grad is not None]
+                undo()
+        finally:
+            torch.cuda.current_stream().wait_stream(queue)  # which may still move statistics and read the batch
         del scores, loss
         self._clear()
         forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
@@ -133,14 +138,22 @@ class PassRecorder:
             parameter.grad = None
 
 
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong first: where a recording broke off, its end fails too, and tells nothing."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def _require_room() -> None:
-    """A recording keeps what the passes need at once, and everything else still needs as much as before.
+    """Memory for twice what the passes need: a recording keeps as much, and everything else may need as much.
 
     Raises: torch.OutOfMemoryError.
     """
-    needed, unused = torch.cuda.max_memory_allocated(), torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    if torch.cuda.mem_get_info()[0] + unused < needed:
-        raise torch.OutOfMemoryError(f"less than another {needed / 1e9:.1f} GB of its memory are free")
+    held = torch.cuda.memory_allocated()
+    passes, unused = torch.cuda.max_memory_allocated() - held, torch.cuda.memory_reserved() - held
+    if torch.cuda.mem_get_info()[0] + unused < 2 * passes:
+        raise torch.OutOfMemoryError(f"its memory does not hold the {passes / 1e9:.1f} GB of the passes twice")
 
 
 @lru_cache
@@ -150,9 +163,9 @@ def _queue(device: torch.device) -> torch.cuda.Stream:
 
 
 def _difference(plain: list[Tensor], replayed: list[Tensor]) -> float:
-    """Norm of the difference, relative to that of the first."""
-    away = torch.stack([(b.float() - a.float()).norm() for a, b in zip(plain, replayed, strict=True)])
-    return float(away.norm() / torch.stack([a.float().norm() for a in plain]).norm())
+    """Norm of the difference, relative to that of the first; 0 where both are the same."""
+    away = torch.stack([(b.float() - a.float()).norm() for a, b in zip(plain, replayed, strict=True)]).norm()
+    return float(away / torch.stack([a.float().norm() for a in plain]).norm()) if away else 0.0
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from torch.optim import Optimizer
 
 from tlcore.errors import NonFiniteLossError
 from tlcore.recipes import TrainRecipe
+from tlcore.settings import get_settings
 from tlcore.training.device import Device
 from tlcore.training.images import stream
 from tlcore.training.images.batches import Rows, training_batch
 from tlcore.training.loop.ahead import Batch, Batches
 from tlcore.training.loop.checkpoints import State
-from tlcore.training.loop.memory import in_parts, remembered
+from tlcore.training.loop.memory import in_parts, letting_go, remembered
 from tlcore.training.loop.optimizers import make_optimizer, set_learning_rates
 from tlcore.training.loop.position import phase_progress, plan_now
 from tlcore.training.loop.recording import PassRecorder
@@ -82,6 +83,10 @@ class Lesson:
         """The fewest images at once: BatchNorm in train mode has no statistics of a single one."""
         return 2 if self.moving else 1
 
+    def let_go(self) -> bool:
+        """Give up what is held for speed alone, for as long as the phase lasts: whether there was any."""
+        return self.batches.stop_ahead() | self.recorder.give_up()
+
 
 def make_ready(task: Task, recipe: TrainRecipe) -> Lesson:
     """Set the network to train this phase's part; what its steps share."""
@@ -97,10 +102,8 @@ def make_ready(task: Task, recipe: TrainRecipe) -> Lesson:
     return Lesson(
         recipe=recipe,
         optimizer=optimizer,
-        batches=Batches(
-            _maker(task, recipe, _draw(task, recipe, labels)), ahead=on_gpu, device=task.source.device.device
-        ),
-        recorder=PassRecorder(loss.whole, _trained(optimizer), moving, on_gpu),
+        batches=Batches(_maker(task, recipe, _draw(task, recipe, labels)), ahead=on_gpu),
+        recorder=PassRecorder(loss.whole, _trained(optimizer), moving, on=on_gpu and get_settings().record_steps),
         loss=loss,
         moving=moving,
     )
@@ -127,10 +130,18 @@ def train_step(task: Task, state: State, lesson: Lesson) -> None:
     """
     recipe = lesson.recipe
     with task.watch.measure("augment"):
-        images, labels = lesson.batches.take(state.step)
+        images, labels = letting_go(partial(lesson.batches.take, state.step), lesson.let_go)
     asked = state.micro_batch or len(labels)
-    work, restore = partial(_accumulate, task, lesson, images, labels, state.step), remembered(lesson.moving)
-    work = partial(_with_room, lesson, work, restore)
+    restore = remembered(lesson.moving)
+
+    def let_go() -> bool:
+        found = lesson.let_go()
+        restore()
+        return found
+
+    def work(size: int) -> Tensor:
+        return letting_go(partial(_accumulate, task, lesson, images, labels, state.step, size), let_go)
+
     scores, size = in_parts(work, asked, f"optimiser step {state.step + 1}", lesson.least, restore)
     if size < asked:
         _note_parts(task, state, lesson, size)
@@ -164,22 +175,12 @@ def _trained(optimizer: Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _with_room(lesson: Lesson, work: Callable[[int], Tensor], restore: Callable[[], None], size: int) -> Tensor:
-    """Do `work(size)`, and once more where memory ran out beside what is held for speed alone, which is let go of."""
-    try:
-        return work(size)
-    except torch.OutOfMemoryError:
-        if not (lesson.batches.stop_ahead() | lesson.recorder.give_up()):
-            raise
-    restore()
-    return work(size)
-
-
 def _accumulate(task: Task, lesson: Lesson, images: Tensor, labels: Tensor, step: int, size: int) -> Tensor:
     """Leave the gradient of the whole batch's mean loss, at most `size` images at once; the scores of all [N, K]."""
     seed = stream.step_seed(task.seed, step)
     parts = min(math.ceil(len(labels) / size), max(1, len(labels) // lesson.least))
-    recording = lesson.recorder.find(images, labels, seed) if parts == 1 else None
+    with task.watch.measure("forward"):
+        recording = lesson.recorder.find(images, labels, seed) if parts == 1 else None
     torch.manual_seed(seed)
     if recording is not None:
         scores = recording.replay(images, labels, task.watch)
