@@ -4,8 +4,9 @@
 
 Photos of ants and bees, mobilenetv2_100 with ImageNet weights, 3 epochs, each arm a process of its own with
 its start-up. The script (`plain_script.py`) does four strategies in float32; the product does five. Where fastai is
-installed (it is optional: `pip install fastai`), `fastai_script.py` is an arm, too. Seconds of one strategy are those
-within the process: of fastai from its data loaders to the last validation, of the product with scores on all parts.
+installed (it is optional: `pip install -e .[fastai]`), `fastai_script.py` is an arm, too. Seconds of one strategy are
+those within the process: of fastai from its data loaders to the last validation, of the product with scores on all
+parts.
 Needs TLCORE_TEST_DATA (with hymenoptera_data/) and TLCORE_TEST_WEIGHTS (with mobilenetv2_100.timm.safetensors).
 """
 
@@ -118,14 +119,24 @@ def show(measured: dict[str, list[Measured]]) -> None:
     for arm in SCRIPTS:
         if arm in medians:
             print(f"the product takes {medians['product'] / medians[arm]:.2f} of the {arm} script's time")
+            for name in CORE:
+                mine, other = (seconds_of(measured[who], name) for who in ("product", arm))
+                if mine is not None and other is not None:
+                    print(f"  {mine / other:.2f} for {name}")
 
 
 def cell(found: Sequence[Measured], strategy: str) -> str:
     """Accuracy and seconds."""
     values = [one.accuracies[strategy] for one in found if strategy in one.accuracies]
-    times = [one.of_strategy[strategy] for one in found if strategy in one.of_strategy]
+    seconds = seconds_of(found, strategy)
     words = [f"{statistics.median(values):.3f}"] if values else ["–"]
-    return ", ".join([*words, *([f"{statistics.median(times):.1f} s"] if times else [])])
+    return ", ".join([*words, *([] if seconds is None else [f"{seconds:.1f} s"])])
+
+
+def seconds_of(found: Sequence[Measured], strategy: str) -> float | None:
+    """The median; None where the arm does not tell."""
+    times = [one.of_strategy[strategy] for one in found if strategy in one.of_strategy]
+    return statistics.median(times) if times else None
 
 
 if __name__ == "__main__":

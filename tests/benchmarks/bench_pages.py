@@ -22,7 +22,9 @@ from tlcore.service import comparisons
 from tlcore.settings import get_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("home", "datasets", "launch", "runs", "compare", "tryout", "download", "models")
+PAGES = (
+    "home", "datasets", "launch", "lr_finder", "runs", "compare", "tryout", "download", "models", "sources",
+)  # fmt: skip
 SEEDS = 10
 PER_COMPARISON = 5 * SEEDS
 

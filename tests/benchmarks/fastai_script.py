@@ -1,7 +1,7 @@
 """The same by fastai, as its documentation does it, with equal epochs. Arguments: PHOTOS WEIGHTS EPOCHS OUT DEVICE.
 
-fastai is an optional dependency: `pip install fastai`. The first epoch of `fine_tune` trains the head and all others
-the whole network, so that their number is that of the other strategies.
+fastai is an optional dependency: `pip install -e .[fastai]`. The first epoch of `fine_tune` trains the head and all
+others the whole network, so that their number is that of the other strategies.
 """
 
 import json

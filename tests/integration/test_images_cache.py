@@ -19,7 +19,7 @@ from tlcore.errors import ImageError, RunCancelledError, StorageError
 from tlcore.recipes import Preprocessing
 from tlcore.training.images import cache as images
 from tlcore.training.images.cache import cache_key, open_cache
-from tlcore.training.room import begin, lock_of, make_room
+from tlcore.training.room import begin, lock_of, make_room, used_stays
 
 LOOKS = Preprocessing(size=24, resize=28, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -86,6 +86,20 @@ def test_caches_are_bounded_and_what_was_used_longest_ago_goes_first(dataset, tm
     assert not features.exists()
     open_cache(dataset, of_size(27), tmp_path)
     assert np.array_equal(pixels, before), "a run that has the file open reads on"
+
+
+def test_what_a_run_uses_stays_while_it_lasts_and_it_is_told_where_that_is_more_than_the_limit(
+    dataset, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("TLCORE_MAX_CACHE_GB", "0")
+    first, second, third = (of_size(size) for size in (24, 25, 26))
+    with used_stays():
+        open_cache(dataset, first, tmp_path)
+        open_cache(dataset, second, tmp_path)
+        assert _left(tmp_path) == sorted(cache_key(dataset, looks) for looks in (first, second))
+        assert "raise TLCORE_MAX_CACHE_GB" in caplog.text
+    open_cache(dataset, third, tmp_path)
+    assert _left(tmp_path) == [cache_key(dataset, third)]
 
 
 def test_what_somebody_is_making_or_opening_stays(dataset, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Stored features: the same as live ones, never taken for others, and with augmented views beside them."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -383,3 +384,21 @@ def test_lp_ft_goes_on_from_the_fitted_head(bench, monkeypatch):
     assert [point.phase for point in history[1:]] == [1] * (len(history) - 1) and len(history) > 1
     assert not torch.equal(live["head"], live["after"]), "training goes on from there"
     assert both.val.accuracy >= fitted.val.accuracy, "the fitted head is among the points to choose from"
+
+
+def test_a_run_without_steps_tells_how_fast_features_were_made(bench, tmp_path):
+    own = replace(bench, folder=tmp_path)
+    outcome = own.run(own.spec("feature_extraction"), "features")
+    meta = json.loads(next((tmp_path / "cache" / "features").glob("*/meta.json")).read_text())
+    assert outcome.images_per_second == pytest.approx(1 / meta["seconds_per_image"])
+
+
+def test_caches_that_are_larger_than_their_limit_are_made_once_for_all_runs(bench, tmp_path, monkeypatch):
+    """The images of a run do not go for its features, nor these for the images of the next."""
+    monkeypatch.setenv("TLCORE_MAX_CACHE_GB", "0")
+    own, found = replace(bench, folder=tmp_path), []
+    for name in ("first", "second"):
+        own.run(own.spec("feature_extraction"), name)
+        found.append({folder.name: folder.stat().st_ino for folder in (tmp_path / "cache").glob("*/*/")})
+    assert found[0] == found[1]
+    assert len(found[0]) == 2

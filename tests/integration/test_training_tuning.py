@@ -47,6 +47,18 @@ def test_the_best_trial_on_validation_is_the_run(bench, tuned, strategy):
 
 
 @pytest.mark.parametrize("strategy", KINDS)
+def test_the_parts_of_the_time_are_those_of_all_trials(bench, tuned, strategy):
+    """And of what came before them, in which images were decoded or looked for."""
+    _, outcome, _ = tuned[strategy]
+    ended = tuning._load(bench.work(f"tuned-{strategy}") / "checkpoint")
+    part = "fit" if strategy == "feature_extraction" else "forward"
+    assert len(ended) == TRIALS and all(trial.seconds_by_part[part] > 0 for trial in ended)
+    assert outcome.seconds_by_part[part] == pytest.approx(sum(trial.seconds_by_part[part] for trial in ended), rel=0.01)
+    networks = sum(trial.seconds_by_part["network"] for trial in ended)
+    assert outcome.seconds_by_part["network"] > networks, "built once before the trials, and once after"
+
+
+@pytest.mark.parametrize("strategy", KINDS)
 def test_a_trial_is_the_plain_run_with_its_settings(bench, tuned, strategy):
     """`compare --set` with a trial's values gives what the trial had, and the run is the chosen one's."""
     spec, outcome, _ = tuned[strategy]

@@ -22,7 +22,7 @@ class LeaderboardRow(Value):
     interval_covers: the variation in `ci95`, in words. test_spread: sample standard deviation over seeds.
     tuning_seconds: the part of train_seconds that went into trials which were not chosen. did_not_learn: seeds whose
     training loss stayed at guessing. model_bytes, latency_ms: as of `RunOutcome`, the largest and the median over
-    seeds. images_per_second: seen in training, the median. frozen_unchanged: None where no phase freezes.
+    seeds. images_per_second: as of `RunOutcome`, the median. frozen_unchanged: None where no phase freezes.
     """
 
     model: str

@@ -45,17 +45,18 @@ PARTS: dict[PartName, PartWords] = {
     "other": PartWords("Anything else"),
 }
 EXPLAINED = (
-    "Mean seconds per run from its start in a worker to its outcome; waiting in the queue and the upload of its files "
-    "are not among them. On a GPU a batch is made during the backward pass of the one before it, and counts as part of "
-    "that; reading and augmenting is what steps waited for. Decoding and features are done once and kept, so only the "
-    "run that came first pays for them here (the training time of the tables charges features to each run that uses "
-    "them)."
+    "Mean seconds per run from its start in a worker to its outcome, of a tuned run with all its trials; waiting in "
+    "the queue and the upload of its files are not among them. On a GPU a batch is made during the backward pass of "
+    "the one before it, and counts as part of that; reading and augmenting is what steps waited for. Decoding and "
+    "features are done once and kept, so only the run that came first pays for them here (the training time of the "
+    "tables charges features to each run that uses them). Images per second are those of training steps, or of making "
+    "features where there are no steps."
 )
 
 
 @dataclass(frozen=True)
 class TimeShares:
-    """Mean seconds of the finished runs of one group, in the order of `PARTS`. pace: training images per second.
+    """Mean seconds of the finished runs of one group, in the order of `PARTS`. pace: images per second.
 
     crowded: the runs that other programs slowed.
     """
@@ -126,7 +127,7 @@ def time_table(shares: Sequence[TimeShares]) -> list[dict[str, str]]:
     ]
     whole = {"Part": "All", **{name_of(each.group, groups): f"{each.total:.2f} s" for each in shares}}
     paces = {name_of(each.group, groups): "–" if each.pace is None else f"{each.pace:,.1f}" for each in shares}
-    return [*rows, whole, {"Part": "Training images per second", **paces}]
+    return [*rows, whole, {"Part": "Images per second", **paces}]
 
 
 def _cell(shares: TimeShares, part: PartName) -> str:
@@ -140,5 +141,5 @@ def _means(outcomes: Sequence[RunOutcome]) -> dict[PartName, float]:
     named: dict[PartName, float] = {
         part: fmean(o.seconds_by_part.get(part, 0.0) for o in outcomes) for part in PARTS if part != "other"
     }
-    whole = fmean(o.total_seconds - o.tuning_seconds for o in outcomes)
+    whole = fmean(o.total_seconds for o in outcomes)
     return {**named, "other": max(0.0, whole - sum(named.values()))}

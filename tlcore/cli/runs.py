@@ -63,7 +63,7 @@ def retry(run: Annotated[list[str], typer.Argument(help="runs, or comparisons fo
 
 
 def profile(
-    comparison: Annotated[str | None, typer.Argument(help="a comparison; default: the newest")] = None,
+    comparison: Annotated[str | None, typer.Argument(help="a comparison, or runs:ID,ID; default: the newest")] = None,
 ) -> None:
     """Where the time of runs went, part by part, and what holds each strategy back."""
     if comparison is None:

@@ -231,7 +231,7 @@ class RunOutcome(Value):
     tuning_seconds: the part of train_seconds that other trials than the chosen one took. model_bytes: of the weights
     files in `model/`. latency_ms: median milliseconds of the network's forward pass of one image, on the run's device
     and in its number format. seconds_by_part: what total_seconds went into, as far as it was measured; of a tuned run,
-    those of the chosen trial.
+    with all trials. images_per_second: of training steps, or of making features where there are none.
     """
 
     train: PartMetrics

@@ -1,8 +1,9 @@
 """Whether other programs took the processor from a run, so that its seconds say too much."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+import joblib
 
 from tlcore.results import CROWDED
 
@@ -20,8 +21,8 @@ class CoreTime:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use, as far as its affinity and a container's share of the processor go."""
+    return int(joblib.cpu_count())
 
 
 def core_time() -> CoreTime | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tlcore import heap
 from tlcore.errors import DeviceError
+from tlcore.training.crowding import usable_cores
 
 _BF16_CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # Linux names; the last is 64-bit Arm's
 _BF16_CAPABILITY = 8  # CUDA compute capability of Ampere, the first with bf16 in hardware
@@ -82,11 +83,11 @@ def device_name(device: torch.device) -> str:
 
 
 def set_threads(count: int | None) -> int:
-    """Use `count` CPU threads, or torch's own choice at start-up when None; returns the number in use.
+    """Use `count` CPU threads, or when None torch's own choice at start-up, at most one a core; the number in use.
 
     Matrix products of NumPy and SciPy use as many.
     """
-    torch.set_num_threads(count or _FIRST_THREADS)
+    torch.set_num_threads(count or min(_FIRST_THREADS, usable_cores()))
     threads = torch.get_num_threads()
     for library in ThreadpoolController().select(user_api="blas").lib_controllers:
         library.set_num_threads(threads)

@@ -32,6 +32,7 @@ from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.loop.task import Task, check_stop
 from tlcore.training.networks.checking import idle_settings
 from tlcore.training.prepare import Ground, prepare, recipe_of
+from tlcore.training.room import used_stays
 
 _NOISE = (
     "the loss falls by no more than it scatters from batch to batch, so this suggestion is little more than a guess: "
@@ -85,7 +86,7 @@ def find_learning_rate(ground: Ground, wanted: RateRange) -> RateFinding:
 
     Raises: SpecError for a strategy without gradient steps; RunCancelledError; TrainingError where memory runs out.
     """
-    with memory_told():
+    with memory_told(), used_stays():
         return _find(ground, wanted)
 
 

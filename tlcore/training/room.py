@@ -1,15 +1,16 @@
 """Room on disk for what is made once and can be made again: decoded images and stored features.
 
 Both lie in folders of their own below the home's `cache`, each with a lock file beside it. Each is made in a folder
-beside its place and renamed, once the disk has all of it. Together they take at most `TLCORE_MAX_CACHE_GB`; what was
-used longest ago goes first.
+beside its place and renamed, once the disk has all of it. Together they take at most `TLCORE_MAX_CACHE_GB`, or what one
+run needs where that is more; what was used longest ago goes first.
 """
 
 import errno
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from tlcore.settings import get_settings
 
 T = TypeVar("T")
 _MAKING, _REMOVED = ".making", ".removed"
+_used: set[Path] | None = None  # folders that the run of this process uses; None outside of one
 _log = logging.getLogger(__name__)
 
 
@@ -29,9 +31,22 @@ def lock_of(folder: Path) -> FileLock:
     return FileLock(f"{folder}.lock")
 
 
+@contextmanager
+def used_stays() -> Iterator[None]:
+    """Inside it, what was used stays: a run's images must not go for its own features, nor these for its images."""
+    global _used  # noqa: PLW0603
+    _used = set()
+    try:
+        yield
+    finally:
+        _used = None
+
+
 def use(folder: Path) -> None:
     """Note that a folder is used now."""
     os.utime(folder)
+    if _used is not None:
+        _used.add(folder)
 
 
 def opened(folder: Path, read: Callable[[Path], T]) -> T | None:
@@ -104,9 +119,16 @@ def _make_room(cache_dir: Path, needed: int) -> None:
     for folder, (_, size) in sorted(found.items(), key=lambda item: item[1]):
         if total <= limit:
             return
-        if _remove(folder):
+        if folder not in (_used or ()) and _remove(folder):
             _log.info("removed %s, which was used longest ago, as caches take at most %g GB", folder, limit / 1e9)
             total -= size
+    if total > limit and _used is not None:
+        _log.warning(
+            "decoded images and features of this run and of those beside it take %.2f GB, more than the %g GB that "
+            "caches may take, so that nothing else is kept: raise TLCORE_MAX_CACHE_GB to keep more",
+            total / 1e9,
+            limit / 1e9,
+        )
 
 
 def _left_by_a_maker(staging: Path) -> int:

@@ -42,6 +42,7 @@ from tlcore.training.outcome.export import write_model
 from tlcore.training.outcome.reports import layer_groups, tensors_at_start
 from tlcore.training.prepare import Ground, Prepared, prepare, recipe_of, resume
 from tlcore.training.reporter import Reporter
+from tlcore.training.room import used_stays
 from tlcore.training.tuning import tune
 
 LIBRARIES = (torch, torchvision, timm, sklearn, np)
@@ -65,7 +66,7 @@ def train_run(
     Raises: RunCancelledError with a checkpoint written, NonFiniteLossError, and other TlcoreErrors.
     """
     started = time.perf_counter()
-    with memory_told():
+    with memory_told(), used_stays():
         check_stop(reporter)
         reporter.progressed(0.0, "preparing")
         set_threads(spec.num_threads)
@@ -82,7 +83,7 @@ def _train_run(ground: Ground) -> RunOutcome:
     resolved = _resolved(ground, prepared)
     reporter.resolved(resolved)
     floors, floor_notes = floors_of(ground, prepared)
-    tuned = None
+    tuned, before_trials = None, prepared.task.watch
     if spec.tune:
         tuned = tune(ground)
         prepared = prepare(ground, tuned.recipe, tuned.folder, reporter)
@@ -100,10 +101,12 @@ def _train_run(ground: Ground) -> RunOutcome:
     groups = layer_groups(task.network, start, tensors, state.trained)
     outcome, answers = conclude(task, state, score, split, groups)
     if tuned is not None:
-        outcome = tuned.charged(outcome)
+        outcome = tuned.charged(outcome, before_trials.seconds)
     folder = ground.work_dir / "model"
     write_model(folder, task.network, tensors, spec, recipe, classes, best.has_probabilities, ground.trained_on)
-    figures = {"floors": floors, "notes": (*outcome.notes, *crowding, *floor_notes), **take_home_costs(task, folder)}
+    pace = outcome.images_per_second or 1 / prepared.stored.plain().seconds_per_image
+    notes = (*outcome.notes, *crowding, *floor_notes)
+    figures = {"floors": floors, "notes": notes, "images_per_second": pace, **take_home_costs(task, folder)}
     outcome = outcome.model_copy(update=figures)
     write_artifacts(ground.work_dir / "artifacts", ground.dataset, split, state, resolved, outcome, answers)
     reporter.progressed(1.0, "finished")

@@ -7,15 +7,17 @@ lists those that are over, so that a run goes on after a stop with the trial tha
 import json
 import shutil
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from tlcore.errors import NonFiniteLossError
 from tlcore.recipes import Recipe
 from tlcore.recipes.search import trial_settings
-from tlcore.results import EvaluationPoint, PartMetrics, Resolved, RunOutcome, Trial, Value
+from tlcore.results import EvaluationPoint, PartMetrics, Resolved, RunOutcome, TimePart, Trial, Value
 from tlcore.strategies import SettingValue
 from tlcore.training.features.store import feature_seconds
 from tlcore.training.loop.checkpoints import LAST, State, write_text
@@ -32,13 +34,14 @@ TRIALS = "trials.json"
 class Ended(Value):
     """A trial that is over. val: of its best network. own_seconds: its curve's, which pay for stored features again.
 
-    total_seconds: of the run, on the wall, when it ended.
+    total_seconds: of the run, on the wall, when it ended. seconds_by_part: what the trial's own went into.
     """
 
     trial: Trial
     val: PartMetrics | None
     own_seconds: float
     total_seconds: float
+    seconds_by_part: dict[TimePart, float] = Field(default_factory=dict)
 
 
 _ENDED = TypeAdapter(tuple[Ended, ...])
@@ -58,8 +61,11 @@ class Tuned:
         """What was tried, the chosen one marked."""
         return tuple(e.trial for e in self.ended)
 
-    def charged(self, outcome: RunOutcome) -> RunOutcome:
-        """The chosen trial's outcome, with the cost of all of them."""
+    def charged(self, outcome: RunOutcome, before: Mapping[TimePart, float]) -> RunOutcome:
+        """The chosen trial's outcome, with the cost of all of them. before: what the seconds before them went into."""
+        parts = Counter(before)
+        for seconds_of in (outcome.seconds_by_part, *(e.seconds_by_part for e in self.ended if not e.trial.chosen)):
+            parts.update(seconds_of)
         seconds = sum(e.trial.train_seconds for e in self.ended)
         chosen = next(e for e in self.ended if e.trial.chosen)
         return outcome.model_copy(
@@ -68,6 +74,7 @@ class Tuned:
                 "tuning_seconds": max(0.0, seconds - chosen.own_seconds),
                 "total_seconds": time.perf_counter() - self.started,
                 "trials": self.trials,
+                "seconds_by_part": dict(parts),
             }
         )
 
@@ -159,7 +166,13 @@ def _ended(
         error=error,
     )
     total = time.perf_counter() - task.started
-    return Ended(trial=trial, val=val, own_seconds=state.train_seconds, total_seconds=total)
+    return Ended(
+        trial=trial,
+        val=val,
+        own_seconds=state.train_seconds,
+        total_seconds=total,
+        seconds_by_part=task.watch.seconds,
+    )
 
 
 def _best(ended: tuple[Ended, ...]) -> int | None:

@@ -270,7 +270,7 @@ def test_the_report_tells_where_the_time_went():
     (found,) = [s for s in figure_sections(built.record, rows, built.predictions) if s.title == "Where the time went"]
     tables = [block for block in found.blocks if isinstance(block, Grid)]
     assert len(tables) == len([block for block in found.blocks if isinstance(block, Heading)]) == 2, "per panel"
-    assert [row["Part"] for row in tables[0].rows][-2:] == ["All", "Training images per second"]
+    assert [row["Part"] for row in tables[0].rows][-2:] == ["All", "Images per second"]
     assert len([block for block in found.blocks if isinstance(block, Drawing)]) == 1
     old = tuple(
         run.model_copy(update={"outcome": run.outcome.model_copy(update={"seconds_by_part": {}})})

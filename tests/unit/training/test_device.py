@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 
+import joblib
 import pytest
 import scipy.optimize  # noqa: F401 - loads its BLAS
 import torch
@@ -92,7 +93,7 @@ def test_threads_are_set_and_given_back():
     before = torch.get_num_threads()
     try:
         assert set_threads(1) == torch.get_num_threads() == 1
-        assert set_threads(None) == devices._FIRST_THREADS
+        assert set_threads(None) == min(devices._FIRST_THREADS, devices.usable_cores())
     finally:
         torch.set_num_threads(before)
 
@@ -134,3 +135,14 @@ def test_the_peak_leaves_out_what_an_earlier_run_of_the_process_used():
     reset_peak_memory(cpu)
     assert peak_memory(cpu) < before + 50e6
     assert last
+
+
+def test_a_container_gets_no_more_threads_than_its_share_of_the_processor(monkeypatch):
+    """Where torch sees the cores of the whole machine."""
+    monkeypatch.setattr(devices, "_FIRST_THREADS", 64)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
+    try:
+        assert set_threads(None) == torch.get_num_threads() == 1
+    finally:
+        monkeypatch.undo()
+        set_threads(None)
