@@ -156,7 +156,7 @@ def require_same_network(bench: Bench, *names: str) -> None:
 
 @pytest.mark.parametrize("place", ["take", "evaluate"])
 def test_where_memory_runs_out_beside_a_recording_it_is_let_go(tmp_path, monkeypatch, place):
-    """As it is held for speed alone: nothing is done in parts that fits without it."""
+    """As it is held for speed alone: nothing is done in parts then. An evaluation is tried in parts before."""
     bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=20), budget=Budget(steps=6))
     held = []
 

@@ -14,6 +14,7 @@ from tlcore.training.device import pick_device
 from tlcore.training.features.logistic import LogisticPath
 from tlcore.training.images.batches import RESIDENT_SHARE, open_source
 from tlcore.training.images.cache import open_cache
+from tlcore.training.loop import recording
 from tlcore.training.loop.checkpoints import fresh_state
 from tlcore.training.loop.recording import RECORD_AFTER
 from tlcore.training.loop.steps import make_ready, train_step
@@ -163,12 +164,16 @@ def test_recorded_steps_train_the_same_network(bench, monkeypatch, model, strate
         lesson.batches.stop_ahead()
         assert (lesson.recorder.find(*lesson.batches.take(99), 0) is not None) is (first_steps == 2)
         found.append((changes(task.network.module, start), float(state.loss_sum)))
-    (plain, loss), (again, _), (recorded, recorded_loss) = found
-    assert recorded_loss == pytest.approx(loss, rel=1e-3)
-    for kind in plain:
-        allowed = max(2 * (again[kind] - plain[kind]).norm(), 0.02 * plain[kind].norm())
-        assert (recorded[kind] - plain[kind]).norm() <= allowed, kind
-    assert torch.equal(recorded["counters"], plain["counters"])
+    require_same(*found)
+
+
+def require_same(plain, again, other):
+    """Each what it changed, and the sum of its losses. again: plain once more, as sums on a GPU have no fixed order."""
+    assert other[1] == pytest.approx(plain[1], rel=1e-3, abs=2 * abs(again[1] - plain[1]))
+    for kind, moved in plain[0].items():
+        allowed = max(2 * (again[0][kind] - moved).norm(), 0.02 * moved.norm())
+        assert (other[0][kind] - moved).norm() <= allowed, kind
+    assert torch.equal(other[0]["counters"], plain[0]["counters"])
 
 
 def changes(module, start):
@@ -209,12 +214,15 @@ def waits_while_recorded(module, inputs, scores):
         torch.cuda.synchronize()
 
 
-@pytest.mark.parametrize("hook", [waits, draws, waits_while_recorded])
+RECOVERS = pytest.mark.skipif(torch.__version__ < recording.RECOVERS, reason="this torch cannot go on after that")
+
+
+@pytest.mark.parametrize("hook", [waits, draws, pytest.param(waits_while_recorded, marks=RECOVERS)])
 def test_a_network_that_a_recording_would_not_repeat_is_trained_without(bench, monkeypatch, caplog, hook):
     """The same as without the attempt; with dropout, whose random state an attempt may leave, and moving statistics."""
     own, found = replace(bench, model="mobilenetv2_100"), []
     spec = own.spec("from_scratch", device="cuda", overrides={"head_dropout": 0.5}, budget=Budget(epochs=20))
-    for record in ("0", "1"):
+    for record in ("0", "0", "1"):
         monkeypatch.setenv("TLCORE_RECORD_STEPS", record)
         task, state, lesson = lesson_of(own, spec)
         task.network.module.register_forward_hook(hook)
@@ -223,10 +231,8 @@ def test_a_network_that_a_recording_would_not_repeat_is_trained_without(bench, m
             train_step(task, state, lesson)
         lesson.batches.stop_ahead()
         assert ("cannot be recorded" in caplog.text) is (record == "1")
-        found.append(changes(task.network.module, start))
-    plain, tried = found
-    assert torch.equal(plain["counters"], tried["counters"])
-    assert (tried["statistics"] - plain["statistics"]).norm() < 0.02 * plain["statistics"].norm()
+        found.append((changes(task.network.module, start), float(state.loss_sum)))
+    require_same(*found)
 
 
 def test_a_logistic_regression_on_cuda_has_the_same_probabilities():

@@ -11,6 +11,7 @@ from tests.integration.test_training_resume import result
 from tests.training_support import Bench, Crash, Recorder, tiny_dataset
 from tlcore.errors import NonFiniteLossError, RunCancelledError
 from tlcore.spec import Budget
+from tlcore.training import run as run_module
 from tlcore.training import tuning
 
 TRIALS = 3
@@ -48,14 +49,28 @@ def test_the_best_trial_on_validation_is_the_run(bench, tuned, strategy):
 
 @pytest.mark.parametrize("strategy", KINDS)
 def test_the_parts_of_the_time_are_those_of_all_trials(bench, tuned, strategy):
-    """And of what came before them, in which images were decoded or looked for."""
     _, outcome, _ = tuned[strategy]
     ended = tuning._load(bench.work(f"tuned-{strategy}") / "checkpoint")
     part = "fit" if strategy == "feature_extraction" else "forward"
     assert len(ended) == TRIALS and all(trial.seconds_by_part[part] > 0 for trial in ended)
     assert outcome.seconds_by_part[part] == pytest.approx(sum(trial.seconds_by_part[part] for trial in ended), rel=0.01)
-    networks = sum(trial.seconds_by_part["network"] for trial in ended)
-    assert outcome.seconds_by_part["network"] > networks, "built once before the trials, and once after"
+
+
+def test_the_parts_of_the_time_before_the_trials_are_kept_over_a_stop(bench, monkeypatch):
+    """Images are decoded there. Each time that the run itself is prepared, a made-up 1,000 seconds go into it."""
+    real = run_module.prepare
+
+    def slow(*given):
+        found = real(*given)
+        found.task.watch.include({"decode": 1000.0})
+        return found
+
+    monkeypatch.setattr(run_module, "prepare", slow)
+    spec = bench.spec("fine_tuning", tune=TRIALS)
+    with pytest.raises(RunCancelledError):
+        bench.run(spec, "stopped-before", Recorder(stop_at=2))
+    outcome = bench.run(spec, "stopped-before")
+    assert outcome.seconds_by_part["decode"] == pytest.approx(3000, abs=100), "before, before again, and after"
 
 
 @pytest.mark.parametrize("strategy", KINDS)

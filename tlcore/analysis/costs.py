@@ -10,8 +10,8 @@ from tlcore.results import Value
 
 EXPLAINED = (
     "Training time holds making the features, also where they came from the cache, and all trials of a tuned run; "
-    "no waiting, no decoding. Images per second: seen while training. Answer for one image: the forward pass "
-    "alone, on the device that trained; measured once for equal networks."
+    "no waiting, no decoding. Images per second: seen while training, or while features were made where there are no "
+    "steps. Answer for one image: the forward pass alone, on the device that trained; measured once for equal networks."
 )
 CostAxis = Literal["train_seconds", "peak_memory_bytes", "num_trainable_parameters"]
 

@@ -23,8 +23,8 @@ class AccuracyOnly(Value):
 class RunResult(Value):
     """A run in the JSON contract of the command line.
 
-    model_bytes, latency_ms, seconds_by_part: as of `RunOutcome`. num_trials: of a tuned run. chosen: the settings of
-    its best trial. tuning_seconds: of train_seconds, what the other trials took.
+    model_bytes, latency_ms, images_per_second, seconds_by_part: as of `RunOutcome`. num_trials: of a tuned run. chosen:
+    the settings of its best trial. tuning_seconds: of train_seconds, what the other trials took.
     """
 
     run_id: str

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
-
+from tlcore.cores import usable_cores
 from tlcore.results import CROWDED
 
 THREADS = Path("/proc/self/task")
@@ -18,11 +17,6 @@ class CoreTime:
 
     ran: float
     waited: float
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, as far as its affinity and a container's share of the processor go."""
-    return int(joblib.cpu_count())
 
 
 def core_time() -> CoreTime | None:

@@ -12,8 +12,8 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from tlcore import heap
+from tlcore.cores import usable_cores
 from tlcore.errors import DeviceError
-from tlcore.training.crowding import usable_cores
 
 _BF16_CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # Linux names; the last is 64-bit Arm's
 _BF16_CAPABILITY = 8  # CUDA compute capability of Ampere, the first with bf16 in hardware

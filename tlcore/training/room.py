@@ -1,8 +1,8 @@
 """Room on disk for what is made once and can be made again: decoded images and stored features.
 
 Both lie in folders of their own below the home's `cache`, each with a lock file beside it. Each is made in a folder
-beside its place and renamed, once the disk has all of it. Together they take at most `TLCORE_MAX_CACHE_GB`, or what one
-run needs where that is more; what was used longest ago goes first.
+beside its place and renamed, once the disk has all of it. Together they take at most `TLCORE_MAX_CACHE_GB`, or what the
+run of each process needs where that is more; what was used longest ago goes first.
 """
 
 import errno
@@ -33,7 +33,7 @@ def lock_of(folder: Path) -> FileLock:
 
 @contextmanager
 def used_stays() -> Iterator[None]:
-    """Inside it, what was used stays: a run's images must not go for its own features, nor these for its images."""
+    """Inside it, this process removes nothing that it used: a run's images must not go for its own features."""
     global _used  # noqa: PLW0603
     _used = set()
     try:
@@ -124,7 +124,7 @@ def _make_room(cache_dir: Path, needed: int) -> None:
             total -= size
     if total > limit and _used is not None:
         _log.warning(
-            "decoded images and features of this run and of those beside it take %.2f GB, more than the %g GB that "
+            "decoded images and features of the runs that use them now take %.2f GB, more than the %g GB that "
             "caches may take, so that nothing else is kept: raise TLCORE_MAX_CACHE_GB to keep more",
             total / 1e9,
             limit / 1e9,

@@ -83,9 +83,9 @@ def _train_run(ground: Ground) -> RunOutcome:
     resolved = _resolved(ground, prepared)
     reporter.resolved(resolved)
     floors, floor_notes = floors_of(ground, prepared)
-    tuned, before_trials = None, prepared.task.watch
+    tuned = None
     if spec.tune:
-        tuned = tune(ground)
+        tuned = tune(ground, prepared.task.watch.seconds)
         prepared = prepare(ground, tuned.recipe, tuned.folder, reporter)
         resolved = _resolved(ground, prepared)
         reporter.resolved(resolved)
@@ -101,7 +101,7 @@ def _train_run(ground: Ground) -> RunOutcome:
     groups = layer_groups(task.network, start, tensors, state.trained)
     outcome, answers = conclude(task, state, score, split, groups)
     if tuned is not None:
-        outcome = tuned.charged(outcome, before_trials.seconds)
+        outcome = tuned.charged(outcome)
     folder = ground.work_dir / "model"
     write_model(folder, task.network, tensors, spec, recipe, classes, best.has_probabilities, ground.trained_on)
     pace = outcome.images_per_second or 1 / prepared.stored.plain().seconds_per_image

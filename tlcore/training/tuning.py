@@ -1,7 +1,8 @@
 """`tune`: several trials of one run, of which the best on validation is the run. No trial meets the test split.
 
 Each trial is a whole training with the run's own budget and split, in a checkpoint folder of its own. `trials.json`
-lists those that are over, so that a run goes on after a stop with the trial that it stood in.
+lists those that are over, so that a run goes on after a stop with the trial that it stood in; `before_trials.json`
+what the time before them went into.
 """
 
 import json
@@ -28,7 +29,7 @@ from tlcore.training.networks.models import model_facts
 from tlcore.training.prepare import Ground, Prepared, prepare, recipe_of, resume
 from tlcore.training.reporter import Reporter
 
-TRIALS = "trials.json"
+TRIALS, BEFORE = "trials.json", "before_trials.json"
 
 
 class Ended(Value):
@@ -45,25 +46,30 @@ class Ended(Value):
 
 
 _ENDED = TypeAdapter(tuple[Ended, ...])
+_PARTS = TypeAdapter(dict[TimePart, float])
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """All trials of a run. recipe, folder: of the chosen one. started: perf_counter at 0 total seconds of the run."""
+    """All trials of a run. recipe, folder: of the chosen one. started: perf_counter at 0 total seconds of the run.
+
+    before: what the seconds before the trials went into, in all processes that the run took.
+    """
 
     ended: tuple[Ended, ...]
     recipe: Recipe
     folder: Path
     started: float
+    before: dict[TimePart, float]
 
     @property
     def trials(self) -> tuple[Trial, ...]:
         """What was tried, the chosen one marked."""
         return tuple(e.trial for e in self.ended)
 
-    def charged(self, outcome: RunOutcome, before: Mapping[TimePart, float]) -> RunOutcome:
-        """The chosen trial's outcome, with the cost of all of them. before: what the seconds before them went into."""
-        parts = Counter(before)
+    def charged(self, outcome: RunOutcome) -> RunOutcome:
+        """The chosen trial's outcome, with the cost of all of them."""
+        parts = Counter(self.before)
         for seconds_of in (outcome.seconds_by_part, *(e.seconds_by_part for e in self.ended if not e.trial.chosen)):
             parts.update(seconds_of)
         seconds = sum(e.trial.train_seconds for e in self.ended)
@@ -106,13 +112,14 @@ class TrialReporter:
         return self.reporter.should_stop()
 
 
-def tune(ground: Ground) -> Tuned:
+def tune(ground: Ground, before: Mapping[TimePart, float]) -> Tuned:
     """Do the trials that are not over yet, and choose one by the run's own rule.
 
+    before: what the seconds of this process went into so far.
     Raises: RunCancelledError with a checkpoint written; NonFiniteLossError when every trial diverged.
     """
     recipe, folder = recipe_of(ground), ground.work_dir / "checkpoint"
-    ended = _load(folder)
+    ended, before = _load(folder), _added(folder / BEFORE, before)
     under_way = (folder / f"trial-{len(ended)}" / LAST).exists()  # then its checkpoint knows the time
     earlier = ended[-1].total_seconds if ended and not under_way else 0.0
     ground = replace(ground, started=ground.started - earlier)
@@ -129,7 +136,16 @@ def tune(ground: Ground) -> Tuned:
         raise NonFiniteLossError(f"every trial diverged, {len(ended)} in all; the first: {ended[0].trial.error}")
     chosen = recipe_of(ground, ended[best].trial.settings)
     marked = tuple(e.model_copy(update={"trial": t}) for e, t in zip(ended, _marked(ended), strict=True))
-    return Tuned(marked, chosen, folder / f"trial-{best}", ground.started)
+    return Tuned(marked, chosen, folder / f"trial-{best}", ground.started, dict(before))
+
+
+def _added(path: Path, seconds: Mapping[TimePart, float]) -> Mapping[TimePart, float]:
+    """These and what the file holds of earlier processes, which it holds from then on."""
+    found: Counter[TimePart] = Counter(_PARTS.validate_json(path.read_text(encoding="utf-8")) if path.exists() else {})
+    found.update(seconds)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(found))
+    return found
 
 
 def _trial(ground: Ground, recipe: Recipe, folder: Path, number: int) -> tuple[Ended, Ground]:

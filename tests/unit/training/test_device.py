@@ -3,7 +3,7 @@
 import ctypes
 import mmap
 
-import joblib
+import joblib.externals.loky
 import pytest
 import scipy.optimize  # noqa: F401 - loads its BLAS
 import torch
@@ -140,7 +140,7 @@ def test_the_peak_leaves_out_what_an_earlier_run_of_the_process_used():
 def test_a_container_gets_no_more_threads_than_its_share_of_the_processor(monkeypatch):
     """Where torch sees the cores of the whole machine."""
     monkeypatch.setattr(devices, "_FIRST_THREADS", 64)
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
+    monkeypatch.setattr(joblib.externals.loky, "cpu_count", lambda: 1)
     try:
         assert set_threads(None) == torch.get_num_threads() == 1
     finally:

@@ -41,28 +41,19 @@ def test_the_backbone_computes_in_bf16_and_the_head_in_float32():
 WHOLE = ["test_resnet", "resnet18", "torchvision:mobilenet_v2", "test_vit", "test_efficientnet", "convnext_atto"]
 
 
-def in_both_formats(name):
-    """A network's features, and the gradient of all its parameters, each in float32 and in bf16."""
+def drawn(name):
+    """A network, images and labels."""
     torch.manual_seed(0)
-    network = build_network(name, 3, 64)
-    images, labels = torch.randn(16, 3, 64, 64), torch.arange(16) % 3
-    network.module.eval()
-    with torch.no_grad():
-        features = [forward.features(network, device, images) for device in (FLOAT32, BF16)]
-    network.module.train()
-    gradients = []
-    for device in (FLOAT32, BF16):
-        network.module.zero_grad()
-        torch.manual_seed(1)  # of dropout
-        torch.nn.functional.cross_entropy(forward.logits(network, device, images), labels).backward()
-        gradients.append(torch.cat([p.grad.flatten() for p in network.module.parameters()]))
-    return features, gradients
+    return build_network(name, 3, 64), torch.randn(16, 3, 64, 64), torch.arange(16) % 3
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_whole_network_computes_the_same_in_bf16_but_for_its_rounding(name):
     """bf16 has 8 bits, 0.4 %, of which a network's layers make some more; none of it makes everything larger."""
-    (exact, rough), _ = in_both_formats(name)
+    network, images, _ = drawn(name)
+    network.module.eval()
+    with torch.no_grad():
+        exact, rough = (forward.features(network, device, images) for device in (FLOAT32, BF16))
     assert (rough - exact).norm() < 0.02 * exact.norm()
     assert abs(float((rough * exact).sum() / exact.square().sum()) - 1) < 0.005
 
@@ -70,7 +61,15 @@ def test_a_whole_network_computes_the_same_in_bf16_but_for_its_rounding(name):
 @pytest.mark.parametrize("name", ["resnet18", "test_vit", "test_efficientnet", "convnext_atto"])
 def test_a_training_step_goes_the_same_way_in_bf16(name):
     """Of networks whose BatchNorms do not divide by the spread of a few equal values, which is all rounding."""
-    _, (exact, rough) = in_both_formats(name)
+    network, images, labels = drawn(name)
+    network.module.train()
+    found = []
+    for device in (FLOAT32, BF16):
+        network.module.zero_grad()
+        torch.manual_seed(1)  # of dropout
+        torch.nn.functional.cross_entropy(forward.logits(network, device, images), labels).backward()
+        found.append(torch.cat([p.grad.flatten() for p in network.module.parameters()]))
+    exact, rough = found
     assert abs(float((rough * exact).sum() / exact.square().sum()) - 1) < 0.01
     assert torch.cosine_similarity(rough, exact, dim=0) > 0.98
 

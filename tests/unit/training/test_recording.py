@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tlcore.errors import TrainingError
 from tlcore.training.loop import recording
 from tlcore.training.loop.recording import RECORD_AFTER, PassRecorder
 
@@ -141,6 +142,23 @@ def test_the_reason_is_what_went_wrong_first():
             raise RuntimeError("an error before this one")
     except RuntimeError as error:
         assert recording._reason(error) == "the cause"
+
+
+@pytest.mark.parametrize(
+    ("version", "error", "raised"),
+    [
+        ("2.11.0+cu130", RuntimeError("invalidated"), TrainingError),
+        ("2.13.0", RuntimeError("invalidated"), RuntimeError),
+        ("2.11.0+cu130", torch.OutOfMemoryError("short"), torch.OutOfMemoryError),
+    ],
+)
+def test_an_older_torch_does_not_go_on_after_a_recording_that_broke_off(monkeypatch, version, error, raised):
+    monkeypatch.setattr(torch, "__version__", type(torch.__version__)(version))
+    with pytest.raises(raised) as caught, recording._survivable():
+        raise error
+    assert type(caught.value) is raised
+    assert raised is not TrainingError or "invalidated), after which" in str(caught.value)
+    assert raised is not TrainingError or "TLCORE_RECORD_STEPS=0" in str(caught.value)
 
 
 def test_gradients_that_are_all_nought_are_the_same():

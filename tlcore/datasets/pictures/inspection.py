@@ -14,6 +14,7 @@ from typing import IO
 
 import psutil
 
+from tlcore.cores import usable_cores
 from tlcore.datasets.files import Stop, check_stop, never
 from tlcore.datasets.pictures.inspector import MEMORY_BYTES
 from tlcore.errors import DatasetError, StorageError
@@ -73,9 +74,8 @@ def inspector_command(thumbnails: Path) -> list[str]:
 
 def num_inspectors() -> int:
     """How many children to use: one per core, at least 2, at most 8 and as many as fit the machine's memory at once."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
     fitting = int(psutil.virtual_memory().total) // MEMORY_BYTES
-    return max(2, min(8, cores, fitting))
+    return max(2, min(8, usable_cores(), fitting))
 
 
 def inspect_files(

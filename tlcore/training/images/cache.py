@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from tlcore.cores import usable_cores
 from tlcore.datasets.dataset import Dataset
 from tlcore.datasets.pictures import geometry
 from tlcore.datasets.pictures.geometry import PIXELS_VERSION, PixelJob, Pixels, train_side
@@ -22,7 +23,6 @@ from tlcore.errors import ImageError, StorageError
 from tlcore.recipes import Preprocessing
 from tlcore.settings import python_environment
 from tlcore.spec import content_fingerprint
-from tlcore.training.crowding import usable_cores
 from tlcore.training.room import allocate, begin, finish, lock_of, make_room, opened, use
 
 Progress = Callable[[float, str], None]

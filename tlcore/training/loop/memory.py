@@ -50,6 +50,7 @@ def letting_go(work: Callable[[], T], let_go: Callable[[], bool]) -> T:
     except torch.OutOfMemoryError:
         if not let_go():
             raise
+    _log.warning("out of memory: what is held for speed alone is given up until the phase ends, steps take longer")
     return work()
 
 

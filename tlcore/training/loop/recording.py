@@ -15,12 +15,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from tlcore.errors import TrainingError
 from tlcore.training.loop.memory import remembered
 from tlcore.training.stopwatch import Stopwatch
 
 RECORD_AFTER = 5  # steps of a phase sent kernel by kernel, as recording costs about as much as they do
 TOLERANCE = 1e-2  # relative difference of scores or gradients above which a recording is not of the same passes
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images and labels to scores [N, K] and the mean loss
+RECOVERS = "2.13"  # the first torch that goes on after a recording that was broken off (pytorch #180395)
 OFF = "TLCORE_RECORD_STEPS=0 in the environment leaves it out"
 _OWN_THREAD = "thread_local"  # what a recording does not allow, other threads may do meanwhile
 _log = logging.getLogger("tlcore.recording")
@@ -108,7 +110,7 @@ class PassRecorder:
         """A recording, and the scores and gradients of the passes themselves.
 
         Those go before, in the queue in which is recorded: libraries prepare themselves for it, which a recording does
-        not allow. Raises: RuntimeError.
+        not allow. Raises: RuntimeError; TrainingError where nothing can go on after it.
         """
         images, labels = images.clone(), labels.clone()
         queue = _queue(images.device)
@@ -126,10 +128,11 @@ class PassRecorder:
         del scores, loss
         self._clear()
         forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(forward, None, queue, _OWN_THREAD):
-            scores, loss = self._forward(images, labels)
-        with torch.cuda.graph(backward, forward.pool(), queue, _OWN_THREAD):
-            loss.backward()  # type: ignore[no-untyped-call]
+        with _survivable():
+            with torch.cuda.graph(forward, None, queue, _OWN_THREAD):
+                scores, loss = self._forward(images, labels)
+            with torch.cuda.graph(backward, forward.pool(), queue, _OWN_THREAD):
+                loss.backward()  # type: ignore[no-untyped-call]
         gradients = tuple((p, p.grad) for p in self._trained if p.grad is not None)
         return Recording(images, labels, scores.detach(), gradients, forward, backward), plain
 
@@ -143,6 +146,26 @@ def _reason(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def _survivable() -> Iterator[None]:
+    """Where an older torch breaks off a recording, its allocator and random numbers stay as if it went on.
+
+    Raises: TrainingError there, instead of an error in whatever comes next; short memory leaves nothing behind.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if torch.__version__ >= RECOVERS:
+            raise
+        raise TrainingError(
+            f"the training steps could not be recorded for the GPU ({_reason(error)}), after which torch "
+            f"{torch.__version__} cannot go on: set TLCORE_RECORD_STEPS=0 in the environment and start the dashboard "
+            f"anew, or install torch {RECOVERS} or newer; then try the run again"
+        ) from error
 
 
 def _require_room() -> None:
