@@ -80,8 +80,8 @@ def test_a_network_with_a_loss_is_better_than_an_equal_one_without(bench):
 def test_a_best_svm_has_no_probabilities_whatever_came_after_it(bench, monkeypatch):
     real = loop.predicted
 
-    def wrong(task, state, rows, stored):
-        return [replace(part, predicted=(part.labels + 1) % 3) for part in real(task, state, rows, stored)]
+    def wrong(*given):
+        return [replace(part, predicted=(part.labels + 1) % 3) for part in real(*given)]
 
     monkeypatch.setattr(loop, "predicted", wrong)
     outcome = bench.run(bench.spec("lp_ft", overrides=SVM), "svm")
