@@ -102,6 +102,7 @@ def show_steps() -> None:
 
 
 def show() -> None:
+    reads.look_ahead()
     show_welcome()
     main, side = st.columns([2, 1], gap="large")
     with main, guard():

@@ -1,5 +1,7 @@
 """Reads of the service that several pages or viewers repeat: bounded caches, keyed by the home."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import streamlit as st
 
 from tlcore.results import DEFAULT_MARGIN, ENDED, ComparisonRecord, ComparisonSummary, JobView
@@ -8,12 +10,21 @@ from tlcore.service.catalogue import CatalogueEntry
 from tlcore.settings import get_settings
 
 ACTIVE = frozenset({"QUEUED", "RUNNING"})
+ahead = ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
 
 
 def home_key() -> str:
     """What tells one store from another, as part of every cache's key."""
     settings = get_settings()
     return f"{settings.root} {settings.tracking_uri}"
+
+
+def look_ahead() -> None:
+    """Ask for devices and models, which takes seconds, while the page goes on. Whoever needs them waits.
+
+    An error is for the page that needs them: it asks again.
+    """
+    ahead.submit(_looked_up, home_key())
 
 
 def catalogue() -> list[CatalogueEntry]:
@@ -72,6 +83,12 @@ class _NotEndedError(Exception):
 
     def __init__(self, view: views.ComparisonView) -> None:
         self.view = view
+
+
+@st.cache_data(ttl=300, max_entries=4, show_spinner=False)
+def _looked_up(home: str) -> None:
+    _devices(home)
+    _catalogue(home)
 
 
 @st.cache_data(ttl=300, max_entries=4, show_spinner="Looking up models …")

@@ -1,6 +1,6 @@
 """Pages run by Streamlit's own tester, on the test's own home."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from pages.shared import reads
 from tests.helpers import make_image_folder
 from tests.pages import fakes
 from tlcore import jobs
@@ -23,9 +24,11 @@ Open = Callable[..., AppTest]
 
 
 @pytest.fixture(autouse=True)
-def fresh_caches() -> None:
-    """What one test's pages kept must not be seen by the next."""
+def fresh_caches() -> Iterator[None]:
+    """What one test's pages kept, or still look up, must not be seen by the next."""
     st.cache_data.clear()
+    yield
+    reads.ahead.submit(st.cache_data.clear).result()
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pages.shared import reads
 from pages.shared.choose import comparison_title
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
@@ -40,6 +41,20 @@ def test_run_it_here_submits_the_sample(open_page: Open, full: fakes.Store, monk
     assert is_fine(app)
     assert app.query_params["comparison"] == fakes.RUNNING
     assert [title.value for title in app.title] == ["Runs"]
+
+
+def test_what_other_pages_need_is_looked_up_while_home_is_read(
+    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    found = models.catalogue()
+    monkeypatch.setattr(models, "catalogue", lambda: asked.append("catalogue") or found)
+    app = open_page()
+    reads.ahead.submit(int).result()  # after what Home began
+    assert asked == ["catalogue"]
+    app.switch_page("pages/models.py").run()
+    assert is_fine(app)
+    assert asked == ["catalogue"]
 
 
 def test_errors_of_the_machine_are_one_line_each_and_the_rest_stays(
