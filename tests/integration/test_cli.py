@@ -347,6 +347,26 @@ def test_what_makes_no_sense_starts_no_worker(
     assert not store.list_datasets(Settings(home=tmp_path / "home"))
 
 
+@pytest.mark.parametrize("command", ["lr-find", "train-source"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"--dataset": "/no/such/folder"}, {"--strategy": "fine_tunning"}, {"--seed": "-1"}, {"--device": "tpu"},
+        {"--steps": "0"}, {"--set": "transfer_learning.momentum=0"},
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_commands_of_one_run_refuse_before_the_dataset_is_read(
+    shop: Path, tmp_path: Path, said: Any, monkeypatch: pytest.MonkeyPatch, command: str, change: dict[str, str]
+) -> None:
+    monkeypatch.setenv("TLCORE_HOME", str(tmp_path / "home"))
+    options = {"--dataset": str(shop / "images"), "--model": MODEL, "--strategy": "fine_tuning", **change}
+    code, stderr = said(command, *[part for pair in options.items() for part in pair])
+    assert code == 2, stderr
+    assert not queue_path(Settings(home=tmp_path / "home")).exists()
+    assert not store.list_datasets(Settings(home=tmp_path / "home"))
+
+
 def test_settings_that_a_known_network_does_not_take_are_refused_before_the_dataset_is_read(
     shop: Path, result: dict[str, Any], tmp_path: Path, said: Any
 ) -> None:

@@ -1,7 +1,7 @@
 """`python -m tlcore lr-find`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,7 +10,7 @@ from tlcore.cli.compare import BATCH_HELP, PARTIAL_HELP, SET_HELP, batch_of
 from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import check_writable, note, progress, say, table, write_json
 from tlcore.results import RateFinding
-from tlcore.service import lr_finder, plans
+from tlcore.service import datasets, lr_finder, plans
 
 ROWS = 12  # of the table: so many of the rates that were tried
 
@@ -36,22 +36,15 @@ def lr_find(
     """Try growing learning rates on the training images, and suggest one."""
     for file in filter(None, (html, json_file)):
         check_writable(file)
-    job_id = lr_finder.submit(
-        add_with_progress(dataset),
-        model,
-        strategy,
-        weights=weights,
-        low=low,
-        high=high,
-        steps=steps,
-        seed=seed,
-        overrides=plans.parse_overrides(set_, [strategy]),
-        image_size=image_size,
-        batch_size=batch_of(batch_size),
-        allow_partial_weights=allow_partial_weights,
-        device=device,
-        num_threads=num_threads,
-    )
+    datasets.require_source(dataset)
+    asked: dict[str, Any] = {
+        "model": model, "strategy": strategy, "weights": weights, "low": low, "high": high, "steps": steps,
+        "seed": seed, "overrides": plans.parse_overrides(set_, [strategy]), "image_size": image_size,
+        "batch_size": batch_of(batch_size), "allow_partial_weights": allow_partial_weights, "device": device,
+        "num_threads": num_threads,
+    }  # fmt: skip
+    lr_finder.require_sensible(**asked)
+    job_id = lr_finder.submit(add_with_progress(dataset), **asked)
     _watch(job_id)
     _tell(lr_finder.finding(job_id), html, json_file)
 

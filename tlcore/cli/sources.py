@@ -1,6 +1,6 @@
 """`python -m tlcore train-source`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -8,7 +8,7 @@ from tlcore.cli.compare import BATCH_HELP, PARTIAL_HELP, SET_HELP, TUNE_HELP, ba
 from tlcore.cli.datasets import add_with_progress
 from tlcore.cli.output import note, percent, say
 from tlcore.results import STATE_WORDS
-from tlcore.service import comparisons, plans, sources
+from tlcore.service import comparisons, datasets, plans, sources
 
 
 def train_source(
@@ -29,12 +29,15 @@ def train_source(
     set_: Annotated[list[str], typer.Option("--set", help=SET_HELP)] = [],  # noqa: B006
 ) -> None:
     """Train a backbone on a source dataset; prints the weights (run:ID) to use for a target."""
-    plan = sources.plan_source(
-        add_with_progress(dataset), model, strategy, weights, seeds=(seed,), epochs=epochs, steps=steps,
-        seconds=seconds, tune=tune, image_size=image_size, batch_size=batch_of(batch_size), device=device,
-        num_threads=num_threads, allow_partial_weights=allow_partial_weights,
-        overrides=plans.parse_overrides(set_, [strategy]),
-    )  # fmt: skip
+    datasets.require_source(dataset)
+    asked: dict[str, Any] = {
+        "model": model, "strategy": strategy, "weights": weights, "seeds": (seed,), "epochs": epochs, "steps": steps,
+        "seconds": seconds, "tune": tune, "image_size": image_size, "batch_size": batch_of(batch_size),
+        "device": device, "num_threads": num_threads, "allow_partial_weights": allow_partial_weights,
+        "overrides": plans.parse_overrides(set_, [strategy]),
+    }  # fmt: skip
+    sources.require_sensible(**asked)
+    plan = sources.plan_source(add_with_progress(dataset), **asked)
     comparison_id = sources.submit(plan)
     note(f"comparison {comparison_id}: {plan.spec.budget} on {plan.device}: {plan.device_reason}")
     watch(comparison_id)

@@ -1,7 +1,7 @@
 """The learning-rate finder: checked, queued for a worker, looked at while it goes on, and read."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from tlcore import jobs
@@ -13,37 +13,24 @@ from tlcore.results import JobView, RateFinding
 from tlcore.service import models, plans
 from tlcore.settings import get_settings
 from tlcore.spec import checked
-from tlcore.strategies import SettingValue, split_reference
+from tlcore.strategies import split_reference
 
 POLL_SECONDS = 0.3
 
 
-def submit(
-    dataset: DatasetInfo,
-    model: str,
-    strategy: str,
-    *,
-    weights: str = "imagenet",
-    low: float | None = None,
-    high: float | None = None,
-    steps: int | None = None,
-    seed: int = 0,
-    overrides: Mapping[str, Mapping[str, SettingValue]] | None = None,
-    **shared: Any,
-) -> str:
+def require_sensible(model: str, strategy: str, **wishes: Any) -> None:
+    """Refuse what makes no sense on any dataset, before one is read. Takes what `submit` does. Raises: SpecError."""
+    plans.require_sensible(**_asked(model, strategy, **wishes)[1])
+
+
+def submit(dataset: DatasetInfo, model: str, strategy: str, **wishes: Any) -> str:
     """Queue a search for the learning rate of a strategy's first gradient phase; returns the job's id at once.
 
-    weights: as of `compare`. low, high, steps: as of `RateRange`, whose defaults None leaves. shared: other fields of
-    ComparisonSpec, such as image_size, batch_size, device and own_strategies; the split is fixed where none is given.
+    wishes: as of `_asked`. The split is fixed where none is given.
     Raises: SpecError, also where the strategy takes no gradient steps; ModelError, WeightsError, DeviceError.
     """
-    given = {"low": low, "high": high, "steps": steps}
-    wanted = checked(RateRange, **{name: value for name, value in given.items() if value is not None})
-    spec = plans.make_spec(
-        dataset, models=[model], strategies=[strategy], weights=[weights], seeds=(seed,), overrides=overrides,
-        steps=max(wanted.steps, MAX_RECIPE_PHASES),  # enough for any strategy, of which it trains the first phase alone
-        **shared,
-    )  # fmt: skip
+    wanted, fields = _asked(model, strategy, **wishes)
+    spec = plans.make_spec(dataset, **fields)
     plan = plans.make_plan(spec)
     (run,) = plan.runs
     if not any(isinstance(phase, TrainRecipe) for phase in plan.recipes[run.model, run.strategy].phases):
@@ -58,6 +45,30 @@ def submit(
     }
     title = f"Learning rate of {run.strategy} on {run.model}"
     return jobs.submit_question(get_settings(), request, title, plan.device)
+
+
+def _asked(
+    model: str,
+    strategy: str,
+    *,
+    weights: str = "imagenet",
+    low: float | None = None,
+    high: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    **shared: Any,
+) -> tuple[RateRange, dict[str, Any]]:
+    """The rates to try, and the fields of the spec of a run whose first gradient phase they are tried in.
+
+    weights: as of `compare`. low, high, steps: as of `RateRange`, whose defaults None leaves. shared: other values of
+    `plans.make_spec`, such as overrides, image_size, batch_size and device. Raises: SpecError.
+    """
+    given = {"low": low, "high": high, "steps": steps}
+    wanted = checked(RateRange, **{name: value for name, value in given.items() if value is not None})
+    enough = max(wanted.steps, MAX_RECIPE_PHASES)  # for any strategy, of which it trains the first phase alone
+    return wanted, {
+        "models": [model], "strategies": [strategy], "weights": [weights], "seeds": (seed,), "steps": enough, **shared
+    }  # fmt: skip
 
 
 def job(job_id: str) -> JobView:

@@ -30,13 +30,25 @@ class SourceRun(Value):
         return f"run:{self.run_id}"
 
 
+def require_sensible(model: str, strategy: str = DEFAULT_STRATEGY, weights: str | None = None, **more: Any) -> None:
+    """Refuse what makes no sense on any dataset, before one is read. Takes what `plan_source` does.
+
+    Raises: SpecError.
+    """
+    plans.require_sensible(**_wishes(model, strategy, weights), **more)
+
+
 def plan_source(
     dataset: DatasetInfo, model: str, strategy: str = DEFAULT_STRATEGY, weights: str | None = None, **more: Any
 ) -> Plan:
     """A checked plan of one run that makes a backbone. more: as of `plans.make_spec`. Raises: TlcoreError."""
-    spec = plans.make_spec(dataset, models=[model], strategies=[strategy], weights=[weights] if weights else [], **more)
+    spec = plans.make_spec(dataset, **_wishes(model, strategy, weights), **more)
     title = f"Backbone from {dataset.name} · {model} · {strategy}"
     return plans.make_plan(checked(type(spec), **{**spec.model_dump(), "title": title}))
+
+
+def _wishes(model: str, strategy: str, weights: str | None) -> dict[str, Any]:
+    return {"models": [model], "strategies": [strategy], "weights": [weights] if weights else []}
 
 
 def submit(plan: Plan) -> str:
