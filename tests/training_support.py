@@ -80,11 +80,12 @@ class Crash(BaseException):
 @dataclass
 class Recorder:
     """A reporter that remembers. It stops after being asked `stop_after` times, or when `stop_at` steps are done;
-    it crashes when `crash_at` steps are done."""
+    it crashes when `crash_at` steps or `crash_after_trials` trials are done."""
 
     stop_after: int | None = None
     stop_at: int | None = None
     crash_at: int | None = None
+    crash_after_trials: int | None = None
     asked: int = 0
     step: int = 0
     resolution: Resolved | None = None
@@ -101,6 +102,8 @@ class Recorder:
 
     def tried(self, trials: tuple[Trial, ...]) -> None:
         self.trials = trials
+        if len(trials) == self.crash_after_trials:
+            raise Crash
 
     def progressed(self, done: float, message: str) -> None:
         self.messages.append((done, message))

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     `home` replaces `mlruns/` itself. `mlflow_tracking_uri` is read from `MLFLOW_TRACKING_URI`. `trainer`: the
     function, as `module:name`, with which workers train a run; tests put a small one in its place.
     `allow_local_addresses`: whether a dataset's web address may lead to this machine or its network. `record_steps`:
-    whether a GPU is sent the passes of a phase as recordings.
+    whether a GPU is sent the passes of a phase as recordings; None: with a torch that recovers where one breaks off.
     """
 
     model_config = SettingsConfigDict(env_prefix="TLCORE_", frozen=True, populate_by_name=True)
@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     max_dataset_files: int = 500_000
     max_cache_gb: float = Field(default=20.0, ge=0)
     allow_local_addresses: bool = False
-    record_steps: bool = True
+    record_steps: bool | None = None
     worker_idle_seconds: float = 600.0
     cancel_grace_seconds: float = 10.0
     trainer: str = "tlcore.training.run:train_run"

@@ -14,9 +14,11 @@ from torchvision.transforms import v2
 from tests.training_support import Bench, Recorder, tiny_dataset
 from tlcore.errors import RunCancelledError
 from tlcore.spec import Budget
+from tlcore.training.device import Device, pick_device
 from tlcore.training.loop import phase as phase_module
 from tlcore.training.loop import steps as steps_module
 from tlcore.training.loop.ahead import Batches
+from tlcore.training.prepare import Ground, prepare, recipe_of
 
 
 def numbered(step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -111,11 +113,37 @@ def test_a_backward_pass_that_runs_out_of_memory_is_tried_without_the_next_batch
         monkeypatch.setattr(
             steps_module, "Batches", lambda make, a=is_ahead, **_: made.append(Counted(make, a)) or made[-1]
         )
-        outcome = bench.run(bench.spec("fine_tuning"), name)
+        outcome = bench.run(bench.spec("from_scratch"), name)  # whose statistics move
         assert any("memory ran out at optimiser step 3" in note for note in outcome.notes) is not fits_alone
     assert seen == [False, True, False]
     assert (made[-1]._pool, made[-1]._next) == (None, None)
     require_same_network(bench, "plain", "ahead")
+
+
+def test_all_that_is_held_for_speed_is_let_go_at_once():
+    """A batch made ahead and a recording: either may be what memory is short of."""
+    batches, given_up = Batches(numbered, ahead=True), []
+    batches.prepare(1)
+    recorder = SimpleNamespace(give_up=lambda: bool(given_up.append(1)))
+    lesson = steps_module.Lesson(None, None, batches, recorder, None, ())
+    assert lesson.let_go()
+    assert (batches._next, given_up) == (None, [1])
+    assert not lesson.let_go()
+
+
+@pytest.mark.parametrize(("setting", "recorded"), [("1", True), ("0", False)])
+def test_steps_on_a_gpu_are_recorded_unless_the_environment_says_no(tmp_path, monkeypatch, setting, recorded):
+    monkeypatch.setenv("TLCORE_RECORD_STEPS", setting)
+    monkeypatch.setattr(Device, "accelerated", True)
+    monkeypatch.setattr(steps_module, "PassRecorder", lambda *given, on: on)
+    bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=20))
+    spec = bench.spec("fine_tuning")
+    ground = Ground(
+        spec, bench.dataset, bench.split(spec), bench.work("a"), tmp_path / "cache", Recorder(), None,
+        pick_device("cpu"), 0.0,
+    )  # fmt: skip
+    task = prepare(ground, recipe_of(ground), bench.work("a"), Recorder()).task
+    assert steps_module.make_ready(task, task.recipe.phases[0]).recorder is recorded
 
 
 class Slow(v2.TrivialAugmentWide):

@@ -98,8 +98,10 @@ def test_what_a_run_uses_stays_while_it_lasts_and_it_is_told_where_that_is_more_
         open_cache(dataset, second, tmp_path)
         assert _left(tmp_path) == sorted(cache_key(dataset, looks) for looks in (first, second))
         assert "raise TLCORE_MAX_CACHE_GB" in caplog.text
+    caplog.clear()
     open_cache(dataset, third, tmp_path)
     assert _left(tmp_path) == [cache_key(dataset, third)]
+    assert "TLCORE_MAX_CACHE_GB" not in caplog.text, "outside a run, nobody uses them"
 
 
 def test_what_somebody_is_making_or_opening_stays(dataset, tmp_path, monkeypatch):

@@ -62,6 +62,12 @@ def test_a_finding_has_a_loss_for_each_rate(bench, strategy):
     json.dumps(found.model_dump(mode="json"), allow_nan=False)
 
 
+def test_images_that_a_search_uses_stay_beside_the_features_that_it_makes(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLCORE_MAX_CACHE_GB", "0")
+    lr_finder.find_learning_rate(replace(ground_of(bench, "lp_ft"), cache_dir=tmp_path), SMALL)
+    assert {folder.parent.name for folder in tmp_path.glob("*/[!.]*/")} == {"images", "features"}
+
+
 def test_the_losses_are_those_of_a_plain_loop_at_these_rates(bench):
     """The oracle: the network's own forward pass on the finder's batches, and torch's SGD at the same rates."""
     changes = {"overrides": {"augmentation": "none", "normalization": "eval"}}

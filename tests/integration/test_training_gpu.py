@@ -18,6 +18,7 @@ from tlcore.training.loop import recording
 from tlcore.training.loop.checkpoints import fresh_state
 from tlcore.training.loop.recording import RECORD_AFTER
 from tlcore.training.loop.steps import make_ready, train_step
+from tlcore.training.networks.forward import predictions
 from tlcore.training.networks.models import model_facts
 from tlcore.training.outcome.predict import predict
 from tlcore.training.prepare import Ground, prepare, recipe_of
@@ -27,6 +28,12 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def recorded(monkeypatch):
+    """Steps are recorded whichever torch there is."""
+    monkeypatch.setenv("TLCORE_RECORD_STEPS", "1")
 
 
 @pytest.fixture(scope="module")
@@ -147,20 +154,24 @@ RECORDED = [
     ("test_efficientnet", "fine_tuning", {"optimizer": "adam"}),
     ("torchvision:squeezenet1_1", "fine_tuning", {}),  # with dropout
     ("test_vit", "lora", {}),
+    ("tiny_vit_5m_224", "transfer_learning", {}),  # in eval mode it keeps attention biases, which an evaluation drops
 ]
 
 
 @pytest.mark.parametrize(("model", "strategy", "overrides"), RECORDED)
 def test_recorded_steps_train_the_same_network(bench, monkeypatch, model, strategy, overrides):
-    """As those that are sent kernel by kernel; both twice, as sums on a GPU have no fixed order."""
+    """As those sent kernel by kernel, also after evaluations; both twice, as sums on a GPU have no fixed order."""
     own = replace(bench, model=model)
     spec, found = own.spec(strategy, device="cuda", overrides=overrides, budget=Budget(epochs=20)), []
+    spec = spec.model_copy(update={"image_size": 64}) if model.startswith("tiny_vit") else spec
     for first_steps in (1_000, 1_000, 2):
         monkeypatch.setattr("tlcore.training.loop.recording.RECORD_AFTER", first_steps)
         task, state, lesson = lesson_of(own, spec)
         start = {name: tensor.clone() for name, tensor in task.network.module.state_dict().items()}
-        for _ in range(12):
+        for step in range(12):
             train_step(task, state, lesson)
+            if step % 4 == 3:
+                list(predictions(task.network, task.source, task.val, 8, lambda: None))
         lesson.batches.stop_ahead()
         assert (lesson.recorder.find(*lesson.batches.take(99), 0) is not None) is (first_steps == 2)
         found.append((changes(task.network.module, start), float(state.loss_sum)))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from tlcore.errors import NonFiniteLossError, RunCancelledError
 from tlcore.spec import Budget
 from tlcore.training import run as run_module
 from tlcore.training import tuning
+from tlcore.training.loop import checkpoints
 
 TRIALS = 3
 KINDS = ("fine_tuning", "feature_extraction", "lp_ft")
@@ -56,21 +58,43 @@ def test_the_parts_of_the_time_are_those_of_all_trials(bench, tuned, strategy):
     assert outcome.seconds_by_part[part] == pytest.approx(sum(trial.seconds_by_part[part] for trial in ended), rel=0.01)
 
 
-def test_the_parts_of_the_time_before_the_trials_are_kept_over_a_stop(bench, monkeypatch):
-    """Images are decoded there. Each time that the run itself is prepared, a made-up 1,000 seconds go into it."""
+@pytest.fixture
+def slow_start(monkeypatch):
+    """Each time that the run itself is prepared, decoding takes a made-up 1,000 seconds, on the wall too."""
     real = run_module.prepare
 
-    def slow(*given):
-        found = real(*given)
+    def slow(ground, *given):
+        found = real(ground, *given)
         found.task.watch.include({"decode": 1000.0})
+        clock.append(1000.0)
         return found
 
+    clock = [0.0]
+    tick = time.perf_counter
+    monkeypatch.setattr(time, "perf_counter", lambda: tick() + sum(clock))
     monkeypatch.setattr(run_module, "prepare", slow)
-    spec = bench.spec("fine_tuning", tune=TRIALS)
-    with pytest.raises(RunCancelledError):
-        bench.run(spec, "stopped-before", Recorder(stop_at=2))
-    outcome = bench.run(spec, "stopped-before")
+
+
+@pytest.mark.parametrize("trials_over", [0, 1, TRIALS])
+def test_the_time_before_the_trials_is_kept_over_a_stop(bench, slow_start, trials_over):
+    """Images are decoded there. The whole and its parts tell of the same."""
+    spec, name = bench.spec("fine_tuning", tune=TRIALS), f"stopped-{trials_over}"
+    recorder = Recorder(crash_after_trials=trials_over) if trials_over else Recorder(stop_at=2)
+    with pytest.raises(Crash if trials_over else RunCancelledError):
+        bench.run(spec, name, recorder)
+    outcome = bench.run(spec, name)
     assert outcome.seconds_by_part["decode"] == pytest.approx(3000, abs=100), "before, before again, and after"
+    assert sum(outcome.seconds_by_part.values()) == pytest.approx(outcome.total_seconds, abs=100)
+
+
+def test_a_process_that_died_before_its_first_checkpoint_counts_for_nothing(bench, slow_start):
+    spec = bench.spec("fine_tuning", tune=TRIALS)
+    with pytest.raises(Crash):
+        bench.run(spec, "died-early", Recorder(crash_at=1))
+    assert not list(bench.work("died-early").rglob(checkpoints.LAST))
+    outcome = bench.run(spec, "died-early")
+    assert outcome.seconds_by_part["decode"] == pytest.approx(2000, abs=100), "before, and after"
+    assert sum(outcome.seconds_by_part.values()) == pytest.approx(outcome.total_seconds, abs=100)
 
 
 @pytest.mark.parametrize("strategy", KINDS)

@@ -111,7 +111,10 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes in use since `reset_peak_memory`: allocated by torch on a GPU, resident in this process on a CPU."""
+    """Most bytes in use since `reset_peak_memory`: allocated by torch on a GPU, resident in this process on a CPU.
+
+    On a GPU without what recordings of steps keep, which are given up where memory is short.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")

@@ -1,8 +1,9 @@
 """`tune`: several trials of one run, of which the best on validation is the run. No trial meets the test split.
 
 Each trial is a whole training with the run's own budget and split, in a checkpoint folder of its own. `trials.json`
-lists those that are over, so that a run goes on after a stop with the trial that it stood in; `before_trials.json`
-what the time before them went into.
+lists those that are over, so that a run goes on after a stop with the trial that it stood in. What a process does
+before its trials counts as time of its first one, so that a process that ends before its first checkpoint counts for
+nothing, as in every run.
 """
 
 import json
@@ -29,7 +30,7 @@ from tlcore.training.networks.models import model_facts
 from tlcore.training.prepare import Ground, Prepared, prepare, recipe_of, resume
 from tlcore.training.reporter import Reporter
 
-TRIALS, BEFORE = "trials.json", "before_trials.json"
+TRIALS = "trials.json"
 
 
 class Ended(Value):
@@ -46,21 +47,20 @@ class Ended(Value):
 
 
 _ENDED = TypeAdapter(tuple[Ended, ...])
-_PARTS = TypeAdapter(dict[TimePart, float])
 
 
 @dataclass(frozen=True)
 class Tuned:
     """All trials of a run. recipe, folder: of the chosen one. started: perf_counter at 0 total seconds of the run.
 
-    before: what the seconds before the trials went into, in all processes that the run took.
+    before: what seconds that no trial counts went into.
     """
 
     ended: tuple[Ended, ...]
     recipe: Recipe
     folder: Path
     started: float
-    before: dict[TimePart, float]
+    before: Mapping[TimePart, float]
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -119,14 +119,15 @@ def tune(ground: Ground, before: Mapping[TimePart, float]) -> Tuned:
     Raises: RunCancelledError with a checkpoint written; NonFiniteLossError when every trial diverged.
     """
     recipe, folder = recipe_of(ground), ground.work_dir / "checkpoint"
-    ended, before = _load(folder), _added(folder / BEFORE, before)
+    ended = _load(folder)
     under_way = (folder / f"trial-{len(ended)}" / LAST).exists()  # then its checkpoint knows the time
     earlier = ended[-1].total_seconds if ended and not under_way else 0.0
     ground = replace(ground, started=ground.started - earlier)
     if ended:
         ground.reporter.tried(_marked(ended))
     for number in range(len(ended), ground.spec.tune):
-        found, ground = _trial(ground, recipe, folder / f"trial-{number}", number)
+        found, ground = _trial(ground, recipe, folder / f"trial-{number}", number, before)
+        before = {}
         ended = (*ended, found)
         write_text(folder / TRIALS, _ENDED.dump_json(ended).decode())
         _forget(folder, ended)
@@ -136,24 +137,21 @@ def tune(ground: Ground, before: Mapping[TimePart, float]) -> Tuned:
         raise NonFiniteLossError(f"every trial diverged, {len(ended)} in all; the first: {ended[0].trial.error}")
     chosen = recipe_of(ground, ended[best].trial.settings)
     marked = tuple(e.model_copy(update={"trial": t}) for e, t in zip(ended, _marked(ended), strict=True))
-    return Tuned(marked, chosen, folder / f"trial-{best}", ground.started, dict(before))
+    return Tuned(marked, chosen, folder / f"trial-{best}", ground.started, before)
 
 
-def _added(path: Path, seconds: Mapping[TimePart, float]) -> Mapping[TimePart, float]:
-    """These and what the file holds of earlier processes, which it holds from then on."""
-    found: Counter[TimePart] = Counter(_PARTS.validate_json(path.read_text(encoding="utf-8")) if path.exists() else {})
-    found.update(seconds)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(found))
-    return found
+def _trial(
+    ground: Ground, recipe: Recipe, folder: Path, number: int, before: Mapping[TimePart, float]
+) -> tuple[Ended, Ground]:
+    """Do one trial, or go on with it; the ground with the wall clock that its checkpoint knew of.
 
-
-def _trial(ground: Ground, recipe: Recipe, folder: Path, number: int) -> tuple[Ended, Ground]:
-    """Do one trial, or go on with it; the ground with the wall clock that its checkpoint knew of."""
+    before: what seconds that count as the trial's went into.
+    """
     spec = ground.spec
     settings = trial_settings(spec.entry, recipe, model_facts(spec.model), spec.settings, spec.seed, number)
     reporter = TrialReporter(ground.reporter, number, spec.tune)
     prepared = prepare(ground, recipe_of(ground, settings), folder, reporter)
+    prepared.task.watch.include(before)
     shared = _paid_before(prepared, number)
     task, state = resume(prepared.task)
     error = None

@@ -11,31 +11,37 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from tlcore.errors import TrainingError
+from tlcore.settings import get_settings
 from tlcore.training.loop.memory import remembered
 from tlcore.training.stopwatch import Stopwatch
 
 RECORD_AFTER = 5  # steps of a phase sent kernel by kernel, as recording costs about as much as they do
 TOLERANCE = 1e-2  # relative difference of scores or gradients above which a recording is not of the same passes
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images and labels to scores [N, K] and the mean loss
-RECOVERS = "2.13"  # the first torch that goes on after a recording that was broken off (pytorch #180395)
-OFF = "TLCORE_RECORD_STEPS=0 in the environment leaves it out"
+RECOVERS = "2.13"  # the first torch whose allocator goes on after a recording that broke off (pytorch #180395)
 _OWN_THREAD = "thread_local"  # what a recording does not allow, other threads may do meanwhile
 _log = logging.getLogger("tlcore.recording")
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Where the passes read a batch, and where they leave scores [N, K] and gradients."""
+    """Where the passes read a batch, and where they leave scores [N, K] and gradients.
+
+    read: what they read beside it, which must stay where it is: see `Reads`.
+    """
 
     images: Tensor
     labels: Tensor
     scores: Tensor
     gradients: tuple[tuple[nn.Parameter, Tensor], ...]
+    read: tuple[torch.UntypedStorage, ...]
     forward: torch.cuda.CUDAGraph
     backward: torch.cuda.CUDAGraph
 
@@ -50,6 +56,37 @@ class Recording:
         with watch.measure("backward"):
             self.backward.replay()  # type: ignore[no-untyped-call]
         return self.scores
+
+
+def is_wanted() -> bool:
+    """Whether steps are to be recorded where they can be: as the settings say, else where torch recovers."""
+    asked = get_settings().record_steps
+    return torch.__version__ >= RECOVERS if asked is None else asked
+
+
+class Reads(TorchDispatchMode):
+    """Keeps the memory that operations inside it read and did not make, by address.
+
+    A network may keep something for itself and drop it, as TinyViT in eval mode does with its attention biases: from
+    the next evaluation on, a replay would read there what others have written.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: dict[int, torch.UntypedStorage] = {}
+        self._made: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.found |= {at: memory for at, memory in _memory(args, kwargs).items() if at not in self._made}
+        made = func(*args, **(kwargs or {}))
+        self._made |= _memory(made).keys() - self.found.keys()
+        return made
+
+
+def _memory(*values: Any) -> dict[int, torch.UntypedStorage]:
+    """Of all tensors in these, by address."""
+    found = [leaf.untyped_storage() for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+    return {memory.data_ptr(): memory for memory in found}
 
 
 class PassRecorder:
@@ -101,7 +138,7 @@ class PassRecorder:
             why = f"scores of a replay differ by {differs[0]:.2g}, its gradients by {differs[1]:.2g}"
         undo()
         self._clear()
-        _log.warning("steps are sent to the GPU kernel by kernel, as they cannot be recorded (%s): %s", OFF, why)
+        _log.warning("steps are sent to the GPU kernel by kernel, as they cannot be recorded: %s", why)
         return None
 
     def _recorded(
@@ -110,7 +147,7 @@ class PassRecorder:
         """A recording, and the scores and gradients of the passes themselves.
 
         Those go before, in the queue in which is recorded: libraries prepare themselves for it, which a recording does
-        not allow. Raises: RuntimeError; TrainingError where nothing can go on after it.
+        not allow. Raises: RuntimeError.
         """
         images, labels = images.clone(), labels.clone()
         queue = _queue(images.device)
@@ -128,13 +165,14 @@ class PassRecorder:
         del scores, loss
         self._clear()
         forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        with _survivable():
-            with torch.cuda.graph(forward, None, queue, _OWN_THREAD):
-                scores, loss = self._forward(images, labels)
-            with torch.cuda.graph(backward, forward.pool(), queue, _OWN_THREAD):
-                loss.backward()  # type: ignore[no-untyped-call]
+        reads = Reads()
+        with torch.cuda.graph(forward, None, queue, _OWN_THREAD), reads:
+            scores, loss = self._forward(images, labels)
+        with torch.cuda.graph(backward, forward.pool(), queue, _OWN_THREAD):
+            loss.backward()  # type: ignore[no-untyped-call]
         gradients = tuple((p, p.grad) for p in self._trained if p.grad is not None)
-        return Recording(images, labels, scores.detach(), gradients, forward, backward), plain
+        read = tuple(reads.found.values())
+        return Recording(images, labels, scores.detach(), gradients, read, forward, backward), plain
 
     def _clear(self) -> None:
         for parameter in self._trained:
@@ -146,26 +184,6 @@ def _reason(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-@contextmanager
-def _survivable() -> Iterator[None]:
-    """Where an older torch breaks off a recording, its allocator and random numbers stay as if it went on.
-
-    Raises: TrainingError there, instead of an error in whatever comes next; short memory leaves nothing behind.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        if torch.__version__ >= RECOVERS:
-            raise
-        raise TrainingError(
-            f"the training steps could not be recorded for the GPU ({_reason(error)}), after which torch "
-            f"{torch.__version__} cannot go on: set TLCORE_RECORD_STEPS=0 in the environment and start the dashboard "
-            f"anew, or install torch {RECOVERS} or newer; then try the run again"
-        ) from error
 
 
 def _require_room() -> None:

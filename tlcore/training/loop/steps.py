@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 
 from tlcore.errors import NonFiniteLossError
 from tlcore.recipes import TrainRecipe
-from tlcore.settings import get_settings
 from tlcore.training.device import Device
 from tlcore.training.images import stream
 from tlcore.training.images.batches import Rows, training_batch
@@ -21,7 +20,7 @@ from tlcore.training.loop.checkpoints import State
 from tlcore.training.loop.memory import in_parts, letting_go, remembered
 from tlcore.training.loop.optimizers import make_optimizer, set_learning_rates
 from tlcore.training.loop.position import phase_progress, plan_now
-from tlcore.training.loop.recording import PassRecorder
+from tlcore.training.loop.recording import PassRecorder, is_wanted
 from tlcore.training.loop.task import Task
 from tlcore.training.networks.adapters import attach_adapters
 from tlcore.training.networks.folding import Folded, fold_kept
@@ -103,7 +102,7 @@ def make_ready(task: Task, recipe: TrainRecipe) -> Lesson:
         recipe=recipe,
         optimizer=optimizer,
         batches=Batches(_maker(task, recipe, _draw(task, recipe, labels)), ahead=on_gpu),
-        recorder=PassRecorder(loss.whole, _trained(optimizer), moving, on=on_gpu and get_settings().record_steps),
+        recorder=PassRecorder(loss.whole, _trained(optimizer), moving, on=on_gpu and is_wanted()),
         loss=loss,
         moving=moving,
     )
