@@ -52,23 +52,23 @@ def listed(names: list[str]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`45 s`, `3 min 20 s`, `2 h 5 min`; `–` where unknown."""
+    """`45 s`, `3 min 20 s`, `2 h 5 min`, units kept with their numbers; `–` where unknown."""
     if seconds is None:
         return "–"
     whole = round(seconds)
     if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+        return f"{seconds:.1f}{NBSP}s" if seconds < 10 else f"{whole}{NBSP}s"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return f"{whole // 60}{NBSP}min {whole % 60}{NBSP}s"
+    return f"{whole // 3600}{NBSP}h {whole % 3600 // 60}{NBSP}min"
 
 
 def size(num_bytes: float) -> str:
     """`820 KB`, `12.3 MB`, `4.5 GB`."""
     for unit, divisor in (("GB", 1e9), ("MB", 1e6)):
         if num_bytes >= divisor:
-            return f"{num_bytes / divisor:.1f} {unit}"
-    return f"{num_bytes / 1e3:.0f} KB"
+            return f"{num_bytes / divisor:.1f}{NBSP}{unit}"
+    return f"{num_bytes / 1e3:.0f}{NBSP}KB"
 
 
 def percent(share: float | None) -> str:

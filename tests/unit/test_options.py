@@ -8,7 +8,7 @@ from tlcore.cli import app, lr_finder, sources
 from tlcore.service import lr_finder as finding
 from tlcore.service import sources as backbones
 
-COMMON = ["--dataset", "d", "--model", "m", "--strategy", "fine_tuning", "--batch-size", "auto",
+COMMON = ["--dataset", ".", "--model", "m", "--strategy", "fine_tuning", "--batch-size", "auto",
           "--allow-partial-weights", "--set", "fine_tuning.weight_decay=0"]  # fmt: skip
 HANDED = {"batch_size": "auto", "allow_partial_weights": True, "overrides": {"fine_tuning": {"weight_decay": 0}}}
 
