@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import budget_form, choose, launch_check, model_form, more_form, split_form, strategy_form
+from pages.shared import budget_form, choose, launch_check, model_form, more_form, reads, split_form, strategy_form
 from pages.shared.navigation import start_with_app
 from pages.shared.recipe_form import recipe_fields
 from pages.shared.words import count, guard, plain
@@ -93,6 +93,7 @@ def show() -> None:
     st.title("Launch a comparison")
     info = choose_dataset()
     if info is not None:
+        reads.warm_up()
         show_launch(fill_form(info))
 
 

@@ -25,6 +25,7 @@ def fill_form() -> dict[str, Any] | None:
     dataset = choose_dataset()
     if dataset is None:
         return None
+    reads.warm_up()
     left, right = st.columns(2, gap="medium")
     with left:
         model = st.selectbox("Model", [entry.model for entry in reads.catalogue()], key="lr_model")

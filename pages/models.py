@@ -1,5 +1,6 @@
 """Models: what is known of each, which can be used now, how fast they are here."""
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -45,14 +46,14 @@ def choose(speeds: dict[str, Speed]) -> list[CatalogueEntry]:
         "Largest (million parameters)", min_value=0.1, value=MOST, step=1.0, format="%g", key="model_most"
     )
     sort = order.selectbox("Order", list(ORDERS), key="model_order")
-    usable = here.checkbox("Usable now only", key="model_usable", help="The weights are on this machine.")
+    usable = here.checkbox("Usable now only", key="model_usable", help="Its weights are on this machine.")
     wanted = None if kind == "both" else kind
     most = None if limit >= MOST else limit
-    return catalogue.select(reads.catalogue(), text, wanted, most, usable, ORDERS[sort], speeds)
+    return catalogue.select(reads.catalogue(), text, wanted, most, usable, ORDERS[sort], speeds, models.weight_files())
 
 
-def as_cells(entry: CatalogueEntry, speed: Speed | None) -> dict[str, Any]:
-    row = catalogue.as_row(entry, speed)
+def as_cells(entry: CatalogueEntry, speed: Speed | None, files: list[Path]) -> dict[str, Any]:
+    row = catalogue.as_row(entry, speed, files)
     row["imagenet_top1"] = None if entry.accuracy is None else round(100 * entry.accuracy, 1)
     row["note"] = f"cannot be used: {entry.problem}" if entry.problem else entry.note
     row["plain_recipe"] = model_words.plain_in_words(entry)
@@ -91,7 +92,8 @@ def show() -> None:
     known = models.speeds()
     found = choose(known)
     st.caption(f"{count(len(found), 'model')}. {WORDS}")
-    cells = [as_cells(e, known.get(e.model)) for e in found]
+    files = models.weight_files()
+    cells = [as_cells(e, known.get(e.model), files) for e in found]
     widths = {title: st.column_config.Column(width=pixels) for title, pixels in WIDTHS.items()}
     st.dataframe(
         cells, hide_index=True, height=420, key="models_table", placeholder="–", column_config=widths

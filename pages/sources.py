@@ -28,6 +28,7 @@ def show_known() -> None:
 
 
 def show_form(known: dict[str, DatasetInfo]) -> None:
+    reads.warm_up()
     st.subheader("Train one")
     chosen = choose("dataset", list(known), lambda i: known[i].name if i in known else i, "Source dataset")
     left, right = st.columns(2, gap="medium")

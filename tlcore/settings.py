@@ -50,8 +50,8 @@ class Settings(BaseSettings):
     max_cache_gb: float = Field(default=20.0, ge=0)
     allow_local_addresses: bool = False
     record_steps: bool | None = None
-    worker_idle_seconds: float = 600.0
-    cancel_grace_seconds: float = 10.0
+    worker_idle_seconds: float = Field(default=600.0, ge=0)
+    cancel_grace_seconds: float = Field(default=10.0, ge=0)
     trainer: str = "tlcore.training.run:train_run"
 
     @property
@@ -138,6 +138,7 @@ def get_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
+        name = f"TLCORE_{name.upper()}" if name in Settings.model_fields else name
         raise SpecError(
             f"the environment's {name} is {first['input']!r}: {first['msg']}; change or unset it"
         ) from error

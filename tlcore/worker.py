@@ -85,15 +85,16 @@ def do_run(assignment: Assignment) -> None:
     from tlcore.datasets import splits, store
 
     settings, run_id = assignment.settings, assignment.job.id
-    assignment.progress(0.0, "opening the dataset")
+    assignment.progress(0.0, "loading libraries")
     spec = on_slot(RunSpec.model_validate(assignment.job.payload), assignment.job.slot)
     work_dir = work_folder(settings, run_id)
     work_dir.mkdir(parents=True, exist_ok=True)
     tracking.start_run(settings, run_id)
+    train = load_trainer(settings)
+    assignment.progress(0.0, "opening the dataset")
     dataset = store.load_dataset(spec.dataset_id, settings)
     split = splits.make_split(dataset, spec.seed, spec.fraction, spec.split)
     reporter = RunReporter(assignment)
-    train = load_trainer(settings)
     with tracking.system_metrics(settings, run_id):
         weights = fetch_weights(settings, spec, work_dir)
         learned = trained_on(settings, run_id, spec, dataset, split)

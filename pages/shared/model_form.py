@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.shared import reads
-from tlcore.service import models
+from tlcore.service import catalogue, models
 from tlcore.service.catalogue import CatalogueEntry
 
 WEIGHTS_HELP = (
@@ -19,8 +19,8 @@ WEIGHTS_HELP = (
 def choose_models() -> list[str]:
     """Models, those that can be used now first."""
     files = models.weight_files()
-    entries = sorted(reads.catalogue(), key=lambda entry: not _is_here(entry, files))
-    labels = {entry.model: _model_label(entry, _is_here(entry, files)) for entry in entries}
+    entries = sorted(reads.catalogue(), key=lambda entry: not catalogue.is_here(entry, files))
+    labels = {entry.model: _model_label(entry, catalogue.is_here(entry, files)) for entry in entries}
     return st.multiselect(
         "Models",
         list(labels),
@@ -50,7 +50,7 @@ def _weights_of(entry: CatalogueEntry, files: list[Path], made: dict[str, tuple[
     words |= {source: f"made here: {name}" for source, (model, name) in made.items() if model == entry.model}
     words |= {tag: f"tag {tag}" for tag in entry.weight_tags}
     words |= {"none": "none · from scratch only"}
-    fitting = [] if entry.usable_now else _fitting(entry, files)
+    fitting = [] if entry.usable_now else catalogue.fitting(entry, files)
     first = f"file:{fitting[0]}" if fitting else "imagenet"
     chosen = st.selectbox(
         f"Weights of {entry.model}",
@@ -62,15 +62,6 @@ def _weights_of(entry: CatalogueEntry, files: list[Path], made: dict[str, tuple[
         help=WEIGHTS_HELP,
     )
     return chosen or "imagenet"
-
-
-def _fitting(entry: CatalogueEntry, files: list[Path]) -> list[Path]:
-    """Files named after the model, such as `resnet18.timm.safetensors`; whether they do fit is checked later."""
-    return [file for file in files if file.name.split(".")[0] == entry.model.removeprefix("torchvision:")]
-
-
-def _is_here(entry: CatalogueEntry, files: list[Path]) -> bool:
-    return entry.usable_now or bool(_fitting(entry, files))
 
 
 def _model_label(entry: CatalogueEntry, here: bool) -> str:

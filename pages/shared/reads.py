@@ -27,6 +27,14 @@ def look_ahead() -> None:
     ahead.submit(_looked_up, home_key())
 
 
+def warm_up() -> None:
+    """Have a worker start, and the store opened, while a form is filled in: its checks and its runs need both.
+
+    An error is for the check or the launch: they ask again.
+    """
+    ahead.submit(_warmed_up, home_key())
+
+
 def catalogue() -> list[CatalogueEntry]:
     """Every model, recommended ones first."""
     return _catalogue(home_key())
@@ -89,6 +97,11 @@ class _NotEndedError(Exception):
 def _looked_up(home: str) -> None:
     _devices(home)
     _catalogue(home)
+
+
+@st.cache_data(ttl=60, max_entries=4, show_spinner=False)
+def _warmed_up(home: str) -> None:
+    models.warm_up()
 
 
 @st.cache_data(ttl=300, max_entries=4, show_spinner="Looking up models …")

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.timing import device_of
 from tests.helpers_jobs import stop_everything
 from tlcore.settings import Settings, get_settings, python_environment
 from tlcore.strategies import CORE
@@ -45,6 +46,8 @@ def main() -> None:
     options = read_options()
     photos = given("TLCORE_TEST_DATA", get_settings().test_data, "hymenoptera_data")
     weights = given("TLCORE_TEST_WEIGHTS", get_settings().test_weights, f"{MODEL}.timm.safetensors")
+    if options.device != "cpu":
+        device_of(options.device)
     measured: dict[str, list[Measured]] = {arm: [] for arm in ARMS}
     for repeat in range(options.repeats):
         for arm in ARMS if repeat % 2 == 0 else reversed(ARMS):

@@ -21,11 +21,11 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from tests.benchmarks.bench_compare import given
-from tests.benchmarks.timing import as_a_worker, interleaved, line
+from tests.benchmarks.timing import as_a_worker, device_of, interleaved, line
 from tests.training_support import Bench, dataset_of
 from tlcore.recipes import FitRecipe
 from tlcore.settings import get_settings
-from tlcore.training.device import Device, device_name, pick_device, set_threads
+from tlcore.training.device import Device, device_name, set_threads
 from tlcore.training.features.classifiers import MAX_ITERATIONS
 from tlcore.training.features.logistic import LogisticPath
 
@@ -42,7 +42,7 @@ def main() -> None:
     tiles = given("TLCORE_TEST_DATA", get_settings().test_data, "eurosat_rgb_2000")
     weights = given("TLCORE_TEST_WEIGHTS", get_settings().test_weights, f"{MODEL}.timm.safetensors")
     set_threads(None)
-    device = pick_device(options.device)
+    device = device_of(options.device)
     print(f"{device_name(device.device)}; {torch.get_num_threads()} threads; torch {torch.__version__}\n")
     with tempfile.TemporaryDirectory(prefix="bench_features_") as name:
         folder = Path(name).resolve()

@@ -17,11 +17,10 @@ from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.bench_compare import given
-from tests.benchmarks.timing import line
+from tests.benchmarks.timing import device_of, line
 from tests.helpers_jobs import stop_everything
 from tlcore.service import comparisons, datasets, plans
 from tlcore.settings import get_settings
-from tlcore.training.device import pick_device
 
 MODEL = "mobilenetv2_100"
 EPOCHS = {"cpu": 1, "cuda": 40}  # of few images: a run has to last until its progress is told, every 0.5 s
@@ -57,7 +56,7 @@ def launch(dataset: datasets.DatasetInfo, weights: Path, device: str, seed: int)
     """Seconds from the launch to the first step, and to the first point in MLflow."""
     spec = plans.make_spec(
         dataset, models=[MODEL], strategies=["fine_tuning"], weights=[f"file:{weights}"],
-        epochs=EPOCHS[pick_device(device).device.type], image_size=96,
+        epochs=EPOCHS[device_of(device).device.type], image_size=96,
         seeds=(seed,), device=device,
     )  # fmt: skip
     begun = time.perf_counter()

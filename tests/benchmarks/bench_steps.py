@@ -29,11 +29,11 @@ from torch import nn
 
 from tests.benchmarks import format_arm
 from tests.benchmarks.format_arm import forward_only
-from tests.benchmarks.timing import as_a_worker, interleaved, line
+from tests.benchmarks.timing import as_a_worker, device_of, interleaved, line
 from tests.training_support import Bench, Recorder, dataset_of, tiny_dataset
 from tlcore.settings import get_settings
 from tlcore.spec import Budget, RunSpec
-from tlcore.training.device import Device, device_name, pick_device, set_threads
+from tlcore.training.device import Device, device_name, set_threads
 from tlcore.training.images.batches import evaluation_batch, training_batch
 from tlcore.training.loop.ahead import Batches
 from tlcore.training.loop.checkpoints import fresh_state
@@ -54,7 +54,7 @@ def main() -> None:
     as_a_worker()
     options = read_options()
     set_threads(options.threads)
-    device = pick_device(options.device)
+    device = device_of(options.device)
     print(
         f"{device.reason}; {device_name(device.device)}; {torch.get_num_threads()} threads; torch {torch.__version__}"
     )

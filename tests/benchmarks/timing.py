@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import TYPE_CHECKING
 
+from tlcore.errors import DeviceError
 from tlcore.settings import get_settings, worker_environment
 
 if TYPE_CHECKING:
     import torch
+
+    from tlcore.training.device import Device
 
 WARM_UP = 2
 OF_WORKERS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "GLIBC_TUNABLES")  # what workers have in their environment for speed
@@ -44,6 +47,16 @@ def interleaved(
             if number >= WARM_UP:
                 measured[name].append(time.perf_counter() - begun)
     return {name: median(found) for name, found in measured.items()}
+
+
+def device_of(asked: str) -> "Device":
+    """The device that was asked for; where there is none, the benchmark ends with the reason."""
+    from tlcore.training.device import pick_device
+
+    try:
+        return pick_device(asked)
+    except DeviceError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def line(what: str, found: str, target: str) -> None:

@@ -214,6 +214,20 @@ def test_an_empty_list_says_why(monkeypatch, entries, settings, arguments, told)
     assert "images/s" not in done.output
 
 
+def test_weights_in_the_home_count_as_here_and_it_is_told_how_to_give_them(monkeypatch, entries, settings):
+    monkeypatch.setattr(service, "catalogue", lambda: entries)
+    settings.weights.mkdir(parents=True)
+    file = settings.weights / "resnet18.timm.safetensors"
+    file.write_bytes(b"weights")
+    shown = CliRunner().invoke(cli.app, ["models", "--usable"]).output
+    assert re.search(r"^ *resnet18 +file ", shown, re.MULTILINE)
+    assert f"--weights file:{file}" in "".join(shown.split("\n")).replace("  ", " ")
+    told = json.loads(CliRunner().invoke(cli.app, ["models", "--usable", "--json", "-"]).stdout)
+    assert {row["model"]: row["weight_files"] for row in told} == {
+        "resnet18": [str(file)], "torchvision:resnet18": [str(file)],
+    }  # fmt: skip
+
+
 def test_the_table_tells_tags_and_recipes(monkeypatch, entries, settings):
     monkeypatch.setattr(service, "catalogue", lambda: entries)
     shown = CliRunner().invoke(cli.app, ["models", "torchvision:resnet50"]).output

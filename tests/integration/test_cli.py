@@ -18,6 +18,7 @@ from tlcore.cli.app import main
 from tlcore.datasets import store
 from tlcore.demo.cells import MODEL, WEIGHTS_PATH
 from tlcore.jobs.database import queue_path
+from tlcore.service import comparisons
 from tlcore.settings import Settings
 from tlcore.strategies import CORE, STRATEGIES
 
@@ -126,6 +127,28 @@ def test_profile_tells_where_the_time_of_each_strategy_went(shop: Path, result: 
     assert all(STRATEGIES[name].short_label in done.stdout for name in CORE)
     for run in result["runs"]:
         assert 0 < sum(run["seconds_by_part"].values()) <= run["total_seconds"]
+
+
+def test_profile_of_one_run_and_of_the_newest_comparison_with_times(
+    shop: Path, result: dict[str, Any], said: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run, file = result["runs"][0], tmp_path / "times.json"
+    assert said("profile", run["run_id"], "--json", file)[0] in {None, 0}
+    (row,) = json.loads(file.read_text())
+    assert (row["strategy"], row["runs"]) == (run["strategy"], 1)
+    named = {part: seconds for part, seconds in row["seconds_by_part"].items() if part in run["seconds_by_part"]}
+    assert named == pytest.approx(run["seconds_by_part"])
+    assert row["seconds"] == pytest.approx(run["total_seconds"])
+    read, listed = comparisons.record, comparisons.list_comparisons
+    under_way = listed(limit=1)[0].model_copy(update={"comparison_id": "under way"})
+    empty = read(result["comparison_id"]).model_copy(update={"runs": ()})
+    monkeypatch.setattr(comparisons, "list_comparisons", lambda limit: [under_way, *listed(limit=limit)])
+    monkeypatch.setattr(comparisons, "record", lambda name: empty if name == "under way" else read(name))
+    assert said("profile", "--json", file)[0] in {None, 0}
+    assert {row["strategy"] for row in json.loads(file.read_text())} == {run["strategy"] for run in result["runs"]}
+    code, stderr = said("profile", "0" * 32)
+    assert code == 2
+    assert "0" * 32 in stderr and "runs:" not in stderr
 
 
 def test_report_writes_what_it_is_asked_for_with_the_readers_margin(shop: Path, result: dict[str, Any]) -> None:

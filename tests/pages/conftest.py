@@ -15,7 +15,7 @@ from tlcore import jobs
 from tlcore.datasets.versions import EDITS
 from tlcore.errors import TlcoreError
 from tlcore.results import JobView
-from tlcore.service import datasets, versions
+from tlcore.service import datasets, models, versions
 from tlcore.service.datasets import DatasetInfo
 from tlcore.settings import Settings
 
@@ -29,6 +29,14 @@ def fresh_caches() -> Iterator[None]:
     st.cache_data.clear()
     yield
     reads.ahead.submit(st.cache_data.clear).result()
+
+
+@pytest.fixture(autouse=True)
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each time that a page had a worker start; none does."""
+    found: list[str] = []
+    monkeypatch.setattr(models, "warm_up", lambda device="auto": found.append(device))
+    return found
 
 
 @pytest.fixture(autouse=True)

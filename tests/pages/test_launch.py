@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pages.shared import reads
 from tests.helpers import make_image_folder
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
@@ -28,11 +29,24 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     return plans
 
 
-def test_without_a_dataset_it_leads_to_datasets(open_page: Open, empty: fakes.Store) -> None:
+def test_without_a_dataset_it_leads_to_datasets(open_page: Open, empty: fakes.Store, woken: list[str]) -> None:
     app = open_page("launch")
     assert is_fine(app)
     assert "no dataset yet" in shown(app)
     assert not app.button
+    reads.ahead.submit(int).result()
+    assert not woken
+
+
+def test_a_worker_starts_while_the_form_is_filled_in(
+    open_page: Open, full: fakes.Store, woken: list[str], insects: DatasetInfo
+) -> None:
+    """Once, whatever is changed in the form; its checks and runs would wait for one."""
+    app = open_page("launch")
+    app.toggle(key="more_strategies").set_value(True).run()
+    reads.ahead.submit(int).result()
+    assert is_fine(app)
+    assert woken == ["auto"]
 
 
 def test_every_strategy_is_offered_with_its_label_and_drawing(

@@ -11,6 +11,7 @@ from tlcore.service import models, sources
 from tlcore.service.catalogue import CatalogueEntry, PublishedTag, Speed
 from tlcore.service.datasets import DatasetInfo
 from tlcore.service.sources import SourceRun
+from tlcore.settings import get_settings
 
 ENTRIES = [
     CatalogueEntry(model="resnet18", library="timm", weight_tags=("a1_in1k",), num_parameters=11_689_512, gmacs=1.814,
@@ -72,6 +73,10 @@ def test_search_and_filters_narrow_it(open_page: Open, known: dict[str, Speed]) 
     app.selectbox(key="model_library").set_value("timm").run()
     assert is_fine(app)
     assert "0 models" in shown(app)
+    get_settings().weights.mkdir(parents=True)
+    (get_settings().weights / "resnet18.timm.safetensors").write_bytes(b"weights")
+    app.run()
+    assert list(app.dataframe[0].value["Usable now"]) == [True], "as Launch has it, from the home's own weights"
 
 
 def test_measuring_never_blocks_the_page(

@@ -13,7 +13,7 @@ from tlcore.settings import child_environment, get_settings, python_environment,
 
 def test_a_value_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TLCORE_MAX_UPLOAD_MB", "abc")
-    with pytest.raises(SpecError, match="max_upload_mb is 'abc'"):
+    with pytest.raises(SpecError, match="TLCORE_MAX_UPLOAD_MB is 'abc'"):
         get_settings()
 
 

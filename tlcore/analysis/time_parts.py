@@ -45,12 +45,13 @@ PARTS: dict[PartName, PartWords] = {
     "other": PartWords("Anything else"),
 }
 EXPLAINED = (
-    "Mean seconds per run from its start in a worker to its outcome, of a tuned run with all its trials; waiting in "
-    "the queue and the upload of its files are not among them. On a GPU a batch is made during the backward pass or "
+    "Mean seconds per run from when its worker has opened the dataset to its outcome, of a tuned run with all its "
+    "trials. Waiting in the queue, the start of a new worker (some 5 seconds, once for many runs) and the upload of "
+    "its files are not among them. On a GPU a batch is made during the backward pass or "
     "the optimiser's step of the one before it, and counts as part of that; reading and augmenting is what steps "
     "waited for. Decoding and features are done once and kept, so only the run that came first pays for them here (the "
     "training time of the tables charges features to each run that uses them). Images per second are those of training "
-    "steps, or of making features where there are no steps."
+    "steps, or where there are no steps of making the features, when they were made."
 )
 
 

@@ -32,11 +32,11 @@ def models(
     measured = [catalogue.find(everything, model).model for model in dict.fromkeys(speed)]
     for model in measured:
         _measure(model, device)
-    known = service.speeds()
+    known, files = service.speeds(), service.weight_files()
     offered = everything if filter_ or not measured else [entry for entry in everything if entry.model in measured]
-    found = catalogue.select(offered, filter_, library, max_parameters, usable, sort, known)
+    found = catalogue.select(offered, filter_, library, max_parameters, usable, sort, known, files)
     if json_file is not None:
-        write_json(json_file, [catalogue.as_row(entry, known.get(entry.model)) for entry in found])
+        write_json(json_file, [catalogue.as_row(entry, known.get(entry.model), files) for entry in found])
         if str(json_file) == "-":
             return
     if not filter_ and not speed:
@@ -46,8 +46,10 @@ def models(
     if not found:
         note(model_words.why_none(filter_ or ", ".join(speed), usable))
         return
-    table("", _COLUMNS, [_row(entry, known.get(entry.model)) for entry in found[:limit]])
+    table("", _COLUMNS, [_row(entry, known.get(entry.model), files) for entry in found[:limit]])
     for entry in found[:limit]:
+        for file in [] if entry.usable_now or entry.problem else catalogue.fitting(entry, files):
+            note(f"weights of {entry.model} are here as a file: give them as --weights file:{file}")
         if entry.problem:
             note(f"{entry.model} cannot be used: {entry.problem}")
     if len(found) > limit:
@@ -63,8 +65,9 @@ def _measure(model: str, device: str) -> None:
     say(f"{model} at {found.image_size} px on {found.device} ({found.dtype}, {threads})")
 
 
-def _row(entry: CatalogueEntry, speed: Speed | None) -> list[str]:
-    state = "here" if entry.usable_now else "download" if entry.weight_tags else "none"
+def _row(entry: CatalogueEntry, speed: Speed | None, files: list[Path]) -> list[str]:
+    missing = "download" if entry.weight_tags else "none"
+    state = "here" if entry.usable_now else "file" if catalogue.is_here(entry, files) else missing
     row = catalogue.as_row(entry)
     return [
         entry.model,

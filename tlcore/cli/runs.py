@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tlcore.cli.output import note, percent, say, table, write_json
-from tlcore.errors import NotFoundError
+from tlcore.cli.output import check_writable, note, percent, say, table, write_json
 from tlcore.results import STATE_WORDS
 from tlcore.service import comparisons, insights, take_home
 
@@ -63,18 +62,21 @@ def retry(run: Annotated[list[str], typer.Argument(help="runs, or comparisons fo
 
 
 def profile(
-    comparison: Annotated[str | None, typer.Argument(help="a comparison, or runs:ID,ID; default: the newest")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="a comparison, a run, or runs:ID,ID; default: the newest that ran"),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write seconds as JSON; - for stdout")] = None,
 ) -> None:
     """Where the time of runs went, part by part, and what holds each strategy back."""
-    if comparison is None:
-        newest = comparisons.list_comparisons(limit=1)
-        if not newest:
-            raise NotFoundError("there is no comparison yet: python -m tlcore demo, or compare, makes one")
-        comparison = newest[0].comparison_id
-    found = insights.time_parts(comparisons.record(comparison))
-    if not found.shares:
-        raise NotFoundError(f"no run of {comparison} has finished with its time measured: see python -m tlcore runs")
-    note(f"comparison {comparison}")
+    if json_file is not None:
+        check_writable(json_file)
+    told, found = insights.profile(name)
+    note(told)
+    if json_file is not None:
+        write_json(json_file, insights.time_rows(found))
+        if str(json_file) == "-":
+            return
     for title, rows in found.tables:
         names = list(rows[0])
         say(f"\n{title}")

@@ -1,7 +1,7 @@
 """Models to choose from: what is known of each, which can be used now, how to pick among them, and their speed here."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -118,11 +118,12 @@ def select(
     usable: bool = False,
     sort: str | None = None,
     speeds: "Mapping[str, Speed] | None" = None,
+    files: Sequence[Path] = (),
 ) -> list[CatalogueEntry]:
     """The entries that meet every condition. text: part of a name, with a tag or not, or a pattern with `*`.
 
     max_parameters: in millions. usable: weights on this machine. sort: one of SORTS; unknown values come last.
-    speeds: as measured here, by model. Raises: SpecError.
+    speeds: as measured here, by model. files: weights in the home, see `fitting`. Raises: SpecError.
     """
     if sort is not None and sort not in SORTS:
         raise SpecError(f"unknown order {sort!r}: sort by {', '.join(SORTS)}")
@@ -135,9 +136,19 @@ def select(
         if any(fnmatch(name.lower(), pattern) for name in _names_of(entry, "." in text))
         and library in (None, entry.library)
         and (max_parameters is None or (entry.num_parameters or float("inf")) <= max_parameters * 1e6)
-        and (entry.usable_now or not usable)
+        and (not usable or is_here(entry, files))
     ]
     return sorted(found, key=lambda entry: _order(entry, sort, speeds or {})) if sort else found
+
+
+def fitting(entry: CatalogueEntry, files: Iterable[Path]) -> list[Path]:
+    """Files named after the model, such as `resnet18.timm.safetensors`; whether they do fit is checked at a launch."""
+    return [file for file in files if file.name.split(".")[0] == entry.model.removeprefix("torchvision:")]
+
+
+def is_here(entry: CatalogueEntry, files: Iterable[Path]) -> bool:
+    """Whether weights of the model are on this machine: its default ones, or a file named after it."""
+    return entry.usable_now or (not entry.problem and bool(fitting(entry, files)))
 
 
 def find(entries: Iterable[CatalogueEntry], model: str) -> CatalogueEntry:
@@ -148,8 +159,8 @@ def find(entries: Iterable[CatalogueEntry], model: str) -> CatalogueEntry:
     return found
 
 
-def as_row(entry: CatalogueEntry, speed: Speed | None = None) -> dict[str, Any]:
-    """An entry as a flat row, for tables and JSON: units are in the names."""
+def as_row(entry: CatalogueEntry, speed: Speed | None = None, files: Sequence[Path] = ()) -> dict[str, Any]:
+    """An entry as a flat row, for tables and JSON: units are in the names. files: as of `select`."""
     default = entry.default
     return {
         "model": entry.model,
@@ -162,7 +173,8 @@ def as_row(entry: CatalogueEntry, speed: Speed | None = None) -> dict[str, Any]:
         "weights": default.tag if default else None,
         "license": default.license if default else None,
         "plain_recipe": default.plain if default else None,
-        "usable_now": entry.usable_now,
+        "usable_now": is_here(entry, files),
+        "weight_files": [str(file) for file in fitting(entry, files)],
         "other_weights": list(entry.weight_tags[1:]),
         "forward_images_per_second": speed.forward if speed else None,
         "training_images_per_second": speed.step if speed else None,

@@ -1,6 +1,7 @@
 """Closer looks at a comparison, computed when a page asks for them: transfer, the best within a time, how much data."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from tlcore.analysis.costs import COSTS, CostAxis, cost_sentences
 from tlcore.analysis.costs import EXPLAINED as COSTS_EXPLAINED
@@ -34,7 +35,8 @@ from tlcore.analysis.transfer import (
     transfer_sentences,
     transfer_table,
 )
-from tlcore.results import ComparisonRecord
+from tlcore.errors import NotFoundError
+from tlcore.results import GATHERED, ComparisonRecord
 from tlcore.service import comparisons
 
 __all__ = [
@@ -58,11 +60,14 @@ __all__ = [
     "left_out_of",
     "left_out_sentence",
     "panels",
+    "profile",
     "time_budget",
     "time_parts",
+    "time_rows",
     "transfer",
     "usual_seconds",
 ]
+_RECENT = 20  # comparisons that are looked through for one with a measured run
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,53 @@ def time_budget(record: ComparisonRecord, seconds: float, left_out: LeftOut | No
         reign_sentence(found, record),
         reign_table(found, record),
     )
+
+
+def profile(name: str | None = None) -> tuple[str, TimeView]:
+    """What was looked at, and where its time went.
+
+    name: a comparison's id, a run's, or `runs:ID,ID`; None for the newest comparison of which a run was measured.
+    Raises: NotFoundError, also where no run was measured.
+    """
+    names = [name] if name else [c.comparison_id for c in comparisons.list_comparisons(limit=_RECENT)]
+    if not names:
+        raise NotFoundError("there is no comparison yet: python -m tlcore demo, or compare, makes one")
+    for found in names:
+        record = _record_of(found)
+        view = time_parts(record)
+        if view.shares:
+            return f"{record.spec.title or record.dataset.name}: {record.comparison_id}", view
+    which = name or f"the newest {len(names)} comparisons"
+    raise NotFoundError(f"no run of {which} has finished with its time measured: see python -m tlcore runs")
+
+
+def _record_of(name: str) -> ComparisonRecord:
+    """A comparison, or a run seen alone. Raises: NotFoundError."""
+    try:
+        return comparisons.record(name)
+    except NotFoundError as error:
+        if name.startswith(GATHERED):
+            raise
+        try:
+            return comparisons.record(GATHERED + name)
+        except NotFoundError:
+            raise error from None
+
+
+def time_rows(found: TimeView) -> list[dict[str, Any]]:
+    """Seconds of each model, strategy and part of the data, for JSON: mean seconds by part, images per second."""
+    return [
+        {
+            "model": each.group.model,
+            "strategy": each.group.strategy,
+            "fraction": each.group.fraction,
+            "runs": len(each.group.finished),
+            "seconds": each.total,
+            "seconds_by_part": each.seconds,
+            "images_per_second": each.pace,
+        }
+        for each in found.shares
+    ]
 
 
 def time_parts(record: ComparisonRecord) -> TimeView:

@@ -8,7 +8,7 @@ from tlcore.results import CROWDED
 
 THREADS = Path("/proc/self/task")
 LEAST_SHARE = 0.2  # of the time that threads could have computed; alone on a machine, a run waits less than one percent
-LEAST = 5.0  # seconds of waiting below which it does not matter
+LEAST = 2.0  # seconds of waiting, of all threads, below which it does not matter
 
 
 @dataclass(frozen=True)

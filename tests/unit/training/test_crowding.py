@@ -20,7 +20,7 @@ START = CoreTime(ran=100.0, waited=50.0)
 
 @pytest.mark.parametrize(
     ("ran", "waited", "said"),
-    [(60.0, 40.0, "40 %"), (6.0, 6.0, "50 %"), (95.0, 5.0, None), (4.0, 4.0, None), (-3.0, 10.0, None)],
+    [(60.0, 40.0, "40 %"), (3.0, 3.0, "50 %"), (95.0, 5.0, None), (1.5, 1.5, None), (-3.0, 10.0, None)],
 )
 def test_a_note_says_how_long_threads_waited(ran, waited, said):
     """Not where it is little of the time, or little time, or threads have ended since."""
