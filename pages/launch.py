@@ -90,11 +90,13 @@ def show_launch(spec: ComparisonSpec) -> None:
 
 
 def show() -> None:
+    reads.look_ahead()
     st.title("Launch a comparison")
     info = choose_dataset()
     if info is not None:
+        spec = fill_form(info)
         reads.warm_up()
-        show_launch(fill_form(info))
+        show_launch(spec)
 
 
 start_with_app()

@@ -25,7 +25,6 @@ def fill_form() -> dict[str, Any] | None:
     dataset = choose_dataset()
     if dataset is None:
         return None
-    reads.warm_up()
     left, right = st.columns(2, gap="medium")
     with left:
         model = st.selectbox("Model", [entry.model for entry in reads.catalogue()], key="lr_model")
@@ -41,6 +40,7 @@ def fill_form() -> dict[str, Any] | None:
         low = st.number_input("Lowest rate", value=1e-7, format="%.1e", key="lr_low")
         high = st.number_input("Highest rate", value=10.0, format="%.1e", key="lr_high")
         size = st.number_input("Image size (pixels; empty: the model's own)", 16, 1024, None, key="lr_size")
+    reads.warm_up()
     return {
         "dataset": dataset, "model": model, "weights": named.removeprefix(f"{model}="),
         "strategy": strategy, "steps": int(steps), "low": low, "high": high, "image_size": size,

@@ -28,7 +28,6 @@ def show_known() -> None:
 
 
 def show_form(known: dict[str, DatasetInfo]) -> None:
-    reads.warm_up()
     st.subheader("Train one")
     chosen = choose("dataset", list(known), lambda i: known[i].name if i in known else i, "Source dataset")
     left, right = st.columns(2, gap="medium")
@@ -43,6 +42,7 @@ def show_form(known: dict[str, DatasetInfo]) -> None:
         needs = STRATEGIES[strategy].needs_weights
         weights = st.text_input("Weights", "imagenet", key="source_weights", disabled=not needs, help=WEIGHTS_HELP)
         epochs = st.number_input("Epochs", min_value=1, max_value=10_000, value=30, key="source_epochs")
+    reads.warm_up()
     st.caption("A target image that is in its test part must not be among the source images: such weights are refused.")
     if st.button("Train the backbone", type="primary", icon="🚀", key="source_launch"):
         with guard(), st.spinner("Checking model, weights and device …"):

@@ -30,6 +30,7 @@ def look_ahead() -> None:
 def warm_up() -> None:
     """Have a worker start, and the store opened, while a form is filled in: its checks and its runs need both.
 
+    To be called once the form stands, as what it needs would wait for the worker.
     An error is for the check or the launch: they ask again.
     """
     ahead.submit(_warmed_up, home_key())
