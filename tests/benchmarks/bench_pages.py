@@ -2,8 +2,8 @@
 
 Comparisons of 50 finished runs each (5 strategies × 10 seeds) in MLflow's own store, in a temporary home, which a
 process of its own fills. Each page is run by Streamlit's own tester in one process, as a session does it: the first
-opening after the process has started, and the median of later ones, taken in turn. Also the memory of that process,
-which holds what a dashboard would.
+opening after the process has started, and the median of later ones, taken in turn. Home comes first, and is left once
+what it looks up for other pages is there. Also the memory of that process, which holds what a dashboard would.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from statistics import median
 import psutil
 from streamlit.testing.v1 import AppTest
 
+from pages.shared import reads
 from tests.benchmarks.timing import line
 from tlcore.service import comparisons
 from tlcore.settings import get_settings
@@ -43,7 +44,11 @@ def main() -> None:
         filling.join()
         ids = [found.comparison_id for found in comparisons.list_comparisons(limit=count)]
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=600)
-        first = {page: opened(app, page, ids[-1]) for page in PAGES}
+        first = {"home": opened(app, "home", ids[-1])}
+        begun = time.perf_counter()
+        reads.ahead.submit(int).result()
+        looked_up = time.perf_counter() - begun
+        first |= {page: opened(app, page, ids[-1]) for page in PAGES[1:]}
         later: dict[str, list[float]] = {page: [] for page in PAGES}
         for number in range(options.repeats):
             for page in PAGES:
@@ -51,6 +56,7 @@ def main() -> None:
     line(f"page, with {count * PER_COMPARISON:,} runs in the store", "first / later", "target")
     for page in PAGES:
         line(page, f"{first[page]:.2f} s / {median(later[page]):.2f} s", "1 s")
+    line("models and devices looked up, after Home stands, in a new store", f"{looked_up:.2f} s", "")
     line("memory of the process", f"{psutil.Process().memory_info().rss / 1e6:,.0f} MB", "500 MB")
 
 
