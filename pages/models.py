@@ -99,7 +99,7 @@ def show() -> None:
         cells, hide_index=True, height=420, key="models_table", placeholder="–", column_config=widths
     )  # fmt: skip
     show_measuring(found)
-    points = catalogue.points(found, known)
+    points = catalogue.points(found, known, files)
     if points:
         look.chart(charts.accuracy_against_work(points, dark=look.is_dark()), "accuracy_work")
     if any(point.images_per_second for point in points):

@@ -46,7 +46,7 @@ def main() -> None:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=600)
         first = {"home": opened(app, "home", ids[-1])}
         begun = time.perf_counter()
-        reads.ahead.submit(int).result()
+        reads.await_background()
         looked_up = time.perf_counter() - begun
         first |= {page: opened(app, page, ids[-1]) for page in PAGES[1:]}
         later: dict[str, list[float]] = {page: [] for page in PAGES}

@@ -35,6 +35,7 @@ def main() -> None:
     options = parser.parse_args()
     photos = given("TLCORE_TEST_DATA", get_settings().test_data, "hymenoptera_data")
     weights = given("TLCORE_TEST_WEIGHTS", get_settings().test_weights, f"{MODEL}.timm.safetensors")
+    epochs = EPOCHS[device_of(options.device).device.type]
     with tempfile.TemporaryDirectory(prefix="bench_start_") as folder:
         os.environ["TLCORE_HOME"] = str(Path(folder).resolve() / "home")
         os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -42,7 +43,7 @@ def main() -> None:
             dataset = datasets.resolve_dataset(str(photos), None, lambda done, message: None)
             found = []
             for seed in range(1 + options.repeats):
-                found.append(launch(dataset, weights, options.device, seed))
+                found.append(launch(dataset, weights, options.device, epochs, seed))
                 print(f"launch {seed + 1}: {words(*found[-1])}", flush=True)
         finally:
             stop_everything(get_settings())
@@ -52,12 +53,11 @@ def main() -> None:
     line(f"in a warm worker, median of {options.repeats}", words(*warm), "1 s on a CPU, 2 s on a GPU / 10 s")
 
 
-def launch(dataset: datasets.DatasetInfo, weights: Path, device: str, seed: int) -> tuple[float, float]:
+def launch(dataset: datasets.DatasetInfo, weights: Path, device: str, epochs: int, seed: int) -> tuple[float, float]:
     """Seconds from the launch to the first step, and to the first point in MLflow."""
     spec = plans.make_spec(
         dataset, models=[MODEL], strategies=["fine_tuning"], weights=[f"file:{weights}"],
-        epochs=EPOCHS[device_of(device).device.type], image_size=96,
-        seeds=(seed,), device=device,
+        epochs=epochs, image_size=96, seeds=(seed,), device=device,
     )  # fmt: skip
     begun = time.perf_counter()
     comparison = comparisons.submit(plans.make_plan(spec))

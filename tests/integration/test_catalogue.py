@@ -219,6 +219,10 @@ def test_weights_in_the_home_count_as_here_and_it_is_told_how_to_give_them(monke
     settings.weights.mkdir(parents=True)
     file = settings.weights / "resnet18.timm.safetensors"
     file.write_bytes(b"weights")
+    unusable = next(entry.model for entry in entries if entry.problem)
+    (settings.weights / f"{unusable.removeprefix('torchvision:')}.safetensors").write_bytes(b"of no use")
+    points = choosing.points([choosing.find(entries, "torchvision:resnet18")], {}, [file])
+    assert [point.usable for point in points] == [True], "in the figure, too"
     shown = CliRunner().invoke(cli.app, ["models", "--usable"]).output
     assert re.search(r"^ *resnet18 +file ", shown, re.MULTILINE)
     assert f"--weights file:{file}" in "".join(shown.split("\n")).replace("  ", " ")

@@ -374,8 +374,8 @@ def test_what_makes_no_sense_starts_no_worker(
 @pytest.mark.parametrize(
     "change",
     [
-        {"--dataset": "/no/such/folder"}, {"--strategy": "fine_tunning"}, {"--seed": "-1"}, {"--device": "tpu"},
-        {"--steps": "0"}, {"--set": "transfer_learning.momentum=0"},
+        {"--dataset": "/no/such/folder", "--seed": "-1"}, {"--strategy": "fine_tunning"}, {"--seed": "-1"},
+        {"--device": "tpu"}, {"--steps": "0"}, {"--set": "transfer_learning.momentum=0"},
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -386,6 +386,7 @@ def test_commands_of_one_run_refuse_before_the_dataset_is_read(
     options = {"--dataset": str(shop / "images"), "--model": MODEL, "--strategy": "fine_tuning", **change}
     code, stderr = said(command, *[part for pair in options.items() for part in pair])
     assert code == 2, stderr
+    assert change.get("--dataset", "") in stderr, "before anything else"
     assert not queue_path(Settings(home=tmp_path / "home")).exists()
     assert not store.list_datasets(Settings(home=tmp_path / "home"))
 

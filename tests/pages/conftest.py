@@ -28,7 +28,7 @@ def fresh_caches() -> Iterator[None]:
     """What one test's pages kept, or still look up, must not be seen by the next."""
     st.cache_data.clear()
     yield
-    reads.ahead.submit(st.cache_data.clear).result()
+    reads.await_background()
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """Home: what it is, the sample, the state of the system, recent comparisons."""
 
+import threading
+
 import pytest
 
 from pages.shared import reads
@@ -50,11 +52,29 @@ def test_what_other_pages_need_is_looked_up_while_home_is_read(
     found = models.catalogue()
     monkeypatch.setattr(models, "catalogue", lambda: asked.append("catalogue") or found)
     app = open_page()
-    reads.ahead.submit(int).result()  # after what Home began
+    reads.await_background()  # after what Home began
     assert asked == ["catalogue"]
     app.switch_page("pages/models.py").run()
     assert is_fine(app)
     assert asked == ["catalogue"]
+
+
+def test_what_fails_in_the_background_is_not_tried_again_at_once_and_keeps_nobody_waiting(
+    open_page: Open, empty: fakes.Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = []
+
+    def fails() -> None:
+        asked.append(threading.current_thread().daemon)
+        raise DeviceError("no device answers")
+
+    monkeypatch.setattr(models, "devices", fails)
+    for _ in range(5):
+        reads.look_ahead()
+    for thread, _ in list(reads._begun.values()):
+        thread.join()
+    assert asked == [True], "once, in a thread that no exit waits for"
+    assert "no device answers" in caplog.text
 
 
 def test_errors_of_the_machine_are_one_line_each_and_the_rest_stays(

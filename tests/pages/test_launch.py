@@ -34,7 +34,7 @@ def test_without_a_dataset_it_leads_to_datasets(open_page: Open, empty: fakes.St
     assert is_fine(app)
     assert "no dataset yet" in shown(app)
     assert not app.button
-    reads.ahead.submit(int).result()
+    reads.await_background()
     assert not woken
 
 
@@ -44,9 +44,24 @@ def test_a_worker_starts_while_the_form_is_filled_in(
     """Once, whatever is changed in the form; its checks and runs would wait for one."""
     app = open_page("launch")
     app.toggle(key="more_strategies").set_value(True).run()
-    reads.ahead.submit(int).result()
+    background = [thread for thread, _ in reads._begun.values()]
+    reads.await_background()
     assert is_fine(app)
     assert woken == ["auto"]
+    assert len(background) == 2, "that, and looking up what the form shows"
+
+
+def test_the_worker_is_not_woken_before_the_form_stands(
+    open_page: Open, full: fakes.Store, monkeypatch: pytest.MonkeyPatch, insects: DatasetInfo
+) -> None:
+    """What the form asks for would wait for it."""
+    done = []
+    found = models.catalogue()
+    monkeypatch.setattr(models, "catalogue", lambda: done.append("catalogue") or found)
+    monkeypatch.setattr(models, "warm_up", lambda: done.append("worker"))
+    open_page("launch")
+    reads.await_background()
+    assert done == ["catalogue", "worker"]
 
 
 def test_every_strategy_is_offered_with_its_label_and_drawing(

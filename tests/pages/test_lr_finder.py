@@ -2,6 +2,7 @@
 
 import pytest
 
+from pages.shared import reads
 from tests.findings import FOUND
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
@@ -53,10 +54,12 @@ def test_without_a_dataset_it_leads_to_datasets(open_page: Open, search: Search)
 
 
 def test_find_asks_for_what_was_chosen_and_shows_how_far_it_is(
-    open_page: Open, search: Search, insects: DatasetInfo
+    open_page: Open, search: Search, woken: list[str], insects: DatasetInfo
 ) -> None:
     app = open_page("lr_finder")
     assert is_fine(app)
+    reads.await_background()
+    assert woken == ["auto"], "for the search"
     offered = app.selectbox(key="lr_strategy").options
     assert STRATEGIES["fine_tuning"].label in offered
     assert STRATEGIES["feature_extraction"].label not in offered, "it has no learning rate"

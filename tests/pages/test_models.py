@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pages.shared import reads
 from tests.pages import fakes
 from tests.pages.conftest import Open, is_fine, shown
 from tlcore.errors import DeviceError
@@ -136,11 +137,17 @@ def test_backbones_are_listed_with_the_weights_to_use(
 
 
 def test_a_backbone_is_launched(
-    open_page: Open, known: dict[str, Speed], insects: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+    open_page: Open,
+    known: dict[str, Speed],
+    woken: list[str],
+    insects: DatasetInfo,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     submitted = []
     monkeypatch.setattr(sources, "submit", lambda plan: submitted.append(plan) or fakes.RUNNING)
     app = open_page("sources")
+    reads.await_background()
+    assert woken == ["auto"]
     assert is_fine(app)
     assert "none yet" in shown(app)
     assert "crossvit_9_240" not in app.selectbox(key="source_model").options

@@ -17,6 +17,13 @@ def test_a_value_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -
         get_settings()
 
 
+@pytest.mark.parametrize("name", ["TLCORE_WORKER_IDLE_SECONDS", "TLCORE_CANCEL_GRACE_SECONDS", "TLCORE_MAX_CACHE_GB"])
+def test_less_than_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "-5")
+    with pytest.raises(SpecError, match=f"{name} is '-5'"):
+        get_settings()
+
+
 def test_a_child_sees_the_same_home_wherever_it_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TLCORE_HOME", "here")
     monkeypatch.chdir(tmp_path)

@@ -59,12 +59,13 @@ EXPLAINED = (
 class TimeShares:
     """Mean seconds of the finished runs of one group, in the order of `PARTS`. pace: images per second.
 
-    crowded: the runs that other programs slowed.
+    runs: so many were measured. crowded: the ones that other programs slowed.
     """
 
     group: Group
     seconds: dict[PartName, float]
     pace: float | None
+    runs: int
     crowded: int = 0
 
     @property
@@ -85,7 +86,7 @@ def time_shares(record: ComparisonRecord) -> list[TimeShares]:
         if known:
             paces = [o.images_per_second for o in known if o.images_per_second is not None]
             crowded = sum(any(note.startswith(CROWDED) for note in outcome.notes) for outcome in known)
-            found.append(TimeShares(group, _means(known), median(paces) if paces else None, crowded))
+            found.append(TimeShares(group, _means(known), median(paces) if paces else None, len(known), crowded))
     return found
 
 

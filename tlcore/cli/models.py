@@ -48,7 +48,7 @@ def models(
         return
     table("", _COLUMNS, [_row(entry, known.get(entry.model), files) for entry in found[:limit]])
     for entry in found[:limit]:
-        for file in [] if entry.usable_now or entry.problem else catalogue.fitting(entry, files):
+        for file in [] if entry.usable_now else catalogue.fitting(entry, files):
             note(f"weights of {entry.model} are here as a file: give them as --weights file:{file}")
         if entry.problem:
             note(f"{entry.model} cannot be used: {entry.problem}")

@@ -143,12 +143,13 @@ def select(
 
 def fitting(entry: CatalogueEntry, files: Iterable[Path]) -> list[Path]:
     """Files named after the model, such as `resnet18.timm.safetensors`; whether they do fit is checked at a launch."""
-    return [file for file in files if file.name.split(".")[0] == entry.model.removeprefix("torchvision:")]
+    name = entry.model.removeprefix("torchvision:")
+    return [file for file in files if file.name.split(".")[0] == name and not entry.problem]
 
 
 def is_here(entry: CatalogueEntry, files: Iterable[Path]) -> bool:
     """Whether weights of the model are on this machine: its default ones, or a file named after it."""
-    return entry.usable_now or (not entry.problem and bool(fitting(entry, files)))
+    return entry.usable_now or bool(fitting(entry, files))
 
 
 def find(entries: Iterable[CatalogueEntry], model: str) -> CatalogueEntry:
@@ -183,10 +184,12 @@ def as_row(entry: CatalogueEntry, speed: Speed | None = None, files: Sequence[Pa
     }
 
 
-def points(entries: Iterable[CatalogueEntry], speeds: Mapping[str, Speed]) -> list[ModelPoint]:
-    """The models for a figure: those whose accuracy and work are known. speeds: as measured here, by model."""
+def points(
+    entries: Iterable[CatalogueEntry], speeds: Mapping[str, Speed], files: Sequence[Path] = ()
+) -> list[ModelPoint]:
+    """The models for a figure: those whose accuracy and work are known. speeds, files: as of `select`."""
     return [
-        ModelPoint(e.model, e.gmacs, e.accuracy, e.num_parameters, e.usable_now, _fast(speeds.get(e.model)))
+        ModelPoint(e.model, e.gmacs, e.accuracy, e.num_parameters, is_here(e, files), _fast(speeds.get(e.model)))
         for e in entries
         if e.gmacs is not None and e.accuracy is not None and e.num_parameters is not None
     ]

@@ -149,7 +149,7 @@ def profile(name: str | None = None) -> tuple[str, TimeView]:
         view = time_parts(record)
         if view.shares:
             return f"{record.spec.title or record.dataset.name}: {record.comparison_id}", view
-    which = name or f"the newest {len(names)} comparisons"
+    which = names[0] if len(names) == 1 else f"the newest {len(names)} comparisons"
     raise NotFoundError(f"no run of {which} has finished with its time measured: see python -m tlcore runs")
 
 
@@ -173,7 +173,7 @@ def time_rows(found: TimeView) -> list[dict[str, Any]]:
             "model": each.group.model,
             "strategy": each.group.strategy,
             "fraction": each.group.fraction,
-            "runs": len(each.group.finished),
+            "runs": each.runs,
             "seconds": each.total,
             "seconds_by_part": each.seconds,
             "images_per_second": each.pace,

@@ -26,7 +26,9 @@ def require_sensible(model: str, strategy: str, **wishes: Any) -> None:
 def submit(dataset: DatasetInfo, model: str, strategy: str, **wishes: Any) -> str:
     """Queue a search for the learning rate of a strategy's first gradient phase; returns the job's id at once.
 
-    wishes: as of `_asked`. The split is fixed where none is given.
+    wishes: weights, as of `compare`; low, high and steps, as of `RateRange`, whose defaults None leaves; seed; other
+    values of `plans.make_spec`, such as overrides, image_size, batch_size and device. The split is fixed where none is
+    given.
     Raises: SpecError, also where the strategy takes no gradient steps; ModelError, WeightsError, DeviceError.
     """
     wanted, fields = _asked(model, strategy, **wishes)
@@ -58,10 +60,9 @@ def _asked(
     seed: int = 0,
     **shared: Any,
 ) -> tuple[RateRange, dict[str, Any]]:
-    """The rates to try, and the fields of the spec of a run whose first gradient phase they are tried in.
+    """The rates to try, and the fields of the spec of a run whose first gradient phase they are tried in: see `submit`.
 
-    weights: as of `compare`. low, high, steps: as of `RateRange`, whose defaults None leaves. shared: other values of
-    `plans.make_spec`, such as overrides, image_size, batch_size and device. Raises: SpecError.
+    Raises: SpecError.
     """
     given = {"low": low, "high": high, "steps": steps}
     wanted = checked(RateRange, **{name: value for name, value in given.items() if value is not None})

@@ -1,6 +1,7 @@
 """When the passes of a phase are recorded; what recordings compute is tried on a GPU (`test_training_gpu.py`)."""
 
 import gc
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -161,13 +162,14 @@ def test_the_reason_is_what_went_wrong_first():
     ],
 )  # fmt: skip
 def test_steps_are_recorded_where_torch_recovers_from_one_that_breaks_off_or_as_asked(
-    monkeypatch, version, setting, wanted
+    monkeypatch, caplog, version, setting, wanted
 ):
     monkeypatch.setattr(torch, "__version__", type(torch.__version__)(version))
     monkeypatch.delenv("TLCORE_RECORD_STEPS", raising=False)
     if setting is not None:
         monkeypatch.setenv("TLCORE_RECORD_STEPS", setting)
     assert recording.is_wanted() is wanted
+    assert ("TLCORE_RECORD_STEPS=1" in caplog.text) is (setting is None and not wanted), "nobody need wonder"
 
 
 def test_what_a_network_keeps_for_itself_stays_for_a_recording():
@@ -191,6 +193,32 @@ def test_what_a_network_keeps_for_itself_stays_for_a_recording():
     still = torch.empty(0).set_(reads.found[at], 0, shape)
     assert torch.equal(still, values)
     assert all(other.untyped_storage().data_ptr() != at for other in others)
+
+
+def test_a_recording_keeps_what_its_network_keeps_for_itself(monkeypatch):
+    """The passes on a CPU; what makes a recording of them is left out."""
+    make_up_gpu(monkeypatch)
+    queue = SimpleNamespace(wait_stream=lambda other: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: queue)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "graph", lambda *_: nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(pool=lambda: None))
+    monkeypatch.setattr(recording, "_queue", lambda device: queue)
+    monkeypatch.setattr(recording, "_repeatable", nullcontext)
+    layer = Attention(dim=16, key_dim=4, num_heads=2, resolution=(3, 3)).requires_grad_(False)
+    layer.eval()
+    trained = layer.proj.weight.requires_grad_()
+
+    def forward(images, labels):
+        scores = layer(images)
+        return scores, scores.sum()
+
+    own = PassRecorder(forward, [trained], [], on=True)
+    made, (scores, (gradient,)) = own._recorded(torch.randn(2, 9, 16), LABELS, 0, lambda: None)
+    (kept,) = layer.attention_bias_cache.values()
+    assert kept.untyped_storage().data_ptr() in {memory.data_ptr() for memory in made.read}
+    assert torch.equal(made.scores, scores)
+    assert torch.equal(made.gradients[0][1], gradient)
 
 
 def test_gradients_that_are_all_nought_are_the_same():

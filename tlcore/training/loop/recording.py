@@ -26,6 +26,10 @@ RECORD_AFTER = 5  # steps of a phase sent kernel by kernel, as recording costs a
 TOLERANCE = 1e-2  # relative difference of scores or gradients above which a recording is not of the same passes
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images and labels to scores [N, K] and the mean loss
 RECOVERS = "2.13"  # the first torch whose allocator goes on after a recording that broke off (pytorch #180395)
+_OLD = (
+    f"torch {torch.__version__} may not go on where a recording of them breaks off; torch {RECOVERS} does, and "
+    "TLCORE_RECORD_STEPS=1 in the environment has this one record them too"
+)
 _OWN_THREAD = "thread_local"  # what a recording does not allow, other threads may do meanwhile
 _log = logging.getLogger("tlcore.recording")
 
@@ -59,16 +63,19 @@ class Recording:
 
 
 def is_wanted() -> bool:
-    """Whether steps are to be recorded where they can be: as the settings say, else where torch recovers."""
-    asked = get_settings().record_steps
-    return torch.__version__ >= RECOVERS if asked is None else asked
+    """Whether steps are to be recorded on a GPU: as the settings say, else where torch recovers; or the log says it."""
+    asked, recovers = get_settings().record_steps, torch.__version__ >= RECOVERS
+    if asked is None and not recovers:
+        _log.warning("steps are sent to the GPU kernel by kernel: %s", _OLD)
+    return recovers if asked is None else asked
 
 
 class Reads(TorchDispatchMode):
     """Keeps the memory that operations inside it read and did not make, by address.
 
     A network may keep something for itself and drop it, as TinyViT in eval mode does with its attention biases: from
-    the next evaluation on, a replay would read there what others have written.
+    the next evaluation on, a replay would read there what others have written. What a backward pass alone reads, beside
+    what autograd saved for it, is not found.
     """
 
     def __init__(self) -> None:
@@ -139,6 +146,8 @@ class PassRecorder:
         undo()
         self._clear()
         _log.warning("steps are sent to the GPU kernel by kernel, as they cannot be recorded: %s", why)
+        if torch.__version__ < RECOVERS:
+            _log.warning("if the run fails now, set TLCORE_RECORD_STEPS=0, as torch may not go on after that")
         return None
 
     def _recorded(
