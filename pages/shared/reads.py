@@ -1,23 +1,13 @@
 """Reads of the service that several pages or viewers repeat: bounded caches, keyed by the home."""
 
-import logging
-import time
-from collections.abc import Callable
-from threading import Lock, Thread
-
 import streamlit as st
 
-from tlcore.errors import TlcoreError
 from tlcore.results import DEFAULT_MARGIN, ENDED, ComparisonRecord, ComparisonSummary, JobView
-from tlcore.service import comparisons, insights, models, views
+from tlcore.service import background, comparisons, insights, models, views
 from tlcore.service.catalogue import CatalogueEntry
 from tlcore.settings import get_settings
 
 ACTIVE = frozenset({"QUEUED", "RUNNING"})
-AGAIN_SECONDS = 60.0  # after which what was done in the background is done again
-_log = logging.getLogger("tlcore.pages")
-_begun: dict[tuple[str, str], tuple[Thread, float]] = {}  # by what is done and home: when, on the monotonic clock
-_beginning = Lock()
 
 
 def home_key() -> str:
@@ -31,7 +21,7 @@ def look_ahead() -> None:
 
     An error is for the page that needs them: it asks again.
     """
-    _in_background(_looked_up, home_key())
+    background.begin(_looked_up, home_key())
 
 
 def warm_up() -> None:
@@ -40,13 +30,7 @@ def warm_up() -> None:
     To be called once the form stands, as what it needs would wait for the worker.
     An error is for the check or the launch: they ask again.
     """
-    _in_background(_warmed_up, home_key())
-
-
-def await_background() -> None:
-    """Wait for what was begun, and forget that it was."""
-    while _begun:
-        _begun.popitem()[1][0].join()
+    background.begin(_warmed_up, home_key())
 
 
 def catalogue() -> list[CatalogueEntry]:
@@ -105,25 +89,6 @@ class _NotEndedError(Exception):
 
     def __init__(self, view: views.ComparisonView) -> None:
         self.view = view
-
-
-def _in_background(work: Callable[[str], None], home: str) -> None:
-    """Do it in a thread that no exit waits for, unless that goes on, or was begun a short while ago."""
-    key, now = (work.__name__, home), time.monotonic()
-    with _beginning:
-        thread, at = _begun.get(key, (None, now - AGAIN_SECONDS))
-        if (thread is not None and thread.is_alive()) or now - at < AGAIN_SECONDS:
-            return
-        thread = Thread(target=_told, args=(work, home), name=work.__name__, daemon=True)
-        _begun[key] = thread, now
-        thread.start()
-
-
-def _told(work: Callable[[str], None], home: str) -> None:
-    try:
-        work(home)
-    except TlcoreError as error:
-        _log.warning("in the background: %s", error)
 
 
 @st.cache_data(ttl=300, max_entries=4, show_spinner=False)  # so that nothing that it calls shows a spinner

@@ -17,9 +17,8 @@ from statistics import median
 import psutil
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import reads
 from tests.benchmarks.timing import line
-from tlcore.service import comparisons
+from tlcore.service import background, comparisons
 from tlcore.settings import get_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +45,7 @@ def main() -> None:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=600)
         first = {"home": opened(app, "home", ids[-1])}
         begun = time.perf_counter()
-        reads.await_background()
+        background.await_all()
         looked_up = time.perf_counter() - begun
         first |= {page: opened(app, page, ids[-1]) for page in PAGES[1:]}
         later: dict[str, list[float]] = {page: [] for page in PAGES}

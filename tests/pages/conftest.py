@@ -8,14 +8,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import reads
 from tests.helpers import make_image_folder
 from tests.pages import fakes
 from tlcore import jobs
 from tlcore.datasets.versions import EDITS
 from tlcore.errors import TlcoreError
 from tlcore.results import JobView
-from tlcore.service import datasets, models, versions
+from tlcore.service import background, datasets, models, versions
 from tlcore.service.datasets import DatasetInfo
 from tlcore.settings import Settings
 
@@ -28,7 +27,7 @@ def fresh_caches() -> Iterator[None]:
     """What one test's pages kept, or still look up, must not be seen by the next."""
     st.cache_data.clear()
     yield
-    reads.await_background()
+    background.await_all()
 
 
 @pytest.fixture(autouse=True)

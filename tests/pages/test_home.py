@@ -9,7 +9,7 @@ from pages.shared.choose import comparison_title
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
 from tlcore.errors import DeviceError, StorageError
-from tlcore.service import comparisons, demo, models, recorded
+from tlcore.service import background, comparisons, demo, models, recorded
 
 
 def test_an_empty_store_shows_what_it_is_the_sample_and_the_machine(open_page: Open, empty: fakes.Store) -> None:
@@ -52,7 +52,7 @@ def test_what_other_pages_need_is_looked_up_while_home_is_read(
     found = models.catalogue()
     monkeypatch.setattr(models, "catalogue", lambda: asked.append("catalogue") or found)
     app = open_page()
-    reads.await_background()  # after what Home began
+    background.await_all()  # after what Home began
     assert asked == ["catalogue"]
     app.switch_page("pages/models.py").run()
     assert is_fine(app)
@@ -71,7 +71,7 @@ def test_what_fails_in_the_background_is_not_tried_again_at_once_and_keeps_nobod
     monkeypatch.setattr(models, "devices", fails)
     for _ in range(5):
         reads.look_ahead()
-    for thread, _ in list(reads._begun.values()):
+    for thread in background.begun():
         thread.join()
     assert asked == [True], "once, in a thread that no exit waits for"
     assert "no device answers" in caplog.text

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pages.shared import reads
 from tests.helpers import make_image_folder
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
 from tests.records import FACTS
 from tlcore.analysis import charts
 from tlcore.errors import DeviceError, WeightsError
-from tlcore.service import comparisons, datasets, models
+from tlcore.service import background, comparisons, datasets, models
 from tlcore.service import strategies as saved_strategies
 from tlcore.service.datasets import DatasetInfo
 from tlcore.service.plans import Plan
@@ -34,7 +33,7 @@ def test_without_a_dataset_it_leads_to_datasets(open_page: Open, empty: fakes.St
     assert is_fine(app)
     assert "no dataset yet" in shown(app)
     assert not app.button
-    reads.await_background()
+    background.await_all()
     assert not woken
 
 
@@ -44,11 +43,11 @@ def test_a_worker_starts_while_the_form_is_filled_in(
     """Once, whatever is changed in the form; its checks and runs would wait for one."""
     app = open_page("launch")
     app.toggle(key="more_strategies").set_value(True).run()
-    background = [thread for thread, _ in reads._begun.values()]
-    reads.await_background()
+    threads = background.begun()
+    background.await_all()
     assert is_fine(app)
     assert woken == ["auto"]
-    assert len(background) == 2, "that, and looking up what the form shows"
+    assert len(threads) == 2, "that, and looking up what the form shows"
 
 
 def test_the_worker_is_not_woken_before_the_form_stands(
@@ -60,7 +59,7 @@ def test_the_worker_is_not_woken_before_the_form_stands(
     monkeypatch.setattr(models, "catalogue", lambda: done.append("catalogue") or found)
     monkeypatch.setattr(models, "warm_up", lambda: done.append("worker"))
     open_page("launch")
-    reads.await_background()
+    background.await_all()
     assert done == ["catalogue", "worker"]
 
 

@@ -2,13 +2,12 @@
 
 import pytest
 
-from pages.shared import reads
 from tests.findings import FOUND
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown
 from tlcore.errors import JobError, ModelError
 from tlcore.results import JobView, RateFinding
-from tlcore.service import lr_finder
+from tlcore.service import background, lr_finder
 from tlcore.service.datasets import DatasetInfo
 from tlcore.strategies import STRATEGIES
 
@@ -58,7 +57,7 @@ def test_find_asks_for_what_was_chosen_and_shows_how_far_it_is(
 ) -> None:
     app = open_page("lr_finder")
     assert is_fine(app)
-    reads.await_background()
+    background.await_all()
     assert woken == ["auto"], "for the search"
     offered = app.selectbox(key="lr_strategy").options
     assert STRATEGIES["fine_tuning"].label in offered

@@ -4,11 +4,10 @@ import json
 
 import pytest
 
-from pages.shared import reads
 from tests.pages import fakes
 from tests.pages.conftest import Open, is_fine, shown
 from tlcore.errors import DeviceError
-from tlcore.service import models, sources
+from tlcore.service import background, models, sources
 from tlcore.service.catalogue import CatalogueEntry, PublishedTag, Speed
 from tlcore.service.datasets import DatasetInfo
 from tlcore.service.sources import SourceRun
@@ -146,7 +145,7 @@ def test_a_backbone_is_launched(
     submitted = []
     monkeypatch.setattr(sources, "submit", lambda plan: submitted.append(plan) or fakes.RUNNING)
     app = open_page("sources")
-    reads.await_background()
+    background.await_all()
     assert woken == ["auto"]
     assert is_fine(app)
     assert "none yet" in shown(app)
