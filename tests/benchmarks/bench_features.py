@@ -57,10 +57,10 @@ def main() -> None:
             times.append((time.perf_counter() - begun, parts["fit"]))
         stored = np.load(next((folder / "cache" / "features").glob("*/features.npy")))
         rows = np.array(bench.split(spec).train)
+        line("4,000 images of 64 px, 10 classes: the first run", f"{times[0][0]:.2f} s", "")
+        total, fit = (median(one) for one in zip(*times[1:], strict=True))
+        line("the same once more; of that, the sweep over C", f"{total:.2f} s; {fit:.2f} s", "1 s")
         fits(stored[rows], bench.dataset.images["label"].to_numpy()[rows], device, options.repeats)
-    line("4,000 images of 64 px, 10 classes: the first run", f"{times[0][0]:.2f} s", "")
-    total, fit = (median(one) for one in zip(*times[1:], strict=True))
-    line("the same once more; of that, the sweep over C", f"{total:.2f} s; {fit:.2f} s", "1 s")
 
 
 def doubled(tiles: Path, folder: Path) -> Path:

@@ -72,7 +72,8 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--models", nargs="*", default=["resnet18", MODEL, "efficientnet_b0"])
+    parser.add_argument("--models", nargs="*", default=["resnet18", MODEL, "efficientnet_b0"], help="of number formats")
+    parser.add_argument("--model", default=MODEL, help="of all that is measured on images")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--repeats", type=int, default=7)
@@ -85,7 +86,7 @@ def make_bench(folder: Path, options: argparse.Namespace) -> Bench:
     photos = options.photos or (data / "hymenoptera_data" if data is not None else None)
     given = photos is not None and photos.exists()
     dataset = dataset_of(photos.resolve()) if photos is not None and given else tiny_dataset(folder, 2, 200, 256)
-    return Bench(folder, dataset, model=MODEL, budget=Budget(epochs=1), batch_size=options.batch)
+    return Bench(folder, dataset, model=options.model, budget=Budget(epochs=1), batch_size=options.batch)
 
 
 def number_formats(model: str, device: Device, options: argparse.Namespace) -> None:

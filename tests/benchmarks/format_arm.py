@@ -26,7 +26,7 @@ from tlcore.training.networks.models import Network, build_network
 
 FORMATS = ("float32", "autocast", "product")
 CLASSES = 10
-UNFOLDED = Folded(())
+UNFOLDED = Folded()
 
 
 @contextmanager

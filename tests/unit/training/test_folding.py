@@ -1,6 +1,7 @@
 """BatchNorms folded into convolutions: the same features, nothing changed, and only where it is right."""
 
 from dataclasses import replace
+from statistics import median
 
 import pytest
 import torch
@@ -8,14 +9,16 @@ from torch import nn
 
 from tlcore.recipes import NetworkRecipe
 from tlcore.training.device import Device
-from tlcore.training.networks import folding, models
-from tlcore.training.networks.folding import fold_all, fold_kept, pairs
+from tlcore.training.networks import folding
+from tlcore.training.networks.folding import Folded, fold_all, fold_still, pairs
 from tlcore.training.networks.forward import features
 from tlcore.training.networks.freezing import apply_trainable, evaluating
 from tlcore.training.networks.models import Network, build_network
 
 HIGH = Device(torch.device("cpu"), "a test", torch.float32)
+EXACT = Device(torch.device("cpu"), "a test", torch.float64)
 LOW = Device(torch.device("cpu"), "a test", torch.bfloat16)
+UNFOLDED = Folded()
 # model: BatchNorms that follow a convolution; all others have what their own code puts before them
 PAIRS = {
     "test_resnet": 15, "resnet18": 20, "mobilenetv2_100": 52, "torchvision:shufflenet_v2_x0_5": 56,
@@ -101,19 +104,24 @@ def test_weights_are_those_of_the_moment():
     assert distance(of(network, folded=True), of(network)) < 1e-5
 
 
-def test_only_what_training_leaves_alone_is_folded():
+def test_what_is_folded_while_it_trains_follows_from_what_trains_and_which_statistics_move():
     network = network_of("test_resnet")
     everything = len(pairs(network))
-    apply_trainable(network, "head", "eval")
-    assert len(fold_kept(network, HIGH).parts) == everything
-    apply_trainable(network, "last:1", "eval")
-    some = {pair.norm for pair, _, _ in fold_kept(network, HIGH).parts}
-    trained = {name.rpartition(".")[0] for name in network.groups[-1]}
-    assert 0 < len(some) < everything
-    assert not some & {layer for name, layer in network.module.named_modules() if name in trained}
-    for normalization in ("train", "eval"):
-        apply_trainable(network, "all", normalization)
-        assert not fold_kept(network, HIGH).parts
+    layers = {layer: name for name, layer in network.module.named_modules()}
+    parts = {name.rpartition(".")[0] for name in network.groups[-1]}
+    inside = {pair.norm for pair in pairs(network) if layers[pair.norm] in parts}
+    assert 0 < len(inside) < everything
+    for trainable, normalization, fixed, trained in (
+        ("head", "eval", everything, 0),
+        ("last:1", "eval", everything - len(inside), len(inside)),
+        ("last:1", "train", everything - len(inside), 0),
+        ("all", "eval", 0, everything),
+        ("all", "train", 0, 0),
+    ):
+        apply_trainable(network, trainable, normalization)
+        folded = fold_still(network, HIGH)
+        assert (len(folded.fixed), len(folded.trained)) == (fixed, trained)
+        assert not {pair.norm for pair, _, _ in folded.fixed} & (inside if trainable != "head" else set())
 
 
 class Odd(nn.Module):
@@ -193,20 +201,70 @@ def test_a_network_whose_numbers_overflow_tells_nothing_of_others(monkeypatch):
     assert len(pairs(network_of("test_resnet"))) == PAIRS["test_resnet"]
 
 
-def test_gradients_through_folded_layers_reach_what_trains_below_them():
+# what trains of test_resnet: layers below folded ones; all; one group above them; of each pair one part alone
+@pytest.mark.parametrize("trainable", ["conv1|stem", "all", "last:1", r"conv\d*\.weight", r"bn\d*\."])
+def test_gradients_of_a_folded_network_are_those_of_the_network(trainable):
     network = network_of("test_resnet")
-    apply_trainable(network, "conv1|stem", "eval")
-    images = torch.rand(2, 3, network.image_size, network.image_size)
-    trained = [p for p in network.module.parameters() if p.requires_grad]
-    assert trained
+    apply_trainable(network, trainable, "eval")
+    require_same_gradients(network)
+
+
+@pytest.mark.parametrize("model", [model for model, number in PAIRS.items() if number])
+def test_gradients_of_every_kind_of_network_are_the_same(model):
+    network = network_of(model)
+    apply_trainable(network, "all", "eval")
+    assert len(fold_still(network, HIGH).trained) == PAIRS[model]
+    require_same_gradients(network)
+
+
+def test_in_bf16_gradients_are_as_exact_as_those_of_the_network():
+    network = network_of("test_resnet")
+    apply_trainable(network, "all", "eval")
+    exact = gradients(network, HIGH)
+    plain, folded = (
+        [distance(found, wanted) for found, wanted in zip(gradients(network, LOW, given), exact, strict=True)]
+        for given in (UNFOLDED, fold_still(network, LOW))
+    )
+    assert median(folded) < 1.5 * median(plain)
+
+
+def test_trained_weights_are_those_of_the_moment_and_a_frozen_one_does_not_move():
+    """Three steps of gradient descent, folded and not, lead to the same network."""
     found = []
-    for folded in (None, fold_kept(network, HIGH)):
-        if folded is None:
-            value = models.features(network, images)
-        else:
-            assert 0 < len(folded.parts) < len(pairs(network))
-            with folded.applied():
-                value = models.features(network, images)
-        found.append(torch.autograd.grad(value.square().sum(), trained))
-    for plain, fast in zip(*found, strict=True):
-        torch.testing.assert_close(fast, plain, rtol=1e-3, atol=1e-5 * float(plain.abs().max()))
+    for is_folded in (False, True):
+        network = network_of("test_resnet")
+        apply_trainable(network, "last:1", "eval")
+        folded = fold_still(network, HIGH) if is_folded else UNFOLDED
+        for _ in range(3):
+            for parameter, gradient in zip(trained(network), gradients(network, HIGH, folded), strict=True):
+                with torch.no_grad():
+                    parameter.sub_(gradient, alpha=1e-3)
+        found.append(network.module.state_dict())
+    start = network_of("test_resnet").module.state_dict()
+    moved_ones = [name for name in start if not torch.equal(found[1][name], start[name])]
+    assert moved_ones == [name for name in start if not torch.equal(found[0][name], start[name])]
+    for name in moved_ones:
+        assert distance(found[1][name] - start[name], found[0][name] - start[name]) < 1e-3, name
+
+
+def trained(network: Network) -> list[nn.Parameter]:
+    """What trains below the head."""
+    head = set(network.head.parameters())
+    return [p for p in network.module.parameters() if p.requires_grad and p not in head]
+
+
+def gradients(network: Network, device: Device, folded: Folded = UNFOLDED) -> list[torch.Tensor]:
+    """Of a loss of features of two images, by what trains below the head."""
+    images = torch.rand(2, 3, network.image_size, network.image_size, generator=torch.Generator().manual_seed(1))
+    with folded.applied():
+        loss = features(network, device, images.to(next(network.module.parameters()).dtype)).square().mean()
+    return list(torch.autograd.grad(loss, trained(network)))
+
+
+def require_same_gradients(network: Network) -> None:
+    """Folded and not, in float64: in float32 both are as far from it as from each other where networks are random."""
+    network.module.double()
+    folded = fold_still(network, EXACT)
+    assert folded.fixed or folded.trained
+    for plain, fast in zip(gradients(network, EXACT), gradients(network, EXACT, folded), strict=True):
+        assert distance(fast, plain) < 1e-5

@@ -23,7 +23,7 @@ from tlcore.training.loop.position import phase_progress, plan_now
 from tlcore.training.loop.recording import PassRecorder, is_wanted
 from tlcore.training.loop.task import Task
 from tlcore.training.networks.adapters import attach_adapters
-from tlcore.training.networks.folding import Folded, fold_kept
+from tlcore.training.networks.folding import Folded, fold_still
 from tlcore.training.networks.forward import logits
 from tlcore.training.networks.freezing import apply_trainable
 from tlcore.training.networks.models import Network
@@ -36,12 +36,12 @@ _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 class Loss:
     """What the steps of a phase make small: cross-entropy over a batch, a mean as PyTorch's.
 
-    kept: what stays as it is, folded. class_weights: [K], or None.
+    folded: of its pairs those whose statistics stay. class_weights: [K], or None.
     """
 
     network: Network
     device: Device
-    kept: Folded
+    folded: Folded
     class_weights: Tensor | None
     label_smoothing: float
 
@@ -51,7 +51,7 @@ class Loss:
 
     def part(self, images: Tensor, labels: Tensor, total: Tensor | int) -> tuple[Tensor, Tensor]:
         """Scores [N, K] of some of a batch's images, and their part of its loss."""
-        with self.kept.applied():
+        with self.folded.applied():
             scores = logits(self.network, self.device, images)
             loss = cross_entropy(
                 scores, labels, self.class_weights, label_smoothing=self.label_smoothing, reduction="sum"
@@ -95,9 +95,9 @@ def make_ready(task: Task, recipe: TrainRecipe) -> Lesson:
     labels = task.source.labels.cpu()[torch.from_numpy(task.train)]
     weights = class_weights(labels, task.num_classes) if recipe.class_balance == "loss_weights" else None
     weights = None if weights is None else weights.to(task.source.labels.device)
-    kept, moving = fold_kept(task.network, task.source.device), moving_statistics(task.network)
-    optimizer, on_gpu = make_optimizer(task.network, recipe), task.source.device.accelerated
-    loss = Loss(task.network, task.source.device, kept, weights, recipe.label_smoothing)
+    device, moving = task.source.device, moving_statistics(task.network)
+    optimizer, on_gpu = make_optimizer(task.network, recipe), device.accelerated
+    loss = Loss(task.network, device, fold_still(task.network, device), weights, recipe.label_smoothing)
     return Lesson(
         recipe=recipe,
         optimizer=optimizer,

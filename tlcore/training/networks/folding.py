@@ -1,15 +1,16 @@
-"""Convolutions that do the work of the BatchNorm after them, where neither of the two changes.
+"""Convolutions that do the work of the BatchNorm after them, where its statistics stay.
 
 In eval mode BatchNorm multiplies each channel by s = γ / √(σ² + ε) and adds β − μ·s (Ioffe & Szegedy 2015). The
 convolution before it does the same with the weights W·s and the bias β + (b − μ)·s, so that no feature map is read and
-written again: the folding of Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2.
+written again: the folding of Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2. Where
+W, γ or β train, W·s and the bias are computed in every pass, and their gradients lead to those of W, γ and β.
 Network, parameters and state_dict stay as they are; only what happens inside `Folded.applied` goes another way.
 """
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,26 +39,29 @@ class Pair:
     convolution: nn.Conv2d
     norm: nn.BatchNorm2d
 
-    def is_kept(self) -> bool:
-        """Whether neither changes as the network is set now: nothing trains, and no statistics move."""
-        return _is_kept(self.norm) and not any(p.requires_grad for p in self.convolution.parameters())
-
-
-def _is_kept(norm: nn.Module) -> bool:
-    return not norm.training and not any(parameter.requires_grad for parameter in norm.parameters())
+    @property
+    def trains(self) -> bool:
+        """Whether weights of one or both train."""
+        return any(p.requires_grad for part in (self.convolution, self.norm) for p in part.parameters())
 
 
 @dataclass(frozen=True)
 class Folded:
-    """Pairs with the weights [out, in, h, w] and biases [out] that do the work of both, as they were at its making."""
+    """Pairs whose convolutions do the work of both.
 
-    parts: tuple[tuple[Pair, Tensor, Tensor], ...]
+    fixed: with weights [out, in, h, w] and biases [out] as they were at its making. trained: with 1 / √(σ² + ε) [out]
+    as it was then; weights and biases are made of it in every pass.
+    """
+
+    fixed: tuple[tuple[Pair, Tensor, Tensor], ...] = ()
+    trained: tuple[tuple[Pair, Tensor], ...] = ()
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside it, forward passes use these weights and leave the BatchNorms out."""
+        """Inside it, forward passes use these weights and leave the BatchNorms out. For one pass, where some train."""
         with ExitStack() as undo:
-            for pair, weight, bias in self.parts:
+            computed = ((pair, *_weights(pair, inverse)) for pair, inverse in self.trained)
+            for pair, weight, bias in (*self.fixed, *computed):
                 own: dict[str, Any] = pair.convolution._parameters
                 undo.callback(own.update, dict(own))
                 own.update(weight=weight, bias=bias)
@@ -68,15 +72,16 @@ class Folded:
 
 def fold_all(network: Network, device: Device) -> Folded:
     """Of all pairs, for passes in eval mode without autograd, with the weights as they are now."""
-    return _fold(pairs(network), device)
+    return _fixed(pairs(network), device)
 
 
-def fold_kept(network: Network, device: Device) -> Folded:
-    """Of the pairs that the network's training, as it is set now, does not change."""
-    norms = (m for m in network.module.modules() if type(m).forward in _NORMS)
-    if not any(_is_kept(norm) for norm in norms):
-        return Folded(())  # without the search
-    return _fold((pair for pair in pairs(network) if pair.is_kept()), device)
+def fold_still(network: Network, device: Device) -> Folded:
+    """Of the pairs whose statistics stay in the training that the network is set for, with what trains of them."""
+    if all(norm.training for norm in network.module.modules() if type(norm).forward in _NORMS):
+        return Folded()  # without the search
+    still = [pair for pair in pairs(network) if not pair.norm.training]
+    trained = tuple((pair, _inverse(pair.norm)) for pair in still if pair.trains)
+    return replace(_fixed((pair for pair in still if not pair.trains), device), trained=trained)
 
 
 def pairs(network: Network) -> tuple[Pair, ...]:
@@ -115,7 +120,7 @@ def _find(network: Network) -> tuple[Pair, ...] | None:
         if not plain.isfinite().all():
             return None
         found = _exclusive(plain, outputs, seen)
-        with torch.no_grad(), _fold(found, Device(device, "", torch.float32)).applied():
+        with torch.no_grad(), _fixed(found, Device(device, "", torch.float32)).applied():
             folded = models.features(network, images)
     same = (folded - plain.detach()).norm() <= TOLERANCE * plain.detach().norm()
     return found if same else ()
@@ -187,22 +192,27 @@ def _watched(module: nn.Module) -> Iterator[tuple[dict[nn.Module, Tensor], list[
     found[:] = [p for p in found if calls[p.convolution] == calls[p.norm] == receivers[p.convolution] == 1]
 
 
-def _fold(chosen: Iterable[Pair], device: Device) -> Folded:
-    """In the number format that the device computes in."""
-    return Folded(tuple((pair, *_weights(pair, device.dtype)) for pair in chosen))
-
-
 @torch.no_grad()
-def _weights(pair: Pair, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _fixed(chosen: Iterable[Pair], device: Device) -> Folded:
+    """In the number format that the device computes in."""
+    made = ((pair, *_weights(pair, _inverse(pair.norm))) for pair in chosen)
+    return Folded(tuple((pair, weight.to(device.dtype), bias.to(device.dtype)) for pair, weight, bias in made))
+
+
+def _inverse(norm: nn.BatchNorm2d) -> Tensor:
+    """1 / √(σ² + ε) of each channel [out]."""
+    assert norm.running_var is not None
+    return (norm.running_var + norm.eps).rsqrt()
+
+
+def _weights(pair: Pair, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    """What the convolution computes with instead of its own: weights [out, in, h, w] and biases [out]."""
     convolution, norm = pair.convolution, pair.norm
-    mean, variance = norm.running_mean, norm.running_var
-    assert mean is not None and variance is not None
-    scale = (variance + norm.eps).rsqrt()
-    if norm.weight is not None:
-        scale = scale * norm.weight
-    shift = -mean if convolution.bias is None else convolution.bias - mean
-    bias = shift * scale if norm.bias is None else norm.bias + shift * scale
-    return (convolution.weight * scale[:, None, None, None]).to(dtype), bias.to(dtype)
+    assert norm.running_mean is not None
+    scale = inverse if norm.weight is None else inverse * norm.weight
+    shift = norm.running_mean if convolution.bias is None else norm.running_mean - convolution.bias
+    bias = -shift * scale if norm.bias is None else torch.addcmul(norm.bias, shift, scale, value=-1)
+    return convolution.weight * scale[:, None, None, None], bias
 
 
 def _activation(norm: nn.BatchNorm2d) -> Any:
