@@ -63,7 +63,7 @@ def row_index(rows: Rows, device: torch.device) -> Tensor:
 
 def evaluation_batch(source: ImageSource, rows: Rows) -> Tensor:
     """The model's own evaluation pixels, normalised: float32 [N, 3, size, size], channels last."""
-    return _finished(_evaluation_pixels(source, rows), source)
+    return normalize(_evaluation_pixels(source, rows), source.preprocessing)
 
 
 def training_batch(
@@ -79,12 +79,13 @@ def training_batch(
     if noise:
         own = int(torch.randint(2**62, (), generator=generator))
         images = add_noise(images, noise, torch.Generator(images.device).manual_seed(own))
-    return _finished(images, source), labels
+    return normalize(images, source.preprocessing), labels
 
 
 def view_batch(source: ImageSource, rows: Rows, boxes: Tensor, flip: Tensor) -> Tensor:
     """Images as of `evaluation_batch`, each cut to a box of its own. boxes, flip: as of `augmentation.crop`."""
-    return _finished(crop(source.read_train(rows), boxes, flip, source.preprocessing.size), source)
+    cut = crop(source.read_train(rows), boxes, flip, source.preprocessing.size)
+    return normalize(cut, source.preprocessing)
 
 
 def _augmented(
@@ -102,10 +103,6 @@ def _augmented(
 
 def _evaluation_pixels(source: ImageSource, rows: Rows) -> Tensor:
     return source.read_eval(rows).permute(0, 3, 1, 2).float().div_(255)
-
-
-def _finished(images: Tensor, source: ImageSource) -> Tensor:
-    return normalize(images, source.preprocessing).contiguous(memory_format=torch.channels_last)
 
 
 def _reader(pixels: npt.NDArray[np.uint8], device: torch.device) -> Reader:
