@@ -273,3 +273,24 @@ def test_system_metrics_are_logged_for_a_short_run_and_go_on_after_a_resume(trac
             pass
     history = client_of(tracked).get_metric_history(run_id, "system/cpu_utilization_percentage")
     assert [metric.step for metric in history] == [0, 1]
+
+
+def test_a_store_is_made_without_waiting_for_the_disk_and_what_is_logged_then_waits(settings: Settings) -> None:
+    """SQLite's `synchronous`: 2 waits at the end of a transaction, 1 does not."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    seen: list[int] = []
+
+    def taken(connection, *_) -> None:
+        seen.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    event.listen(Engine, "checkout", taken)
+    try:
+        tracking.connect(settings)
+        assert set(seen) == {1}
+        seen.clear()
+        tracking.create_comparison(settings, make_spec(), DATASET, "ann")
+        assert set(seen) == {2}
+    finally:
+        event.remove(Engine, "checkout", taken)

@@ -133,7 +133,7 @@ def report(settings: Settings, job: Job, progress: float, message: str) -> None:
 
     Its pace counts from where this attempt began to move: what earlier ones did before a checkpoint is not its own.
     """
-    with writing(settings) as db:
+    with writing(settings, lasting=False) as db:
         db.execute(
             "UPDATE jobs SET progress = ?, message = ?,"
             " attempt_ms = iif(coalesce(attempt_progress, 0) = 0, ?, attempt_ms),"

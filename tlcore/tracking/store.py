@@ -50,7 +50,7 @@ def _connect(settings: Settings) -> Store:
     from mlflow.tracking import MlflowClient
 
     settings.root.mkdir(parents=True, exist_ok=True)
-    with store_lock(settings):
+    with store_lock(settings), _without_waiting():
         _use_wal(settings.tracking_uri)
         client = MlflowClient(settings.tracking_uri)
         return Store(client, settings.tracking_uri, _experiment_id(settings, client), _home_id(settings))
@@ -103,6 +103,32 @@ def quieten() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@contextmanager
+def _without_waiting() -> Iterator[None]:
+    """Inside it, new connections to SQLite do not wait for the disk; as it ends, they do from the next commit on.
+
+    MLflow makes its schema in some 270 commits.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    opened: list[tuple[Any, Any]] = []
+
+    def after(connection: Any, entry: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=NORMAL")
+            opened.append((connection, entry))
+
+    event.listen(Engine, "connect", after)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", after)
+        for connection, entry in opened:
+            if entry.dbapi_connection is connection:  # else it was closed
+                connection.execute("PRAGMA synchronous=FULL")
 
 
 def _use_wal(uri: str) -> None:

@@ -1,7 +1,10 @@
 """The queue's rules, without processes."""
 
+import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -241,3 +244,34 @@ def test_imports_are_called_after_their_file_without_the_key_of_an_address(
     api.cancel(ready, ids[:1])
     put(ready, "a")
     assert [job.id for job in api.open_imports(ready)] == ids[1:]
+
+
+def test_where_a_worker_holds_the_queue_no_other_connection_puts_it_in_order_as_it_closes(ready: Settings) -> None:
+    log = queue_path(ready).with_name("queue.db-wal")
+    put(ready, "a")
+    assert not log.exists()
+    with database.held(ready):
+        put(ready, "b")
+        size = log.stat().st_size
+        put(ready, "c")
+        assert 0 < size < log.stat().st_size
+    assert not log.exists()
+    assert [take(ready).id for _ in range(3)] == ["a", "b", "c"]
+
+
+def test_all_but_news_of_progress_outlives_a_loss_of_power(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's `synchronous`: 2 waits for the disk at the end of a transaction, 1 does not."""
+    real, seen = database.writing, []
+
+    @contextmanager
+    def watched(settings: Settings, **given: bool) -> Iterator[sqlite3.Connection]:
+        with real(settings, **given) as connection:
+            seen.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+            yield connection
+
+    monkeypatch.setattr(queue, "writing", watched)
+    put(ready, "a")
+    job = take(ready)
+    queue.report(ready, job, 0.5, "step 1")
+    assert queue.end(ready, job, "FINISHED")
+    assert seen == [2, 2, 1, 2]
