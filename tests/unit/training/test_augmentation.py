@@ -94,13 +94,17 @@ def test_half_of_the_images_are_flipped():
     assert 430 < flipped < 570
 
 
-def test_normalize_has_the_bits_of_torchvision():
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_normalize_has_the_bits_of_torchvision(layout):
     preprocessing = Preprocessing(
         size=8, resize=8, interpolation="bicubic", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
     )
-    images = torch.rand(2, 3, 8, 8, generator=_generator())
-    expected = TF.normalize(images, list(preprocessing.mean), list(preprocessing.std))
-    assert torch.equal(normalize(images, preprocessing), expected)
+    images = torch.rand(2, 3, 6, 8, generator=_generator()).contiguous(memory_format=layout)
+    before = images.clone()
+    found = normalize(images, preprocessing)
+    assert torch.equal(found, TF.normalize(before, list(preprocessing.mean), list(preprocessing.std)))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(images, before)
 
 
 def test_trivial_augment_draws_for_each_image_and_follows_from_the_seed():

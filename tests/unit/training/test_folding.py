@@ -1,24 +1,32 @@
 """BatchNorms folded into convolutions: the same features, nothing changed, and only where it is right."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
+from tests.training_support import Bench, Recorder, tiny_dataset
 from tlcore.recipes import NetworkRecipe
-from tlcore.training.device import Device
+from tlcore.training.device import Device, pick_device
+from tlcore.training.loop.checkpoints import fresh_state
+from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.networks import folding
-from tlcore.training.networks.folding import Folded, fold_all, fold_still, pairs
+from tlcore.training.networks.folding import Folded, fold_all, fold_for_training, pairs
 from tlcore.training.networks.forward import features
 from tlcore.training.networks.freezing import apply_trainable, evaluating
 from tlcore.training.networks.models import Network, build_network
+from tlcore.training.prepare import Ground, prepare, recipe_of
 
 HIGH = Device(torch.device("cpu"), "a test", torch.float32)
 EXACT = Device(torch.device("cpu"), "a test", torch.float64)
 LOW = Device(torch.device("cpu"), "a test", torch.bfloat16)
 UNFOLDED = Folded()
+MANY = 10_000  # images in a batch, so that feature maps outweigh weights
 # model: BatchNorms that follow a convolution; all others have what their own code puts before them
 PAIRS = {
     "test_resnet": 15, "resnet18": 20, "mobilenetv2_100": 52, "torchvision:shufflenet_v2_x0_5": 56,
@@ -37,10 +45,11 @@ def moved(network: Network) -> Network:
     """The same network after its BatchNorms have got statistics and weights of their own."""
     for layer in network.module.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            for tensor in (layer.running_mean, layer.bias):
-                nn.init.uniform_(tensor, -0.3, 0.3)
-            for tensor in (layer.running_var, layer.weight):
-                nn.init.uniform_(tensor, 0.5, 2)
+            nn.init.uniform_(layer.running_mean, -0.3, 0.3)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+            if layer.affine:
+                nn.init.uniform_(layer.bias, -0.3, 0.3)
+                nn.init.uniform_(layer.weight, 0.5, 2)
     return network
 
 
@@ -106,22 +115,51 @@ def test_weights_are_those_of_the_moment():
 
 def test_what_is_folded_while_it_trains_follows_from_what_trains_and_which_statistics_move():
     network = network_of("test_resnet")
-    everything = len(pairs(network))
-    layers = {layer: name for name, layer in network.module.named_modules()}
-    parts = {name.rpartition(".")[0] for name in network.groups[-1]}
-    inside = {pair.norm for pair in pairs(network) if layers[pair.norm] in parts}
-    assert 0 < len(inside) < everything
+    everything = {pair.norm for pair in pairs(network)}
+    names = {layer: name for name, layer in network.module.named_modules()}
+    last = {name.rpartition(".")[0] for name in network.groups[-1]}
+    inside = {norm for norm in everything if names[norm] in last}
+    assert set() < inside < everything
     for trainable, normalization, fixed, trained in (
-        ("head", "eval", everything, 0),
-        ("last:1", "eval", everything - len(inside), len(inside)),
-        ("last:1", "train", everything - len(inside), 0),
-        ("all", "eval", 0, everything),
-        ("all", "train", 0, 0),
+        ("head", "eval", everything, set()),
+        ("last:1", "eval", everything - inside, inside),
+        ("last:1", "train", everything - inside, set()),
+        ("all", "eval", set(), everything),
+        ("all", "train", set(), set()),
     ):
         apply_trainable(network, trainable, normalization)
-        folded = fold_still(network, HIGH)
-        assert (len(folded.fixed), len(folded.trained)) == (fixed, trained)
-        assert not {pair.norm for pair, _, _ in folded.fixed} & (inside if trainable != "head" else set())
+        folded = fold_for_training(network, HIGH, MANY)
+        assert {pair.norm for pair, *_ in folded.fixed} == fixed
+        assert {pair.norm for pair, _ in folded.trained} == trained
+
+
+def test_what_trains_is_folded_where_feature_maps_outweigh_weights():
+    """ResNet-18 at 64 px: its last four layers have 2.4 million weights each and maps of 2×2 pixels."""
+    network = network_of("resnet18", 64)
+    apply_trainable(network, "all", "eval")
+    of_batch = {batch: {p.convolution for p, _ in fold_for_training(network, HIGH, batch).trained} for batch in (8, 32)}
+    assert 0 < len(of_batch[8]) < len(of_batch[32]) < PAIRS["resnet18"]
+    assert of_batch[8] < of_batch[32]
+    assert network.module.conv1 in of_batch[8]
+    assert network.module.layer4[1].conv2 not in of_batch[32]
+    apply_trainable(network, "head", "eval")
+    assert len(fold_for_training(network, HIGH, 1).fixed) == PAIRS["resnet18"]
+
+
+def test_a_gpu_is_not_sent_the_kernels_of_folding_what_trains(monkeypatch):
+    network = network_of("test_resnet")
+    apply_trainable(network, "last:1", "eval")
+    monkeypatch.setattr(Device, "accelerated", True)
+    folded = fold_for_training(network, HIGH, MANY)
+    assert folded.fixed
+    assert not folded.trained
+
+
+def test_weights_that_stay_are_kept_in_the_number_format_without_a_graph():
+    for _, weight, bias in fold_all(network_of("test_resnet"), LOW).fixed:
+        assert (weight.dtype, bias.dtype) == (torch.bfloat16, torch.bfloat16)
+        assert not weight.requires_grad
+        assert not bias.requires_grad
 
 
 class Odd(nn.Module):
@@ -132,13 +170,15 @@ class Odd(nn.Module):
         self.kind = kind
         self.pair = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3))
         self.conv, self.norm, self.head = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 3)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu, self.drop = nn.ReLU(inplace=True), nn.Dropout(0.5)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         images = self.pair(images)
         found = self.conv(images)
         if self.kind == "in place":
             found = self.relu(found)
+        if self.kind == "dropout":
+            found = self.drop(found)
         normed = self.norm(found)
         if self.kind == "beside":
             normed = normed + found
@@ -147,10 +187,16 @@ class Odd(nn.Module):
         return self.head(normed.mean((2, 3)))
 
 
-@pytest.mark.parametrize(("kind", "number"), [("plain", 2), ("in place", 1), ("twice", 1), ("beside", 1)])
+# by kind of `Odd`, how many of its two pairs are found
+ODD = {"plain": 2, "in place": 1, "twice": 1, "beside": 1, "dropout": 1, "parametrised": 1}
+
+
+@pytest.mark.parametrize(("kind", "number"), ODD.items())
 def test_nothing_is_folded_where_it_would_change_the_features(kind, number):
     torch.manual_seed(0)
     module = type(kind, (Odd,), {})(kind)
+    if kind == "parametrised":
+        weight_norm(module.conv)
     network = replace(build_network("test_resnet", 3, 32), module=module, head=module.head)
     assert len(pairs(network)) == number
     nn.init.uniform_(module.norm.running_mean, -1, 1)
@@ -213,7 +259,16 @@ def test_gradients_of_a_folded_network_are_those_of_the_network(trainable):
 def test_gradients_of_every_kind_of_network_are_the_same(model):
     network = network_of(model)
     apply_trainable(network, "all", "eval")
-    assert len(fold_still(network, HIGH).trained) == PAIRS[model]
+    require_same_gradients(network)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_gradients_of_a_convolution_with_biases_are_the_same(affine):
+    module = type(f"biased {affine}", (Odd,), {})("plain")
+    module.norm = nn.BatchNorm2d(8, affine=affine)
+    network = moved(replace(build_network("test_resnet", 3, 32), module=module, head=module.head))
+    apply_trainable(network, "all", "eval")
+    assert all(pair.convolution.bias is not None for pair in pairs(network))
     require_same_gradients(network)
 
 
@@ -223,7 +278,7 @@ def test_in_bf16_gradients_are_as_exact_as_those_of_the_network():
     exact = gradients(network, HIGH)
     plain, folded = (
         [distance(found, wanted) for found, wanted in zip(gradients(network, LOW, given), exact, strict=True)]
-        for given in (UNFOLDED, fold_still(network, LOW))
+        for given in (UNFOLDED, fold_for_training(network, LOW, MANY))
     )
     assert median(folded) < 1.5 * median(plain)
 
@@ -234,7 +289,7 @@ def test_trained_weights_are_those_of_the_moment_and_a_frozen_one_does_not_move(
     for is_folded in (False, True):
         network = network_of("test_resnet")
         apply_trainable(network, "last:1", "eval")
-        folded = fold_still(network, HIGH) if is_folded else UNFOLDED
+        folded = fold_for_training(network, HIGH, MANY) if is_folded else UNFOLDED
         for _ in range(3):
             for parameter, gradient in zip(trained(network), gradients(network, HIGH, folded), strict=True):
                 with torch.no_grad():
@@ -242,9 +297,47 @@ def test_trained_weights_are_those_of_the_moment_and_a_frozen_one_does_not_move(
         found.append(network.module.state_dict())
     start = network_of("test_resnet").module.state_dict()
     moved_ones = [name for name in start if not torch.equal(found[1][name], start[name])]
+    assert moved_ones
     assert moved_ones == [name for name in start if not torch.equal(found[0][name], start[name])]
     for name in moved_ones:
         assert distance(found[1][name] - start[name], found[0][name] - start[name]) < 1e-3, name
+
+
+def test_a_training_step_leaves_out_what_is_folded(tmp_path):
+    """Fine-tuning keeps statistics, and computes no BatchNorm of its pairs."""
+    bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=20))
+    spec = bench.spec("fine_tuning")
+    ground = Ground(
+        spec, bench.dataset, bench.split(spec), bench.work("a"), tmp_path / "cache", Recorder(), None,
+        pick_device("cpu"), 0.0,
+    )  # fmt: skip
+    task = prepare(ground, recipe_of(ground), bench.work("a"), Recorder()).task
+    lesson, state = make_ready(task, task.recipe.phases[-1]), fresh_state(task.source.device.device)
+    folded = {pair.norm.running_mean.data_ptr() for pair, _ in lesson.loss.folded.trained}
+    assert folded
+    with computed_norms() as seen:
+        train_step(task, state, lesson)
+    assert seen == norms_of(task.network) - folded
+
+
+@contextmanager
+def computed_norms() -> Iterator[set[int]]:
+    """The BatchNorms that are computed inside, by where their means lie."""
+    seen, real = set(), nn.functional.batch_norm
+
+    def watched(images: torch.Tensor, mean: torch.Tensor, *given, **named) -> torch.Tensor:
+        seen.add(mean.data_ptr())
+        return real(images, mean, *given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.functional, "batch_norm", watched)
+        yield seen
+
+
+def norms_of(network: Network) -> set[int]:
+    """All BatchNorms, likewise."""
+    layers = [layer for layer in network.module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    return {layer.running_mean.data_ptr() for layer in layers}
 
 
 def trained(network: Network) -> list[nn.Parameter]:
@@ -254,17 +347,18 @@ def trained(network: Network) -> list[nn.Parameter]:
 
 
 def gradients(network: Network, device: Device, folded: Folded = UNFOLDED) -> list[torch.Tensor]:
-    """Of a loss of features of two images, by what trains below the head."""
+    """Of a loss of features of two images, by what trains below the head. Whatever is folded is not computed."""
     images = torch.rand(2, 3, network.image_size, network.image_size, generator=torch.Generator().manual_seed(1))
-    with folded.applied():
+    with folded.applied(), computed_norms() as seen:
         loss = features(network, device, images.to(next(network.module.parameters()).dtype)).square().mean()
+    assert len(seen) == len(norms_of(network)) - len(folded.fixed) - len(folded.trained)
     return list(torch.autograd.grad(loss, trained(network)))
 
 
 def require_same_gradients(network: Network) -> None:
     """Folded and not, in float64: in float32 both are as far from it as from each other where networks are random."""
     network.module.double()
-    folded = fold_still(network, EXACT)
-    assert folded.fixed or folded.trained
+    folded = fold_for_training(network, EXACT, MANY)
+    assert len(folded.fixed) + len(folded.trained) == len(pairs(network)) > 0
     for plain, fast in zip(gradients(network, EXACT), gradients(network, EXACT, folded), strict=True):
         assert distance(fast, plain) < 1e-5

@@ -23,7 +23,7 @@ from tlcore.training.loop.position import phase_progress, plan_now
 from tlcore.training.loop.recording import PassRecorder, is_wanted
 from tlcore.training.loop.task import Task
 from tlcore.training.networks.adapters import attach_adapters
-from tlcore.training.networks.folding import Folded, fold_still
+from tlcore.training.networks.folding import Folded, fold_for_training
 from tlcore.training.networks.forward import logits
 from tlcore.training.networks.freezing import apply_trainable
 from tlcore.training.networks.models import Network
@@ -36,7 +36,7 @@ _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 class Loss:
     """What the steps of a phase make small: cross-entropy over a batch, a mean as PyTorch's.
 
-    folded: of its pairs those whose statistics stay. class_weights: [K], or None.
+    folded: the pairs of the network whose statistics stay. class_weights: [K], or None.
     """
 
     network: Network
@@ -97,7 +97,8 @@ def make_ready(task: Task, recipe: TrainRecipe) -> Lesson:
     weights = None if weights is None else weights.to(task.source.labels.device)
     device, moving = task.source.device, moving_statistics(task.network)
     optimizer, on_gpu = make_optimizer(task.network, recipe), device.accelerated
-    loss = Loss(task.network, device, fold_still(task.network, device), weights, recipe.label_smoothing)
+    folded = fold_for_training(task.network, device, task.recipe.batch_size)
+    loss = Loss(task.network, device, folded, weights, recipe.label_smoothing)
     return Lesson(
         recipe=recipe,
         optimizer=optimizer,
