@@ -16,8 +16,10 @@ from tlcore.datasets.splits import make_split
 from tlcore.results import EvaluationPoint, Resolved, RunOutcome, Trial
 from tlcore.spec import Budget, RunSpec
 from tlcore.strategies import STRATEGIES
-from tlcore.training.device import Device
+from tlcore.training.device import Device, pick_device
+from tlcore.training.loop.task import Task
 from tlcore.training.networks.models import build_network
+from tlcore.training.prepare import Ground, prepare, recipe_of
 from tlcore.training.run import train_run
 
 FLOAT32 = Device(torch.device("cpu"), "float32, so that oracles agree", torch.float32)
@@ -152,6 +154,15 @@ class Bench:
 
     def work(self, name: str) -> Path:
         return self.folder / "work" / name
+
+    def task(self, spec: RunSpec) -> Task:
+        """A run before its first step, with nothing to go on from."""
+        work = self.work("task")
+        ground = Ground(
+            spec, self.dataset, self.split(spec), work, self.folder / "cache", Recorder(), None,
+            pick_device(spec.device), 0.0,
+        )  # fmt: skip
+        return prepare(ground, recipe_of(ground), work, Recorder()).task
 
     def run(self, spec: RunSpec, name: str, reporter: Recorder | None = None) -> RunOutcome:
         recorder = reporter or Recorder()

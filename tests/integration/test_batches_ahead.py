@@ -14,11 +14,10 @@ from torchvision.transforms import v2
 from tests.training_support import Bench, Recorder, tiny_dataset
 from tlcore.errors import RunCancelledError
 from tlcore.spec import Budget
-from tlcore.training.device import Device, pick_device
+from tlcore.training.device import Device
 from tlcore.training.loop import phase as phase_module
 from tlcore.training.loop import steps as steps_module
 from tlcore.training.loop.ahead import Batches
-from tlcore.training.prepare import Ground, prepare, recipe_of
 
 
 def numbered(step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,12 +136,7 @@ def test_steps_on_a_gpu_are_recorded_unless_the_environment_says_no(tmp_path, mo
     monkeypatch.setattr(Device, "accelerated", True)
     monkeypatch.setattr(steps_module, "PassRecorder", lambda *given, on: on)
     bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=20))
-    spec = bench.spec("fine_tuning")
-    ground = Ground(
-        spec, bench.dataset, bench.split(spec), bench.work("a"), tmp_path / "cache", Recorder(), None,
-        pick_device("cpu"), 0.0,
-    )  # fmt: skip
-    task = prepare(ground, recipe_of(ground), bench.work("a"), Recorder()).task
+    task = bench.task(bench.spec("fine_tuning"))
     assert steps_module.make_ready(task, task.recipe.phases[0]).recorder is recorded
 
 

@@ -21,7 +21,6 @@ from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.networks.forward import predictions
 from tlcore.training.networks.models import model_facts
 from tlcore.training.outcome.predict import predict
-from tlcore.training.prepare import Ground, prepare, recipe_of
 from tlcore.training.stopwatch import Stopwatch
 
 pytestmark = [
@@ -119,11 +118,7 @@ def test_a_part_has_the_time_of_its_kernels_not_of_sending_them():
 
 def lesson_of(bench, spec):
     """A task and its first phase, set to be trained, with the state of its beginning."""
-    ground = Ground(
-        spec, bench.dataset, bench.split(spec), bench.work("steps"), bench.folder / "cache", Recorder(), None,
-        pick_device("cuda"), 0.0,
-    )  # fmt: skip
-    task = prepare(ground, recipe_of(ground), bench.work("steps"), Recorder()).task
+    task = bench.task(spec)
     return task, fresh_state(task.source.device.device), make_ready(task, task.recipe.phases[0])
 
 

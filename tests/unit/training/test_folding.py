@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from tests.training_support import Bench, Recorder, tiny_dataset
+from tests.training_support import Bench, tiny_dataset
 from tlcore.recipes import NetworkRecipe
-from tlcore.training.device import Device, pick_device
+from tlcore.training.device import Device
 from tlcore.training.loop.checkpoints import fresh_state
 from tlcore.training.loop.steps import make_ready, train_step
 from tlcore.training.networks import folding
@@ -20,7 +20,6 @@ from tlcore.training.networks.folding import Folded, fold_all, fold_for_training
 from tlcore.training.networks.forward import features
 from tlcore.training.networks.freezing import apply_trainable, evaluating
 from tlcore.training.networks.models import Network, build_network
-from tlcore.training.prepare import Ground, prepare, recipe_of
 
 HIGH = Device(torch.device("cpu"), "a test", torch.float32)
 EXACT = Device(torch.device("cpu"), "a test", torch.float64)
@@ -306,12 +305,7 @@ def test_trained_weights_are_those_of_the_moment_and_a_frozen_one_does_not_move(
 def test_a_training_step_leaves_out_what_is_folded(tmp_path):
     """Fine-tuning keeps statistics, and computes no BatchNorm of its pairs."""
     bench = Bench(tmp_path, tiny_dataset(tmp_path, classes=3, per_class=20))
-    spec = bench.spec("fine_tuning")
-    ground = Ground(
-        spec, bench.dataset, bench.split(spec), bench.work("a"), tmp_path / "cache", Recorder(), None,
-        pick_device("cpu"), 0.0,
-    )  # fmt: skip
-    task = prepare(ground, recipe_of(ground), bench.work("a"), Recorder()).task
+    task = bench.task(bench.spec("fine_tuning"))
     lesson, state = make_ready(task, task.recipe.phases[-1]), fresh_state(task.source.device.device)
     folded = {pair.norm.running_mean.data_ptr() for pair, _ in lesson.loss.folded.trained}
     assert folded
@@ -357,8 +351,9 @@ def gradients(network: Network, device: Device, folded: Folded = UNFOLDED) -> li
 
 def require_same_gradients(network: Network) -> None:
     """Folded and not, in float64: in float32 both are as far from it as from each other where networks are random."""
+    number = len(pairs(network))  # looked for in float32
     network.module.double()
     folded = fold_for_training(network, EXACT, MANY)
-    assert len(folded.fixed) + len(folded.trained) == len(pairs(network)) > 0
+    assert len(folded.fixed) + len(folded.trained) == number > 0
     for plain, fast in zip(gradients(network, EXACT), gradients(network, EXACT, folded), strict=True):
         assert distance(fast, plain) < 1e-5
