@@ -10,6 +10,7 @@ from torchvision.transforms import functional as TF
 from tlcore.recipes import Preprocessing
 from tlcore.training.images.augmentation import (
     AREA,
+    CACHED,
     RATIO,
     add_noise,
     crop,
@@ -84,6 +85,16 @@ def test_crop_is_the_named_part_of_the_picture():
     torch.testing.assert_close(found[0][:, inner, inner], first[:, inner, inner], atol=1e-5, rtol=0)
     whole = TF.resize(images[1].permute(2, 0, 1).float() / 255, [48, 48], antialias=False)
     torch.testing.assert_close(found[1], whole.flip(-1), atol=1e-5, rtol=0)
+
+
+def test_a_batch_that_is_cut_in_pieces_holds_what_its_images_hold_alone():
+    images = torch.randint(0, 256, (7, 40, 30, 3), dtype=torch.uint8, generator=_generator())
+    boxes, flip = random_boxes(torch.ones(7), _generator(1)), torch.arange(7) % 2 == 1
+    size = 256
+    assert 7 * size**2 > 2 * CACHED, "one piece would show nothing"
+    whole = crop(images, boxes, flip, size)
+    alone = [crop(images[i : i + 1], boxes[i : i + 1], flip[i : i + 1], size) for i in range(7)]
+    assert torch.equal(whole, torch.cat(alone))
 
 
 def test_half_of_the_images_are_flipped():

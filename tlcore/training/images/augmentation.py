@@ -20,6 +20,7 @@ AREA = (0.08, 1.0)
 RATIO = (3 / 4, 4 / 3)
 _TRIES = 10
 FLIP_PROBABILITY = 0.5
+CACHED = 2**17  # pixels that a CPU cuts at once: what lies between two of its operations stays in its caches
 
 
 def random_resized_crop_flip(images: Tensor, aspect: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -71,11 +72,19 @@ def crop(images: Tensor, boxes: Tensor, flip: Tensor, size: int) -> Tensor:
     across = torch.where(flip[:, None], 1 - middles, middles) * wide[:, None] + left[:, None]
     down = middles * high[:, None] + top[:, None]
     across, down = sent(torch.stack([across, down]) * 2 - 1, images.device)
-    shape = (len(images), size, size)
+    out = torch.empty(len(images), size, size, 3, device=images.device).permute(0, 3, 1, 2)
+    pieces = math.ceil(len(images) * size**2 / CACHED) if images.device.type == "cpu" else 1
+    for part, *given in zip(*(whole.chunk(max(pieces, 1)) for whole in (out, images, across, down)), strict=True):
+        part.copy_(_sampled(*given))
+    return out
+
+
+def _sampled(images: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    """Pixels in 0…1 at the crossings of columns and rows. images: as of `crop`. across, down: [N,size], -1…1."""
+    shape = (*down.shape, across.shape[1])
     grid = torch.stack([across[:, None, :].expand(shape), down[:, :, None].expand(shape)], dim=3)
     pictures = images.permute(0, 3, 1, 2).float()
-    sampled = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return sampled.div_(255).contiguous(memory_format=torch.channels_last)
+    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False).div_(255)
 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
