@@ -177,8 +177,11 @@ def _run(
         return RunRecord.model_validate(common), None
     common |= {"started_ms": START_MS, "resolved": resolved(spec, sizes)}
     if status != "FINISHED":
-        error = "the loss became nan at step 12: lower the learning rate" if status == "FAILED" else None
-        return RunRecord.model_validate({**common, "error": error, "history": history(spec, rng, upto=0.5)}), None
+        if status == "FAILED":
+            common["error"] = "the loss became nan at step 12: lower the learning rate"
+        if status != "RUNNING":
+            common["ended_ms"] = START_MS + 45_000
+        return RunRecord.model_validate({**common, "history": history(spec, rng, upto=0.5)}), None
     end = behaviour(spec)
     loss = 0.0 if spec.fraction == 1 else 0.06 * (1 - spec.fraction)
     test = min(1.0, max(0.0, end.test - loss + rng.normal(scale=end.spread)))

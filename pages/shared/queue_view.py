@@ -90,7 +90,7 @@ def _ended_row(run: RunRecord) -> dict[str, object]:
         "State": STATUS_WORDS[run.status],
         "Run": run_name(run),
         "Validation accuracy (%)": round(100 * outcome.val.accuracy, 1) if outcome else None,
-        "Took": duration(outcome.total_seconds) if outcome else "–",
+        "Took": duration(run.total_seconds),
         "Ended": when(run.ended_ms) if run.ended_ms else "–",
         "Run id": run.run_id,
     }

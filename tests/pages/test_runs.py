@@ -3,6 +3,7 @@
 import pytest
 
 from pages.shared.choose import comparison_name
+from pages.shared.words import NBSP
 from tests.pages import fakes
 from tests.pages.conftest import Open, errors, is_fine, shown, unescaped
 from tlcore.service import comparisons
@@ -57,6 +58,9 @@ def test_a_failed_run_tells_its_error(open_page: Open, full: fakes.Store) -> Non
     runs = full.record(fakes.BROKEN).runs
     finished, failed = (sum(run.status == status for run in runs) for status in ("FINISHED", "FAILED"))
     assert f"{finished} of {len(runs)} runs finished, {failed} failed" in shown(app)
+    table = next(frame.value for frame in app.dataframe if "Took" in frame.value)
+    took = dict(zip(table["Run id"], table["Took"], strict=True))
+    assert took[next(run.run_id for run in runs if run.status == "FAILED")] == f"45{NBSP}s"
 
 
 def test_a_failed_run_can_be_tried_again(open_page: Open, full: fakes.Store) -> None:

@@ -24,6 +24,18 @@ class RunRecord(Value):
     confusion: dict[str, ConfusionMatrix] = Field(default_factory=dict)
     per_class: dict[str, tuple[ClassMetrics, ...]] = Field(default_factory=dict)
 
+    @property
+    def total_seconds(self) -> float | None:
+        """Wall clock of its work; of a run that failed or was cancelled, from its first start to its end.
+
+        None where it never started or has not ended.
+        """
+        if self.outcome is not None:
+            return self.outcome.total_seconds
+        if self.started_ms is None or self.ended_ms is None:
+            return None
+        return (self.ended_ms - self.started_ms) / 1000
+
 
 class DatasetSummary(Value):
     """What a comparison's result says of its dataset; `splits` are the sizes for its first seed."""
