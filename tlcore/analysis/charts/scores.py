@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tlcore.analysis.charts.floors import LABEL_LINE, NOTE, named, upright_floors, within_reach
-from tlcore.analysis.charts.style import NBSP, axis, faded, ink, layout, lines_of, share_axis
+from tlcore.analysis.charts.style import NBSP, axis, faded, halo, ink, layout, lines_of, share_axis
 from tlcore.analysis.floors import FloorRow
 from tlcore.analysis.groups import fraction_words
 from tlcore.analysis.leaderboard import LeaderboardRow
@@ -28,19 +28,19 @@ def accuracy_intervals(
     """
     shown = [row for row in rows if row.test_accuracy is not None]
     figure = go.Figure()
+    reach = _reach(shown)
+    accuracies = share_axis("Test accuracy (%)", reach + [f.test_accuracy for f in within_reach(floors, reach)])
+    upright_floors(figure, shown, floors, accuracies["range"], dark)  # before the dots, so that it lies below them
     for place, row in enumerate(shown):
         figure.add_scatter(**_seed_dots(row, place))
-        figure.add_scatter(**_mean_dot(row, place, ink(dark).text))
+        figure.add_scatter(**_mean_dot(row, place, dark))
     note = f"Dot: mean. Bar: 95 % interval{_covered(shown)}. Small dots: single seeds.{NOTE if floors else ''}"
     names = [_row_name(row, shown) for row in shown]
     labels = LABEL_LINE * len(named(floors))
     height = 170 + labels + 62 * len(shown) + 14 * sum(name.count("<br>") - 1 for name in names)
     figure.update_layout(**layout(dark, revision, "Test accuracy", note, height))
     figure.update_layout(showlegend=False, margin={"r": 40, "t": 84 + labels})
-    reach = _reach(shown)
-    accuracies = share_axis("Test accuracy (%)", reach + [f.test_accuracy for f in within_reach(floors, reach)])
     figure.update_xaxes(**accuracies, tick0=0, dtick=_step(accuracies["range"]))
-    upright_floors(figure, shown, floors, accuracies["range"], dark)
     ticks = {"tickvals": list(range(len(shown))), "ticktext": names}
     figure.update_yaxes(**axis("", range=[len(shown) - 0.4, -0.6], showgrid=False, ticklabelstandoff=8, **ticks))
     return figure
@@ -57,7 +57,7 @@ def _reach(rows: Sequence[LeaderboardRow]) -> list[float]:
     return means + [value for row in rows for value in (*(row.ci95 or ()), *row.test_accuracies)]
 
 
-def _mean_dot(row: LeaderboardRow, place: int, text: str) -> dict[str, Any]:
+def _mean_dot(row: LeaderboardRow, place: int, dark: bool) -> dict[str, Any]:
     return {
         "x": [row.test_accuracy],
         "y": [place],
@@ -65,7 +65,7 @@ def _mean_dot(row: LeaderboardRow, place: int, text: str) -> dict[str, Any]:
         "marker": {"color": row.color, "size": 14},
         "text": [f"{100 * (row.test_accuracy or 0):.1f}{NBSP}%"],
         "textposition": "top center",
-        "textfont": {"color": text, "size": 13},
+        "textfont": {"color": ink(dark).text, "size": 13, "shadow": halo(dark)},
         "error_x": _interval(row, thickness=3),
         "cliponaxis": False,
         "hovertemplate": f"<b>%{{x:.1%}}</b> mean of {seeds_words(row)}<br>{interval_words(row)}"

@@ -59,6 +59,11 @@ def ink(dark: bool) -> Ink:
     return DARK if dark else LIGHT
 
 
+def halo(dark: bool) -> str:
+    """The paper's colour around letters, so that a line behind them does not strike them through. CSS text-shadow."""
+    return ", ".join([f"0 0 2px {ink(dark).paper}"] * 4)
+
+
 def faded(color: str, opacity: float) -> str:
     """`#RRGGBB` as rgba."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
