@@ -73,6 +73,10 @@ class Settings(BaseSettings):
         return self.root / "jobs"
 
     @property
+    def uploads(self) -> Path:
+        return self.jobs / "uploads"
+
+    @property
     def datasets(self) -> Path:
         return self.root / "datasets"
 

@@ -281,6 +281,17 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(tmp_path, settings, make
     assert not (settings.datasets).exists() or leftovers(settings.root) == []
 
 
+@pytest.mark.parametrize("inside", ["jobs", "jobs/queue.db", "mlflow.db", "datasets"])
+def test_what_lies_in_the_home_is_no_source_but_for_uploads(tmp_path, settings, inside):
+    place = settings.root / inside
+    make_image_folder(place if place.suffix == "" else place.parent, 2, 3)
+    if place.suffix:
+        place.write_bytes(b"SQLite format 3")
+    with pytest.raises(DatasetError, match=r"lies in Transfer Lab's own .*: move the images elsewhere"):
+        add_dataset(place, settings=settings)
+    assert add_dataset(make_image_folder(settings.uploads, 2, 3), settings=settings).num_images == 6
+
+
 def write(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path

@@ -30,6 +30,7 @@ from tlcore.datasets.intake import add_dataset
 from tlcore.datasets.store import load_info
 from tlcore.datasets.versions import RenameClass
 from tlcore.jobs import removing, roster, settling
+from tlcore.jobs.database import queue_path, writing
 from tlcore.jobs.processes import start_detached
 from tlcore.jobs.supervision import is_supervised
 from tlcore.service import comparisons
@@ -374,6 +375,21 @@ def test_everybody_leaves_when_the_home_is_gone(own: Settings, tmp_path: Path) -
     for pid in pids:
         until(lambda pid=pid: has_left(pid), f"process {pid} has left")
     assert not own.root.exists(), "nobody made the home again"
+
+
+def test_the_supervisor_keeps_the_queue_open(own: Settings) -> None:
+    """SQLite removes the log of changes as the last connection closes."""
+    log = queue_path(own).with_name("queue.db-wal")
+
+    def left() -> bool:
+        with writing(own) as db:
+            db.execute("INSERT INTO workers VALUES ('nobody', 'cpu:9', 0, 0, '', 0)")
+            db.execute("DELETE FROM workers WHERE id = 'nobody'")
+        return log.exists()
+
+    jobs.ensure_supervisor(own)
+    until(left, "a supervisor is up")
+    assert all(left() for _ in range(20))
 
 
 def test_many_submitters_at_once_start_one_supervisor(own: Settings) -> None:

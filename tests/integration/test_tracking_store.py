@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -276,21 +277,70 @@ def test_system_metrics_are_logged_for_a_short_run_and_go_on_after_a_resume(trac
 
 
 def test_a_store_is_made_without_waiting_for_the_disk_and_what_is_logged_then_waits(settings: Settings) -> None:
-    """SQLite's `synchronous`: 2 waits at the end of a transaction, 1 does not."""
+    """SQLite's `synchronous`: 2 waits at the end of a transaction, 0 does not."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
-    seen: list[int] = []
+    seen: dict[str, set[int]] = {}
 
     def taken(connection, *_) -> None:
-        seen.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+        name = Path(connection.execute("PRAGMA database_list").fetchone()[2]).name
+        seen.setdefault(name, set()).add(connection.execute("PRAGMA synchronous").fetchone()[0])
 
     event.listen(Engine, "checkout", taken)
     try:
         tracking.connect(settings)
-        assert set(seen) == {1}
-        seen.clear()
         tracking.create_comparison(settings, make_spec(), DATASET, "ann")
-        assert set(seen) == {2}
     finally:
         event.remove(Engine, "checkout", taken)
+    assert seen == {"scratch.db": {0}, "mlflow.db": {2}}
+    assert sorted(path.name for path in settings.root.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_new_store_is_whole_without_its_log_of_changes(settings: Settings, tmp_path: Path) -> None:
+    """As a loss of power may leave it."""
+    tracking.connect(settings)
+    other = Settings(home=tmp_path / "other", mlflow_tracking_uri=None)
+    other.root.mkdir()
+    shutil.copy(settings.root / "mlflow.db", other.root)
+    assert tracking.create_comparison(other, make_spec(), DATASET, "ann")
+
+
+@pytest.mark.parametrize("statement", [5, 400, 900])
+def test_whoever_is_killed_while_a_store_is_made_leaves_no_half_of_it(settings: Settings, statement: int) -> None:
+    code = f"""
+import os, signal
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from tlcore import tracking
+from tlcore.settings import get_settings
+left = iter(range({statement}))
+kill = lambda *_: next(left, None) is None and os.kill(os.getpid(), signal.SIGKILL)
+event.listen(Engine, "before_cursor_execute", kill)
+tracking.connect(get_settings())
+"""
+    env = {**os.environ, "TLCORE_HOME": str(settings.root)}
+    assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == -signal.SIGKILL
+    assert tracking.create_comparison(settings, make_spec(), DATASET, "ann")
+
+
+def test_the_log_of_a_store_that_was_removed_is_not_taken_for_a_new_ones(settings: Settings) -> None:
+    path = settings.root / "mlflow.db"
+    settings.root.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("PRAGMA journal_mode=WAL")
+        old.execute("CREATE TABLE leftover (x)")
+        shutil.copy(path.with_name("mlflow.db-wal"), settings.root / "kept")
+    path.unlink()
+    (settings.root / "kept").rename(path.with_name("mlflow.db-wal"))
+    tracking.connect(settings)
+    with closing(sqlite3.connect(path)) as found:
+        assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert found.execute("SELECT count(*) FROM experiments WHERE name = ?", (EXPERIMENT,)).fetchone() == (1,)
+        assert found.execute("SELECT * FROM sqlite_master WHERE name = 'leftover'").fetchone() is None
+
+
+def test_a_home_whose_id_was_never_written_gets_one(settings: Settings) -> None:
+    settings.root.mkdir(parents=True)
+    (settings.root / "home_id").touch()
+    assert len(tracking.connect(settings).home_id) == 32

@@ -96,7 +96,7 @@ def clear_work(settings: Settings, job: Job) -> None:
     if job.kind == "zip":
         shutil.rmtree(removing.zip_folder(settings, job.id), ignore_errors=True)
     if job.kind == "import":
-        removing.remove_upload(settings.jobs / "uploads", Path(job.payload["path"]))
+        removing.remove_upload(settings.uploads, Path(job.payload["path"]))
 
 
 def work_folder(settings: Settings, run_id: str) -> Path:

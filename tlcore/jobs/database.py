@@ -1,4 +1,8 @@
-"""The queue's own SQLite file: opened per call, every change one transaction."""
+"""The queue's own SQLite file: opened per call, every change one transaction.
+
+The supervisor keeps it open as well, not workers: SQLite's locks belong to a process and go as soon as that process
+closes the file in any other way, as an import does that reads whatever it is given.
+"""
 
 import sqlite3
 import time
@@ -10,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from tlcore.errors import StorageError
 from tlcore.settings import Settings
+from tlcore.tracking.sqlite import move_in
 
 BUSY_SECONDS = 30.0  # how long a statement waits for another writer
 _VERSION = 1
@@ -99,7 +104,7 @@ def _create(settings: Settings) -> None:
     with closing(sqlite3.connect(part)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.executescript(f"{_SCHEMA} PRAGMA user_version={_VERSION};")
-    part.replace(queue_path(settings))
+    move_in(part, queue_path(settings))
 
 
 @contextmanager
@@ -116,11 +121,11 @@ def reading(settings: Settings) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def held(settings: Settings) -> Iterator[None]:
-    """Inside it, a transaction waits for the disk once, or not at all, whichever process makes it.
+def kept_open(settings: Settings) -> Iterator[None]:
+    """Inside it, no other connection is the last one to close, whichever process it belongs to.
 
-    Where its connection is the last one, SQLite moves the log of changes into the file as it closes, and waits for the
-    disk four times. Raises: StorageError.
+    SQLite would move the log of changes into the file then: a transaction waits for the disk four or five times
+    without this, and with it twice where it is lasting, else only where the log is full. Raises: StorageError.
     """
     with reading(settings) as connection:
         connection.execute("SELECT 1 FROM jobs LIMIT 1").fetchall()
@@ -150,4 +155,6 @@ def _ours(path: Path, error: sqlite3.Error) -> StorageError:
         return StorageError(f"the queue {path} is locked by another program: close what holds it open, then try again")
     if "disk is full" in text or "full" in text:
         return StorageError(f"the disk is full: free some space on the disk of {path.parent}, then try again")
+    if "readonly" in text:
+        return StorageError(f"the queue {path} cannot be written: give this user the right to write to its folder")
     return StorageError(f"the queue {path} cannot be used ({text}): it was moved or removed, or is damaged")

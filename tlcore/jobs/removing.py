@@ -54,7 +54,7 @@ def forget_zips(settings: Settings) -> None:
 
 def forget_uploads(settings: Settings) -> None:
     """Remove uploads that have lain for a day and that no open import needs, as of a page that was killed."""
-    uploads = settings.jobs / "uploads"
+    uploads = settings.uploads
     there = _names_in(uploads)
     if not there:
         return
@@ -72,7 +72,7 @@ def clear_upload(settings: Settings, source: Path | str) -> None:
 
     Raises: StorageError where the queue cannot be read; then the sweep removes the file, a day later.
     """
-    uploads = settings.jobs / "uploads"
+    uploads = settings.uploads
     file = Path(source)
     named = file.relative_to(uploads).parts[0] if file.is_relative_to(uploads) and file != uploads else None
     if named and named not in _needed_uploads(settings):
@@ -91,7 +91,7 @@ def _needed_uploads(settings: Settings) -> set[str]:
     """What open imports need in `uploads`, by its name there."""
     if not queue_path(settings).exists():
         return set()
-    uploads = settings.jobs / "uploads"
+    uploads = settings.uploads
     files = [Path(job.payload["path"]) for job in queue.open_jobs(settings) if job.kind == "import"]
     return {file.relative_to(uploads).parts[0] for file in files if file != uploads and file.is_relative_to(uploads)}
 

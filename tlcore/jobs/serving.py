@@ -21,7 +21,7 @@ from tlcore import heap, tracking
 from tlcore.errors import RunCancelledError, StorageError, TlcoreError
 from tlcore.jobs import queue, roster, settling
 from tlcore.jobs.caretaking import clear_work, work_folder
-from tlcore.jobs.database import held, queue_path, written
+from tlcore.jobs.database import queue_path, written
 from tlcore.jobs.processes import code_version, create_time
 from tlcore.jobs.queue import Job, Kind, State
 from tlcore.jobs.roster import Worker
@@ -112,7 +112,7 @@ def serve(settings: Settings, slot: str, handlers: Mapping[Kind, Handler]) -> No
     lock = settings.jobs / "slots" / f"{slot.replace(':', '-')}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock, timeout=0), held(settings):
+        with FileLock(lock, timeout=0):
             me = Worker(uuid.uuid4().hex, slot, os.getpid(), create_time(os.getpid()), code_version(), stop=False)
             post = Post(settings, me, handlers)
             signal.signal(signal.SIGTERM, lambda signum, frame: post.terminated.set())

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tlcore.errors import StorageError
 from tlcore.jobs import queue, roster
 from tlcore.jobs.caretaking import Crew, end_stubborn, forget_old, recover_dead, staff
-from tlcore.jobs.database import prepare, queue_path
+from tlcore.jobs.database import kept_open, prepare, queue_path
 from tlcore.jobs.processes import code_version, start_detached
 from tlcore.jobs.supervision import ensure_supervisor
 from tlcore.settings import Settings, get_settings
@@ -38,7 +38,7 @@ def main() -> int:
     prepare(settings)
     while True:
         try:
-            with FileLock(settings.jobs / "supervisor.lock", timeout=LOCK_SECONDS):
+            with FileLock(settings.jobs / "supervisor.lock", timeout=LOCK_SECONDS), kept_open(settings):
                 ending = serve(settings)
         except Timeout:
             return 0

@@ -143,7 +143,7 @@ def import_job(job_id: str) -> JobView:
 
 def upload_folder() -> Path:
     """Where a page puts an uploaded archive for the import job, which removes it."""
-    folder = get_settings().jobs / "uploads"
+    folder = get_settings().uploads
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -2,7 +2,7 @@
 
 Every function takes the settings first. creating: new comparisons and runs. writing: the life of a run.
 trials: of a tuned run. listing: what there is, and its states. reading: records back, from `files`. kept: what was
-read of finished runs. relocate: after a moved home.
+read of finished runs. relocate: after a moved home. sqlite: how a database comes into being.
 """
 
 from tlcore.tracking.creating import create_comparison, create_run, extend_comparison, require_storable

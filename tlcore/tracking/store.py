@@ -6,7 +6,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from tlcore.errors import NotFoundError, StorageError, TlcoreError
 from tlcore.settings import Settings
+from tlcore.tracking.sqlite import make_store
 
 EXPERIMENT = "transfer-lab"
 LOCK_SECONDS = 120  # a first opening takes about 1.5 s, longer on a busy machine
@@ -50,8 +51,12 @@ def _connect(settings: Settings) -> Store:
     from mlflow.tracking import MlflowClient
 
     settings.root.mkdir(parents=True, exist_ok=True)
-    with store_lock(settings), _without_waiting():
-        _use_wal(settings.tracking_uri)
+    with store_lock(settings):
+        path = database_path(settings)
+        if path is not None and not path.exists():
+            make_store(path)
+        elif path is not None:
+            _use_wal(path)
         client = MlflowClient(settings.tracking_uri)
         return Store(client, settings.tracking_uri, _experiment_id(settings, client), _home_id(settings))
 
@@ -105,40 +110,9 @@ def quieten() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-@contextmanager
-def _without_waiting() -> Iterator[None]:
-    """Inside it, new connections to SQLite do not wait for the disk; as it ends, they do from the next commit on.
-
-    MLflow makes its schema in some 270 commits.
-    """
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
-
-    opened: list[tuple[Any, Any]] = []
-
-    def after(connection: Any, entry: Any) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.execute("PRAGMA synchronous=NORMAL")
-            opened.append((connection, entry))
-
-    event.listen(Engine, "connect", after)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "connect", after)
-        for connection, entry in opened:
-            if entry.dbapi_connection is connection:  # else it was closed
-                connection.execute("PRAGMA synchronous=FULL")
-
-
-def _use_wal(uri: str) -> None:
-    if uri.startswith(_SQLITE):
-        path = uri.removeprefix(_SQLITE).partition("?")[0]
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        finally:
-            connection.close()
+def _use_wal(path: Path) -> None:
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _experiment_id(settings: Settings, client: Any) -> str:
@@ -158,10 +132,13 @@ def _experiment_id(settings: Settings, client: Any) -> str:
 
 
 def _home_id(settings: Settings) -> str:
-    path = settings.root / "home_id"
-    if not path.exists():
-        path.write_text(uuid.uuid4().hex)
-    return path.read_text().strip()
+    path, part = (settings.root / name for name in ("home_id", "home_id.new"))
+    known = path.read_text().strip() if path.exists() else ""
+    if known:
+        return known
+    part.write_text(uuid.uuid4().hex)
+    part.replace(path)
+    return path.read_text()
 
 
 @contextmanager

@@ -246,17 +246,31 @@ def test_imports_are_called_after_their_file_without_the_key_of_an_address(
     assert [job.id for job in api.open_imports(ready)] == ids[1:]
 
 
-def test_where_a_worker_holds_the_queue_no_other_connection_puts_it_in_order_as_it_closes(ready: Settings) -> None:
+def test_a_queue_that_is_kept_open_is_not_put_in_order_as_another_connection_closes(ready: Settings) -> None:
     log = queue_path(ready).with_name("queue.db-wal")
     put(ready, "a")
     assert not log.exists()
-    with database.held(ready):
+    with database.kept_open(ready):
         put(ready, "b")
         size = log.stat().st_size
         put(ready, "c")
         assert 0 < size < log.stat().st_size
+        with database.reading(ready) as other:  # it is no reader that nobody can get past
+            assert tuple(other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()) == (0, 0, 0)
     assert not log.exists()
     assert [take(ready).id for _ in range(3)] == ["a", "b", "c"]
+
+
+def test_the_log_of_a_queue_that_was_removed_is_not_taken_for_a_new_ones(ready: Settings) -> None:
+    path = queue_path(ready)
+    with database.kept_open(ready):
+        put(ready, "a")
+        path.unlink()
+        database.prepare(ready)
+        put(ready, "b")
+    assert [job.id for job in queue.select(ready)] == ["b"]
+    with database.reading(ready) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
 def test_all_but_news_of_progress_outlives_a_loss_of_power(ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,9 +283,26 @@ def test_all_but_news_of_progress_outlives_a_loss_of_power(ready: Settings, monk
             seen.append(connection.execute("PRAGMA synchronous").fetchone()[0])
             yield connection
 
-    monkeypatch.setattr(queue, "writing", watched)
-    put(ready, "a")
+    for module in (queue, roster, removing):
+        monkeypatch.setattr(module, "writing", watched)
+    put(ready, "a", "b")
+    assert seen == [2]
+    seen.clear()
     job = take(ready)
     queue.report(ready, job, 0.5, "step 1")
-    assert queue.end(ready, job, "FINISHED")
-    assert seen == [2, 2, 1, 2]
+    assert seen == [2, 1]
+    seen.clear()
+    roster.register(ready, worker())
+    queue.request_cancel(ready, ["b"])
+    queue.release(ready, job, counts=False)
+    job = take(ready)
+    queue.end(ready, job, "FAILED")
+    queue.mark_settled(ready, ["a"])
+    queue.requeue(ready, "a", "v")
+    queue.acquit(ready, "a")
+    removing.take_back(ready, "a")
+    removing.forget(ready, "b")
+    removing.forget_answers(ready)
+    roster.ask_to_stop(ready, "w")
+    roster.unregister(ready, "w")
+    assert seen == [2] * 13

@@ -73,6 +73,9 @@ def _existing(source: Path, settings: Settings) -> Path:
     source = source.resolve()
     if settings.root.is_relative_to(source):
         raise DatasetError(f"{source} holds Transfer Lab's own {settings.root}: give the folder of the images alone")
+    if source.is_relative_to(settings.root) and not source.is_relative_to(settings.uploads):
+        # To read a database that this process has open would take its locks on it away, and so break it for others.
+        raise DatasetError(f"{source} lies in Transfer Lab's own {settings.root}: move the images elsewhere")
     return source
 
 
