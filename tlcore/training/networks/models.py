@@ -11,6 +11,7 @@ from torch import nn
 
 from tlcore.errors import ModelError
 from tlcore.recipes import Family, ModelFacts, NetworkRecipe
+from tlcore.training.networks.activations import spare_copies
 from tlcore.training.networks.construction import (
     SECOND_HEADS,
     construct,
@@ -115,6 +116,7 @@ def build_network(
     groups = zip(facts.group_names, layer_groups(module, head_name), strict=True)
     rewiring = plan_changes(facts, changes, head_name)
     rewire(module, rewiring, num_classes)
+    spare_copies(module)
     left = {parameter for parameter, _ in module.named_parameters()}
     kept = [(called, tuple(n for n in group if n in left)) for called, group in groups]
     new_name = rewiring.get("head", {}).get("name", head_name)
