@@ -101,9 +101,17 @@ def do_run(assignment: Assignment) -> None:
         outcome = train(
             spec, dataset, split, work_dir, settings.cache, reporter, weights_path=weights, trained_on=learned
         )
+        _log.info("%s", where_time_went(outcome))
         tracking.write_trained_on(settings, work_dir, learned)
         reporter.send()
         log_end(settings, run_id, work_dir, outcome, reporter.history)
+
+
+def where_time_went(outcome: RunOutcome) -> str:
+    """For the run's log: its parts, the longest first, and its images per second."""
+    parts = sorted(outcome.seconds_by_part.items(), key=lambda part: -part[1])
+    pace = "" if outcome.images_per_second is None else f", {outcome.images_per_second:,.1f} images per second"
+    return f"{outcome.total_seconds:.2f} s{pace}; {', '.join(f'{name} {seconds:.2f} s' for name, seconds in parts)}"
 
 
 def on_slot(spec: RunSpec, slot: str) -> RunSpec:

@@ -65,5 +65,5 @@ def _weights_of(entry: CatalogueEntry, files: list[Path], made: dict[str, tuple[
 
 
 def _model_label(entry: CatalogueEntry, here: bool) -> str:
-    words = "weights on this machine" if here else "weights need a download"
+    words = "ImageNet weights on this machine" if here else "ImageNet weights need a download"
     return f"{entry.model} · {words}" + (f" · {entry.note}" if entry.note else "")

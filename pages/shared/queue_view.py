@@ -91,6 +91,7 @@ def _ended_row(run: RunRecord) -> dict[str, object]:
         "Run": run_name(run),
         "Validation accuracy (%)": round(100 * outcome.val.accuracy, 1) if outcome else None,
         "Took": duration(run.total_seconds),
+        "Images per second": round(outcome.images_per_second, 1) if outcome and outcome.images_per_second else None,
         "Ended": when(run.ended_ms) if run.ended_ms else "–",
         "Run id": run.run_id,
     }

@@ -6,9 +6,9 @@ Recall: of up to 150 pictures per folder, each changed in several ways, the part
 Groups: those found among the folder's own different files, which a person has to look at: they are listed.
 """
 
+import argparse
 import hashlib
 import io
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,5 +83,7 @@ def measure(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    for given in sys.argv[1:]:
-        measure(Path(given))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    for given in parser.parse_args().folders:
+        measure(given)

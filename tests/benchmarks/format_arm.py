@@ -3,7 +3,8 @@ number format, one for each line that it reads, and a line back after each.
 
     float32   in torch's own layout and environment, as a script that a person writes
     autocast  plain autocast in channels_last, likewise
-    product   the product's format, layout and forward pass, in the environment that workers have
+    quiet     as float32, in the environment that workers have, in which threads do not spin while they wait
+    product   the product's format, layout and forward pass, in that environment
 """
 
 import os
@@ -24,7 +25,8 @@ from tlcore.training.networks.forward import logits
 from tlcore.training.networks.freezing import evaluating
 from tlcore.training.networks.models import Network, build_network
 
-FORMATS = ("float32", "autocast", "product")
+FORMATS = ("float32", "autocast", "quiet", "product")
+PERSONS = ("float32", "autocast")
 CLASSES = 10
 UNFOLDED = Folded()
 
@@ -35,7 +37,7 @@ def arms(what: str, model: str, batch: int, size: int, device: str, threads: int
     asked = [what, model, str(batch), str(size), device, str(threads)]
     made = {}
     for name in FORMATS:
-        environment = dict(os.environ) if name == "product" else as_a_person()
+        environment = as_a_person() if name in PERSONS else dict(os.environ)
         command = [sys.executable, "-m", __name__, name, *asked]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
         made[name] = subprocess.Popen(command, env=environment, **pipes)
@@ -68,9 +70,12 @@ def passes(name: str, what: str, model: str, batch: int, size: int, device: Devi
     """One pass of an arm."""
     network = build_network(model, CLASSES, size)
     network.module.to(device.device)
+    if name != "product":
+        for layer in network.module.modules():
+            layer._forward_pre_hooks.clear()  # of `activations.py`
     images = torch.rand(batch, 3, size, size, device=device.device)
     labels = torch.arange(batch, device=device.device) % CLASSES
-    if name == "float32":
+    if name in ("float32", "quiet"):
         device = replace(device, dtype=torch.float32)
     else:
         network.module.to(memory_format=torch.channels_last)

@@ -58,7 +58,7 @@ def upload(page: Page, archive: Path) -> None:
 
 
 def launch(page: Page) -> None:
-    expect(page.get_by_text(f"{MODEL} · weights on this machine").first).to_be_visible(timeout=2 * MINUTES)
+    expect(page.get_by_text(f"{MODEL} · ImageNet weights on this machine").first).to_be_visible(timeout=2 * MINUTES)
     fill(page, "Epochs", "2")
     fill(page, "Seeds per strategy", "1")
     fill(page, "Image size (pixels)", "32")

@@ -109,6 +109,9 @@ def check_run(settings: Settings, run_id: str) -> None:
     assert run.data.metrics["val/accuracy"] == record.history[-1].val_accuracy
     assert run.data.metrics["test/accuracy"] == record.outcome.test.accuracy
     assert any(name.startswith("system/") for name in run.data.metrics)
+    log = (settings.jobs / "logs" / f"{run_id}.log").read_text()
+    assert f"{record.outcome.images_per_second:,.1f} images per second; " in log
+    assert f"backward {record.outcome.seconds_by_part['backward']:.2f} s" in log
     predictions = tracking.load_predictions(settings, run_id)
     test = predictions[predictions["split"] == "test"]
     assert (test["label"] == test["predicted"]).mean() == pytest.approx(record.outcome.test.accuracy)

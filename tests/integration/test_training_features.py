@@ -34,8 +34,8 @@ def test_runs_share_features_and_each_pays_for_them(bench, monkeypatch):
     recorder = Recorder()
     second = bench.run(bench.spec("feature_extraction", seed=1), "second", recorder)
     used = recorder.resolution.num_train + recorder.resolution.num_val
-    assert 100 * used < second.train_seconds < 100 * used + 60
-    assert second.total_seconds < 60
+    assert 100 * used < second.train_seconds < 100 * used + second.total_seconds
+    assert second.total_seconds < second.train_seconds, "what others paid for is no part of it"
 
 
 @pytest.mark.parametrize("other", ["weights", "size"])

@@ -61,6 +61,7 @@ def test_a_failed_run_tells_its_error(open_page: Open, full: fakes.Store) -> Non
     table = next(frame.value for frame in app.dataframe if "Took" in frame.value)
     took = dict(zip(table["Run id"], table["Took"], strict=True))
     assert took[next(run.run_id for run in runs if run.status == "FAILED")] == f"45{NBSP}s"
+    assert table["Images per second"].dropna().tolist() == [40.0] * finished
 
 
 def test_a_failed_run_can_be_tried_again(open_page: Open, full: fakes.Store) -> None:

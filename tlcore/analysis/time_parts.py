@@ -125,7 +125,7 @@ def time_table(shares: Sequence[TimeShares]) -> list[dict[str, str]]:
     rows = [
         {"Part": words.label, **{name_of(each.group, groups): _cell(each, part) for each in shares}}
         for part, words in PARTS.items()
-        if any(each.seconds.get(part, 0.0) >= 0.005 for each in shares)
+        if any(each.seconds.get(part, 0.0) > 0 for each in shares)
     ]
     whole = {"Part": "All", **{name_of(each.group, groups): f"{each.total:.2f} s" for each in shares}}
     paces = {name_of(each.group, groups): "–" if each.pace is None else f"{each.pace:,.1f}" for each in shares}

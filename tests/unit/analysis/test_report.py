@@ -119,6 +119,8 @@ def test_csv_has_a_row_for_every_run_and_no_formula():
         row = by_id.loc[run.run_id]
         expected = run.outcome.test.accuracy if run.outcome else float("nan")
         assert row["test_accuracy"] == pytest.approx(expected, nan_ok=True)
+        if run.outcome:
+            assert json.loads(row["seconds_by_part"]) == run.outcome.seconds_by_part
     assert by_id.loc[first.run_id, "error"] == "'=HYPERLINK(1)"
     assert runs_csv(result_of(record.model_copy(update={"runs": ()}), {})) == "run_id\n"
 

@@ -93,11 +93,13 @@ def test_the_table_has_a_row_for_each_part_that_took_time():
     assert list(rows) == [
         "Reading and augmenting",
         "Forward pass",
+        "Progress and MLflow",
         "Anything else",
         "All",
         "Images per second",
     ]
     assert rows["Forward pass"]["Fine-tuning"] == "1.00 s (10 %)"
+    assert rows["Progress and MLflow"]["Fine-tuning"] == "< 0.01 s"
     assert rows["All"]["Fine-tuning"] == "10.00 s"
     assert rows["Images per second"] == {
         "Part": "Images per second", "Feature extraction": "300.0", "Fine-tuning": "40.0",
@@ -109,6 +111,12 @@ def test_a_part_too_short_for_its_digits_is_not_said_to_have_been_absent():
     shares = [replace(first, seconds={"logging": 0.001}), replace(second, seconds={"logging": 0.2})]
     row = next(row for row in time_table(shares) if row["Part"] == "Progress and MLflow")
     assert (row["Feature extraction"], row["Fine-tuning"]) == ("< 0.01 s", "0.20 s (100 %)")
+    alone = {row["Part"]: row for row in time_table(shares[:1])}
+    assert alone["Progress and MLflow"]["Feature extraction"] == "< 0.01 s"
+    assert "Checkpoints" not in alone
+    alone = {row["Part"]: row for row in time_table(shares[:1])}
+    assert alone["Progress and MLflow"]["Feature extraction"] == "< 0.01 s"
+    assert "Checkpoints" not in alone
 
 
 def test_runs_from_before_they_were_measured_are_left_out():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 
 from tlcore.results import ComparisonResult, RunResult
@@ -27,5 +28,7 @@ def _row(run: RunResult) -> Mapping[str, object]:
 
 
 def _safe(value: object) -> object:
-    """Text that a spreadsheet would take for a formula gets a quote before it."""
+    """Text that a spreadsheet would take for a formula gets a quote before it; what has parts is JSON."""
+    if isinstance(value, dict | list):
+        return json.dumps(value)
     return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
