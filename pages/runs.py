@@ -16,6 +16,7 @@ from tlcore.service import comparisons, views
 REFRESH_SECONDS = 2
 IDLE_SECONDS = 5  # between looks at the queue where nothing runs: a comparison may be started elsewhere
 LOG_HEIGHT = 220  # pixels
+LATEST = ""  # among the choices of a log: of the run that is under way, whichever it is
 
 
 def show_queue(comparison_id: str, was_active: bool) -> None:
@@ -58,8 +59,10 @@ def show_log(record: ComparisonRecord) -> None:
     names = {run.run_id: run_name(run) for run in started}
     running = [i for i, run in enumerate(started) if run.status == "RUNNING"]
     not_cancelled = [i for i, run in enumerate(started) if run.status != "KILLED"]  # else it may never have begun
-    (first,) = running[:1] or not_cancelled[-1:] or [len(started) - 1]
-    chosen = st.selectbox("Log of", list(names), index=first, format_func=names.__getitem__, key="log_of")
+    (latest,) = running[:1] or not_cancelled[-1:] or [len(started) - 1]
+    words = {LATEST: f"the latest: {run_name(started[latest])}", **names}
+    chosen = st.selectbox("Log of", list(words), format_func=words.__getitem__, key="log_of")
+    chosen = started[latest].run_id if chosen == LATEST else chosen
     with guard(), st.container(height=LOG_HEIGHT, border=False, autoscroll=True):  # what went wrong stands at its end
         st.code(comparisons.log_tail(chosen) or "nothing was printed", language=None, wrap_lines=True)
 

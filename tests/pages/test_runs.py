@@ -1,6 +1,9 @@
 """Runs: the queue, live progress, cancelling, logs."""
 
+from dataclasses import replace
+
 import pytest
+import streamlit as st
 
 from pages.shared.choose import comparison_name
 from pages.shared.words import NBSP
@@ -24,6 +27,28 @@ def test_what_runs_is_shown_with_progress_and_the_time_left(open_page: Open, ful
     assert "8 of 10 runs finished · about" in str(app.get("progress")[0].proto.text)
     assert len(app.get("plotly_chart")) == 1
     assert "validation accuracy 0.91" in app.code[0].value
+
+
+def test_the_log_follows_the_run_that_is_under_way_until_another_is_chosen(
+    open_page: Open, full: fakes.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparisons, "log_tail", lambda run_id: f"log of {run_id}")
+    found = full.examples[fakes.RUNNING]
+    runs = list(found.record.runs)
+    under_way = [i for i, run in enumerate(runs) if run.status in ("RUNNING", "SCHEDULED")]
+    app = open_page("runs", comparison=fakes.RUNNING)
+    running = next(i for i in under_way if runs[i].status == "RUNNING")
+    assert app.code[0].value == f"log of {runs[running].run_id}"
+    (following,) = set(under_way) - {running}
+    runs[running] = runs[running].model_copy(update={"status": "FAILED"})
+    runs[following] = runs[following].model_copy(update={"status": "RUNNING"})
+    record = found.record.model_copy(update={"runs": tuple(runs)})
+    full.examples[fakes.RUNNING] = replace(found, record=record)
+    st.cache_data.clear()  # what is kept for two seconds
+    app.run()
+    assert app.code[0].value == f"log of {runs[following].run_id}"
+    app.selectbox(key="log_of").select(runs[0].run_id).run()
+    assert app.code[0].value == f"log of {runs[0].run_id}"
 
 
 def test_one_run_or_all_can_be_cancelled(open_page: Open, full: fakes.Store) -> None:

@@ -37,7 +37,7 @@ def gather(gathered_id: str) -> ComparisonRecord:
     spec = reduce(union, [parent.spec for parent in parents[1:]], first.spec)
     return ComparisonRecord(
         comparison_id=id_of(run_ids),
-        spec=_narrowed(spec, runs, f"{first.dataset.name}: {len(runs)} runs"),
+        spec=_narrowed(spec, runs, f"{first.dataset.name}: {len(runs)} run{'' if len(runs) == 1 else 's'}"),
         status="FINISHED" if all(run.status in ENDED for run in runs) else "RUNNING",
         owner="",
         created_ms=min(parent.created_ms for parent in parents),
