@@ -91,7 +91,7 @@ def make_bench(folder: Path, options: argparse.Namespace) -> Bench:
 
 
 def number_formats(model: str, device: Device, options: argparse.Namespace) -> None:
-    """The product against plain autocast and against float32, both as a person's own script has them."""
+    """The product against plain autocast and float32 as a person's script has them, and float32 as a worker would."""
     for what, target in zip(("training", "forward"), TARGETS.get(model, (None, None)), strict=True):
         asked = (what, model, options.batch, options.size, device.id, torch.get_num_threads())
         with format_arm.arms(*asked) as arms:

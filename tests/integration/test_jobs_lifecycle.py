@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -389,7 +390,9 @@ def test_the_supervisor_keeps_the_queue_open(own: Settings) -> None:
 
     jobs.ensure_supervisor(own)
     until(left, "a supervisor is up")
-    assert all(left() for _ in range(20))
+    for _ in range(30):  # the supervisor itself has a second connection now and then
+        time.sleep(0.1)
+        assert left()
 
 
 def test_many_submitters_at_once_start_one_supervisor(own: Settings) -> None:

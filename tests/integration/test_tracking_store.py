@@ -17,7 +17,7 @@ from tests.helpers_mlflow import DATASET, make_history, make_outcome, make_spec
 from tlcore import tracking
 from tlcore.errors import NotFoundError, StorageError
 from tlcore.settings import Settings
-from tlcore.tracking import tags
+from tlcore.tracking import sqlite, tags
 from tlcore.tracking.store import EXPERIMENT, translated
 
 
@@ -303,7 +303,41 @@ def test_a_new_store_is_whole_without_its_log_of_changes(settings: Settings, tmp
     other = Settings(home=tmp_path / "other", mlflow_tracking_uri=None)
     other.root.mkdir()
     shutil.copy(settings.root / "mlflow.db", other.root)
+    with closing(sqlite3.connect(other.root / "mlflow.db")) as alone:
+        assert alone.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert alone.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
     assert tracking.create_comparison(other, make_spec(), DATASET, "ann")
+
+
+def test_a_store_that_others_made_meanwhile_stays(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As two homes may share a database, and MLflow's own pages make one, too."""
+    path, theirs, real = settings.root / "mlflow.db", settings.root.parent / "theirs.db", sqlite.move_in
+    sqlite.make_store(theirs)
+
+    def late(whole: Path, place: Path) -> None:
+        shutil.copy(theirs, path)
+        with closing(sqlite3.connect(path)) as others:
+            others.execute("CREATE TABLE theirs (x)")
+        real(whole, place)
+
+    monkeypatch.setattr(sqlite, "move_in", late)
+    tracking.connect(settings)
+    with closing(sqlite3.connect(path)) as found:
+        assert found.execute("SELECT count(*) FROM theirs").fetchone() == (0,)
+
+
+def test_no_file_of_a_stores_making_stays_open(settings: Settings) -> None:
+    tracking.connect(settings)
+    files = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    assert not [file for file in files if "scratch" in file]
+
+
+def test_a_link_to_a_store_elsewhere_is_followed(settings: Settings, tmp_path: Path) -> None:
+    settings.root.mkdir(parents=True)
+    (settings.root / "mlflow.db").symlink_to(tmp_path / "big.db")
+    tracking.connect(settings)
+    assert (tmp_path / "big.db").stat().st_size > 0
+    assert (settings.root / "mlflow.db").is_symlink()
 
 
 @pytest.mark.parametrize("statement", [5, 400, 900])

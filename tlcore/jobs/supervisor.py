@@ -38,7 +38,7 @@ def main() -> int:
     prepare(settings)
     while True:
         try:
-            with FileLock(settings.jobs / "supervisor.lock", timeout=LOCK_SECONDS), kept_open(settings):
+            with FileLock(settings.jobs / "supervisor.lock", timeout=LOCK_SECONDS):
                 ending = serve(settings)
         except Timeout:
             return 0
@@ -66,12 +66,22 @@ def serve(settings: Settings) -> Ending:
     _log.info("looking after %s", settings.jobs)
     while queue_path(settings).exists():
         try:
-            ending, pause = _round(shift)
+            with kept_open(settings):
+                ending = _rounds(shift)
         except StorageError as error:  # locked for a while, or full: all state is on disk, so try again
             _log.info("%s", error)
-            ending, pause = None, IDLE_POLL_SECONDS
-        if ending is not None:
+            time.sleep(IDLE_POLL_SECONDS)
+        else:
             _log.info("leaving: %s", ending)
+            return ending
+    return "homeless"
+
+
+def _rounds(shift: Shift) -> Ending:
+    """Rounds until there is a reason to leave. Raises: StorageError, after which there may be more."""
+    while queue_path(shift.crew.settings).exists():
+        ending, pause = _round(shift)
+        if ending is not None:
             return ending
         time.sleep(pause)
     return "homeless"

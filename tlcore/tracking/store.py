@@ -93,7 +93,8 @@ def _lock(settings: Settings, name: str, doing: str) -> Iterator[None]:
 def database_path(settings: Settings) -> Path | None:
     """The store's SQLite file, None where the store is something else."""
     uri = settings.tracking_uri
-    return Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
+    name = uri.removeprefix(_SQLITE).partition("?")[0] if uri.startswith(_SQLITE) else ""
+    return None if name in ("", ":memory:") else Path(name)
 
 
 def artifact_root(settings: Settings) -> str | None:
@@ -155,7 +156,7 @@ def translated(settings: Settings) -> Iterator[None]:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise disk_full(settings) from error
-        raise StorageError(f"the store in {settings.root} cannot be used: {error}") from error
+        raise StorageError(f"the store {settings.tracking_uri} cannot be used: {error}") from error
 
 
 def disk_full(settings: Settings) -> StorageError:

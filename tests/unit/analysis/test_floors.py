@@ -76,6 +76,10 @@ def test_the_dot_plot_has_each_floor_as_a_thin_line_with_its_label(whole: Exampl
         assert set(line.x) == {floor.test_accuracy, None}
         assert (min(y for y in line.y if y is not None), len(line.x)) == (-0.5, 3 * len(rows))
         assert floor.label in line.customdata[0]
+    means = [trace for trace in figure.data if trace.text]
+    places = {id(trace): place for place, trace in enumerate(figure.data)}
+    assert max(places[id(t)] for t in lines) < min(places[id(t)] for t in means), "lines lie below the numbers"
+    assert all("#ffffff" in trace.textfont.shadow for trace in means)
     said = [a.text for a in figure.layout.annotations]
     assert said == [
         f"{name} {100 * floor.test_accuracy:.1f}\u00a0%"

@@ -114,9 +114,6 @@ def test_a_part_too_short_for_its_digits_is_not_said_to_have_been_absent():
     alone = {row["Part"]: row for row in time_table(shares[:1])}
     assert alone["Progress and MLflow"]["Feature extraction"] == "< 0.01 s"
     assert "Checkpoints" not in alone
-    alone = {row["Part"]: row for row in time_table(shares[:1])}
-    assert alone["Progress and MLflow"]["Feature extraction"] == "< 0.01 s"
-    assert "Checkpoints" not in alone
 
 
 def test_runs_from_before_they_were_measured_are_left_out():

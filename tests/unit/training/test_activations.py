@@ -66,7 +66,11 @@ def test_each_kind_keeps_what_autograd_needs(kind, inplace):
         layer(values * 2).sum().backward()
     assert "clone" not in calls.names
     assert bool((values.grad != 0).any())
-    assert layer(torch.randn(3)) is not None
+    assert bool((layer(input=values * 2) == kind()(values * 2)).all())
+    alone = torch.randn(3)
+    assert (layer(alone).data_ptr() == alone.data_ptr()) == inplace, (
+        "no gradient leads here, though others are asked for"
+    )
 
 
 def test_relu_is_left_alone_as_it_copies_nothing():

@@ -16,8 +16,9 @@ def spare_copies(module: nn.Module) -> None:
     """Have the activations of a network overwrite their input only where no gradient leads through them."""
     for layer in module.modules():
         if isinstance(layer, _COPIED) and layer.inplace:
-            layer.register_forward_pre_hook(_choose)
+            layer.register_forward_pre_hook(_choose, with_kwargs=True)
 
 
-def _choose(layer: Any, inputs: tuple[Any, ...]) -> None:
-    layer.inplace = not inputs[0].requires_grad
+def _choose(layer: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+    (values,) = (*given, *named.values())
+    layer.inplace = not values.requires_grad
