@@ -1,11 +1,13 @@
 """Who is a supervisor, and who starts one."""
 
 import fcntl
+from contextlib import AbstractContextManager
 
 import pytest
 from filelock import FileLock
 
-from tlcore.jobs import api, queue, supervision
+from tlcore.errors import StorageError
+from tlcore.jobs import api, queue, supervision, supervisor
 from tlcore.jobs.database import prepare
 from tlcore.jobs.queue import NewJob
 from tlcore.settings import Settings
@@ -86,3 +88,20 @@ def test_recover_sees_to_an_ended_run_that_mlflow_was_not_told_of(settings: Sett
     queue.end(settings, job, "FAILED", settled=False)
     api.recover(settings)
     assert len(started) == 1
+
+
+def test_a_supervisor_waits_until_it_can_open_the_queue(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locked for a while, or on a full disk; nothing is lost, so it tries again."""
+    prepare(settings)
+    real, refused = supervisor.kept_open, iter([True, True])
+
+    def opened(given: Settings) -> AbstractContextManager[None]:
+        if next(refused, False):
+            raise StorageError("the queue is locked by another program")
+        return real(given)
+
+    monkeypatch.setattr(supervisor, "kept_open", opened)
+    monkeypatch.setattr(supervisor, "IDLE_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(supervisor, "IDLE_SECONDS", 0.0)
+    assert supervisor.serve(settings) == "idle"
+    assert next(refused, "none left") == "none left"
